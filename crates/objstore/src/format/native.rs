@@ -1,0 +1,1 @@
+//! The native codec; see `docs/FORMAT.md`.

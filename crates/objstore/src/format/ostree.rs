@@ -1,0 +1,1 @@
+//! OSTree's codec.

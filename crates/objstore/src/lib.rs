@@ -1,0 +1,27 @@
+//! A content-addressed store of operating system trees.
+//!
+//! Objects (commits, directory trees, directory metadata, files) are named by a digest of their bytes. The model is
+//! neutral; a [`Format`] is a digest and a codec for it, and there are exactly two: the native one and OSTree's. A
+//! [`Store`] keeps objects of one format in one [`Mode`] below a repository directory, and knows nothing of refs.
+
+mod digest;
+mod error;
+mod format;
+mod id;
+mod layout;
+mod object;
+mod read;
+mod store;
+mod txn;
+
+pub use digest::{Digest, VerifyReader};
+pub use error::{DecodeError, Error};
+pub use format::{ArchiveHeader, Compressor, Format, MetaObject};
+pub use id::{Id, Kind, ObjectId, ObjectKind, ObjectName, ParseIdError, Prefix, kind};
+pub use object::{
+    Commit, DirEntry, DirMeta, DirTree, EntryName, FileEntry, FileHeader, FileType, Metadata, NameError, Totals, Value,
+    XattrError, Xattrs,
+};
+pub use read::{FileObject, FileReader};
+pub use store::{Delivered, LinkPolicy, Mode, Reserve, Store, StoreOptions, Verdict};
+pub use txn::{PublishGuard, Published, Transaction, TxnOptions};

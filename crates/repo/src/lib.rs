@@ -1,0 +1,38 @@
+//! Repositories of operating system trees: refs and configuration over an object store.
+//!
+//! A [`Repo`] joins a [`Store`](sapwood_objstore::Store) with refs, configuration and remotes. What goes in goes through a
+//! [`Transaction`]: objects are made durable first, and only then do refs move.
+
+mod checkout;
+mod commit;
+mod config;
+mod diff;
+mod error;
+mod fsck;
+mod keyfile;
+mod log;
+mod name;
+mod prune;
+mod refs;
+mod remote;
+mod repo;
+mod summary;
+mod tree;
+mod txn;
+
+pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
+pub use commit::{CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Modifiers, Parent};
+pub use config::{Config, ConfigError};
+pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
+pub use error::{Error, Result};
+pub use fsck::{Finding, FsckEvent, FsckOptions, FsckReport, Problem};
+pub use keyfile::{Keyfile, KeyfileError};
+pub use log::{History, LogEntry};
+pub use name::{CollectionId, NameError, RefName, Refspec, RemoteName};
+pub use prune::{PruneOptions, PrunePlan, Pruned};
+pub use refs::{Expected, RefEdit, RefEntry};
+pub use remote::Remote;
+pub use repo::{CreateOptions, Repo};
+pub use summary::{Summary, SummaryRef};
+pub use tree::{Node, Root, TreePath, Walk, WalkEntry};
+pub use txn::Transaction;
