@@ -1,2 +1,44 @@
-//! Stub.
-fn main() {}
+//! The workspace's own commands, run as `cargo xtask NAME`: the demonstration, the tests, what CI runs, the
+//! conventions no compiler checks, and the measurements.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "these commands talk to whoever runs them")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a developer's tool works on ordinary paths and needs no crash safety"
+)]
+
+mod ci;
+mod sh;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Commands of the Sapwood workspace
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Run everything CI runs: formatting, lints, tidy, the command reference, all tests
+    Ci,
+    /// Run all tests, and set up the programs they compare with
+    Test(ci::TestArgs),
+    /// Check the conventions no compiler checks
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Ci => ci::ci(),
+        Command::Test(args) => ci::test(&args),
+        Command::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not `{:?}`: that adds a backtrace when the environment asks for one.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

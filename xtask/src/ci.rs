@@ -1,0 +1,173 @@
+//! `cargo xtask ci` and `cargo xtask test`.
+//!
+//! The tests compare with real programs. What is missing is installed where that is possible without asking anyone
+//! (root on a system with apt), else it is said what the tests will skip. The last line of a run counts what
+//! passed, failed, was ignored and was skipped, taken from the test programs' own output.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::sh;
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Do not install missing programs, even where that is possible
+    #[arg(long)]
+    no_setup: bool,
+    /// Passed to `cargo test`; the whole workspace is tested unless this names packages
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// Everything that must hold before a change goes in.
+pub(crate) fn ci() -> Result<()> {
+    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))?;
+    sh::run(sh::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    crate::tidy::run()?;
+    test(&TestArgs::default())
+}
+
+/// The programs tests compare with, the package each comes in, and what is lost without it.
+const PEERS: &[(&str, &str, &str)] = &[
+    ("ostree", "ostree", "comparisons with the real ostree (ids, both directions, sysroots)"),
+    ("nginx", "nginx-light", "pulls from and by way of nginx"),
+    ("setfattr", "attr", "nothing of ours, but checks by hand need it"),
+];
+
+fn present(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn set_up_peers(may_install: bool) {
+    let missing: Vec<_> = PEERS.iter().filter(|(program, ..)| !present(program)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    if may_install && rustix::process::geteuid().is_root() && Path::new("/usr/bin/apt-get").exists() {
+        let apt = |args: &[&str]| {
+            let mut apt = Command::new("apt-get");
+            apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-y"]).args(args).stdout(Stdio::null());
+            sh::run(&mut apt)
+        };
+        let mut install = vec!["install", "--no-install-recommends"];
+        install.extend(missing.iter().map(|(_, package, _)| *package));
+        if let Err(error) = apt(&["update"]).and_then(|()| apt(&install)) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+    for (program, package, lost) in missing {
+        if !present(program) {
+            println!("`{program}` (package {package}) is not installed; skipped: {lost}");
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// What tests said when they skipped themselves (they count as passed to their test program), and how many.
+    skips: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Takes in a line a test program printed.
+    fn count(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs all tests of the workspace, and the examples in its documentation.
+pub(crate) fn test(args: &TestArgs) -> Result<()> {
+    set_up_peers(!args.no_setup);
+    let (cargo_args, test_args) = match args.args.iter().position(|arg| arg == "--") {
+        Some(at) => (&args.args[..at], &args.args[at + 1..]),
+        None => (&args.args[..], &[][..]),
+    };
+    let mut command = sh::cargo();
+    command.arg("test");
+    let chosen = |arg: &String| arg == "-p" || arg.starts_with("--package") || arg.starts_with("-p=");
+    if !cargo_args.iter().any(chosen) {
+        command.arg("--workspace");
+    }
+    // All test programs run, whatever the first says.
+    command.arg("--no-fail-fast").args(cargo_args).args(["--", "--show-output"]).args(test_args);
+    command.env_remove("RUST_BACKTRACE").stdout(Stdio::piped());
+    println!("+ {}", sh::shown(&command));
+    let mut child = command.spawn().context("cannot run cargo test")?;
+    let mut tally = Tally::default();
+    if let Some(stdout) = child.stdout.take() {
+        let mut quiet = false;
+        for line in BufReader::new(stdout).lines() {
+            let line = line.context("reading the tests' output")?;
+            // What passing tests print is for whoever runs them alone; of it only the reasons for skipping count here.
+            match line.as_str() {
+                "successes:" => quiet = true,
+                "failures:" => quiet = false,
+                _ if line.starts_with("test result: ") => quiet = false,
+                _ => {}
+            }
+            if quiet {
+                if line.to_ascii_lowercase().starts_with("skip") {
+                    *tally.skips.entry(line).or_default() += 1;
+                }
+                continue;
+            }
+            tally.count(&line);
+            println!("{line}");
+        }
+    }
+    let status = child.wait().context("waiting for cargo test")?;
+    for (reason, times) in &tally.skips {
+        println!("{times} × {reason}");
+    }
+    let skipped: u64 = tally.skips.values().sum();
+    println!(
+        "{} passed, {} failed, {skipped} skipped, {} ignored",
+        tally.passed.saturating_sub(skipped),
+        tally.failed,
+        tally.ignored
+    );
+    if !status.success() {
+        bail!("cargo test failed ({status})");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_test_programs_add_up() {
+        let mut tally = Tally::default();
+        tally.count(
+            "test result: ok. 26 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.28s",
+        );
+        tally.count(
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s",
+        );
+        tally.count("test something ... ok");
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (29, 2, 1));
+    }
+}
