@@ -1,0 +1,256 @@
+//! What can go wrong between repositories.
+
+use sapwood_objstore::{Commit, Format, Id, ObjectName};
+use sapwood_repo::{NameError, RefName};
+use std::time::Duration;
+
+/// Why a file could not be got from a remote. Addresses are shown without credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The server answered with a status that is neither success nor "not there".
+    #[error("{url}: the server answered {status}")]
+    Status {
+        /** What was asked for. */
+        url: Box<str>,
+        /** The HTTP status. */
+        status: u16,
+    },
+    /// No connection came about.
+    #[error("cannot connect to {url}")]
+    Connect {
+        /** What was asked for. */
+        url: Box<str>,
+        /** Why. */
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("{url}: the connection failed after {received_bytes} bytes")]
+    Broken {
+        /** What was asked for. */
+        url: Box<str>,
+        /** How much of the body had come. */
+        received_bytes: u64,
+        /** Why. */
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server did not answer.
+    #[error("{url}: no answer within {} s", after.as_secs_f32())]
+    Timeout {
+        /** What was asked for. */
+        url: Box<str>,
+        /** How long was waited. */
+        after: Duration,
+    },
+    /// The server sends too slowly.
+    #[error("{url}: less than {min_bytes_per_second} bytes a second for {} s", window.as_secs_f32())]
+    TooSlow {
+        /** What was asked for. */
+        url: Box<str>,
+        /** The limit. */
+        min_bytes_per_second: u64,
+        /** For how long. */
+        window: Duration,
+    },
+    /// The answer is larger than what was asked for can be.
+    #[error("{url}: larger than {limit_bytes} bytes")]
+    TooLarge {
+        /** What was asked for. */
+        url: Box<str>,
+        /** The limit. */
+        limit_bytes: u64,
+    },
+    /// The answer ended early.
+    #[error("{url}: ended after {received_bytes} of {expected_bytes} bytes")]
+    Truncated {
+        /** What was asked for. */
+        url: Box<str>,
+        /** What came. */
+        received_bytes: u64,
+        /** What was announced. */
+        expected_bytes: u64,
+    },
+    /// The file became another one while it was being read.
+    #[error("{url}: changed on the server while it was fetched")]
+    Changed {
+        /** What was asked for. */
+        url: Box<str>,
+    },
+    /// A redirect that is not followed.
+    #[error("{url}: {why}")]
+    Redirect {
+        /** What was asked for. */
+        url: Box<str>,
+        /** Why not. */
+        why: &'static str,
+    },
+    /// TLS cannot be used.
+    #[error("cannot use TLS for {url}: {why}")]
+    Tls {
+        /** What was asked for. */
+        url: Box<str>,
+        /** Why not. */
+        why: String,
+    },
+    /// A file of a local remote could not be read.
+    #[error(transparent)]
+    Io(#[from] sapwood_fsio::Error),
+}
+
+/// Text that names neither a ref nor a commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WantedError {
+    /// Not a ref name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// What stands after `@` is not a commit id.
+    #[error(transparent)]
+    Commit(#[from] sapwood_objstore::ParseIdError),
+}
+
+/// Why a pull failed. What was fetched until then is kept for the next one; no ref moved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// A file could not be got.
+    #[error("cannot fetch {what}")]
+    Fetch {
+        /** What it is: an object, or the name of another file. */
+        what: Box<str>,
+        /** Why. */
+        source: Box<FetchError>,
+    },
+    /// The remote does not have an object that it must have.
+    #[error("{remote} does not have object {object}")]
+    NotThere {
+        /** The remote. */
+        remote: Box<str>,
+        /** Which object. */
+        object: ObjectName,
+    },
+    /// The remote has no such ref.
+    #[error("{remote} has no ref {name}")]
+    UnknownRef {
+        /** The remote. */
+        remote: Box<str>,
+        /** Which ref. */
+        name: RefName,
+    },
+    /// The remote's ref file holds something else than an id.
+    #[error("{remote}: ref {name} is malformed")]
+    MalformedRef {
+        /** The remote. */
+        remote: Box<str>,
+        /** Which ref. */
+        name: RefName,
+    },
+    /// All refs were asked for, and the remote has no summary that lists them.
+    #[error("{remote} has no summary, so its refs cannot be listed; name the refs to pull")]
+    NoSummary {
+        /** The remote. */
+        remote: Box<str>,
+    },
+    /// The remote's configuration or summary is malformed.
+    #[error("{remote}: {file} is malformed")]
+    Malformed {
+        /** The remote. */
+        remote: Box<str>,
+        /** Which file. */
+        file: &'static str,
+        /** How. */
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The two repositories are of different formats.
+    #[error("{remote} is of the {} format, this repository of the {} format", format_name(*theirs), format_name(*ours))]
+    FormatMismatch {
+        /** The remote. */
+        remote: Box<str>,
+        /** Its format. */
+        theirs: Format,
+        /** This repository's. */
+        ours: Format,
+    },
+    /// The remote is of a format that this version does not know.
+    #[error("{remote} needs a newer version of this program: {what}")]
+    NewerFormat {
+        /** The remote. */
+        remote: Box<str>,
+        /** What is not understood. */
+        what: String,
+    },
+    /// Only archive repositories can be pulled from over HTTP.
+    #[error("{remote} is a repository of mode {mode}; only archive repositories can be pulled from")]
+    NotAnArchive {
+        /** The remote. */
+        remote: Box<str>,
+        /** Its mode. */
+        mode: String,
+    },
+    /// The bytes that the remote has for an object are not that object, asked for twice.
+    #[error("{remote} has a bad object {object}")]
+    BadObject {
+        /** The remote. */
+        remote: Box<str>,
+        /** Which object. */
+        object: ObjectName,
+        /** How. */
+        source: Box<sapwood_objstore::Error>,
+    },
+    /// The commit was not made for this ref.
+    #[error("commit {commit} is bound to {} and not to ref {name}", list(bound_to))]
+    NotBound {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** The ref it was offered for. */
+        name: RefName,
+        /** The refs it is bound to. */
+        bound_to: Vec<String>,
+    },
+    /// More objects than the limit.
+    #[error("more than {limit} objects")]
+    TooManyObjects {
+        /** The limit. */
+        limit: u64,
+    },
+    /// A tree deeper than the limit.
+    #[error("the tree is deeper than {limit} directories at {object}")]
+    TooDeep {
+        /** The limit. */
+        limit: u32,
+        /** The directory that is too deep. */
+        object: ObjectName,
+    },
+    /// This repository cannot be read or written.
+    #[error(transparent)]
+    Repo(#[from] sapwood_repo::Error),
+    /// An object could not be stored.
+    #[error("cannot store object {object}")]
+    Store {
+        /** Which. */
+        object: ObjectName,
+        /** Why. */
+        source: Box<sapwood_objstore::Error>,
+    },
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] sapwood_fsio::Error),
+    /// The pull was cut short from inside: the runtime was shut down, or a thread died.
+    #[error("the pull was stopped: {why}")]
+    Stopped {
+        /** By what. */
+        why: &'static str,
+    },
+}
+
+/// What people call the format.
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Native => "native",
+        Format::Ostree => "OSTree",
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "no ref".to_owned() } else { names.join(", ") }
+}

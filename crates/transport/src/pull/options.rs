@@ -1,0 +1,138 @@
+//! What is pulled, and how.
+
+use crate::WantedError;
+use sapwood_objstore::{Commit, Format, Id, ObjectId};
+use sapwood_repo::{RefName, RemoteName};
+
+/// One thing to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A ref of the remote, at the commit it points to there.
+    Ref(RefName),
+    /// A ref, but set to this commit whatever the remote's ref points to.
+    RefAt(RefName, Id<Commit>),
+    /// A commit; no ref is set.
+    Commit(Id<Commit>),
+}
+
+impl Wanted {
+    /// Reads `REF`, `REF@COMMIT` or `COMMIT`, where `COMMIT` is 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// See [`WantedError`].
+    pub fn parse(text: &str) -> Result<Self, WantedError> {
+        if let Ok(id) = ObjectId::from_hex(text) {
+            return Ok(Self::Commit(Id::new(id)));
+        }
+        Ok(match text.split_once('@') {
+            Some((name, id)) => Self::RefAt(RefName::new(name)?, Id::new(ObjectId::from_hex(id)?)),
+            None => Self::Ref(RefName::new(text)?),
+        })
+    }
+}
+
+/// Which refs of this repository a pull sets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RefsInto {
+    /// Its own refs, of the same names: a mirror.
+    #[default]
+    Heads,
+    /// The last known state of this remote's refs.
+    Remote(RemoteName),
+}
+
+/// How much of a commit is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// All it reaches.
+    #[default]
+    Everything,
+    /// Commit objects alone; the commits stay marked as incomplete.
+    CommitsOnly,
+}
+
+/// Whether a commit must have been made for the ref that it is pulled as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bindings {
+    /// A commit that names refs must name this one.
+    #[default]
+    Check,
+    /// Whatever it names.
+    Ignore,
+}
+
+/// Whether another repository of this machine is believed to hold what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Files may be hardlinked or reflinked without reading them. Metadata is checked all the same.
+    #[default]
+    Trusted,
+    /// Everything is read, hashed and written.
+    Untrusted,
+}
+
+/// How much a remote may make this machine do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullLimits {
+    /// Objects looked at in one pull. Default: 16 million, which is about 1 GB of memory.
+    pub max_objects: u64,
+    /// Depth of trees in directories. Default: 1024.
+    pub max_depth: u32,
+    /// Largest metadata object and summary, in bytes. Default: 128 MiB.
+    pub max_meta_bytes: u64,
+    /// Largest archived file, in bytes. Default: 1 TiB.
+    pub max_file_bytes: u64,
+}
+
+impl Default for PullLimits {
+    fn default() -> Self {
+        Self {
+            max_objects: 16_000_000,
+            max_depth: 1024,
+            max_meta_bytes: Format::MAX_META_BYTES,
+            max_file_bytes: 1 << 40,
+        }
+    }
+}
+
+/// What is pulled, and how.
+#[derive(Debug, Clone)]
+pub struct PullOptions {
+    /// What is pulled. Empty (the default): all refs, which a remote must list in its summary.
+    pub wanted: Vec<Wanted>,
+    /// Which refs are set. Default: those of the same names.
+    pub into: RefsInto,
+    /// How many parents of each commit are pulled, as far as the remote has them; `None` is all. Default: 0.
+    pub depth: Option<u32>,
+    /// How much of each commit is pulled. Default: everything.
+    pub scope: Scope,
+    /// Whether ref bindings are checked. Default: yes.
+    pub bindings: Bindings,
+    /// For [`pull_local`](crate::pull_local): whether the other repository is trusted. Default: yes.
+    pub trust: Trust,
+    /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
+    pub copy_summary: bool,
+    /// How many requests are under way at once. Default: 32.
+    pub requests: usize,
+    /// Threads that verify and store. Default: one for each core.
+    pub threads: usize,
+    /// Limits. See [`PullLimits`].
+    pub limits: PullLimits,
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            wanted: Vec::new(),
+            into: RefsInto::default(),
+            depth: Some(0),
+            scope: Scope::default(),
+            bindings: Bindings::default(),
+            trust: Trust::default(),
+            copy_summary: false,
+            requests: 32,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            limits: PullLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Names on the wire: the only file that knows where a remote keeps what.
+
+use sapwood_objstore::{Commit, Id};
+use sapwood_objstore::{Format, ObjectKind, ObjectName};
+
+/// The repository's configuration.
+pub(crate) const CONFIG: &str = "config";
+/// The summary.
+pub(crate) const SUMMARY: &str = "summary";
+/// Its signatures.
+pub(crate) const SUMMARY_SIG: &str = "summary.sig";
+
+/// Names at the top of a repository that are for others to read.
+pub(crate) const PUBLIC: &[&str] =
+    &[CONFIG, SUMMARY, SUMMARY_SIG, "summary.idx", "summaries", "refs", "objects", "deltas", "delta-indexes"];
+
+/// Below these, names may be symlinks to others in the repository.
+pub(crate) const REFS: &str = "refs";
+
+/// A ref of the remote itself.
+pub(crate) fn head(name: &str) -> String {
+    format!("refs/heads/{name}")
+}
+
+/// An object of an archive repository.
+pub(crate) fn object(format: Format, name: ObjectName) -> String {
+    let kind = match (format, name.kind) {
+        (_, ObjectKind::Commit) => "commit",
+        (_, ObjectKind::DirTree) => "dirtree",
+        (_, ObjectKind::DirMeta) => "dirmeta",
+        (_, ObjectKind::File) => "filez",
+    };
+    below_objects(&name.id.to_hex(), kind)
+}
+
+/// The metadata kept beside a commit.
+pub(crate) fn detached(commit: Id<Commit>) -> String {
+    below_objects(&commit.to_hex(), "commitmeta")
+}
+
+fn below_objects(hex: &str, kind: &str) -> String {
+    let (dir, rest) = hex.split_at(2);
+    format!("objects/{dir}/{rest}.{kind}")
+}
