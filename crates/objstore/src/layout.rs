@@ -1,13 +1,73 @@
 //! Names on disk: the only file that knows them.
 
-use crate::{Mode, ObjectId, ObjectKind};
+use crate::{Mode, ObjectId, ObjectKind, ObjectName};
 
 /// The directory of all objects.
 pub(crate) const OBJECTS: &str = "objects";
 /// The directory of what is being written.
 pub(crate) const TMP: &str = "tmp";
+/// What in [`TMP`] is kept for good.
+pub(crate) const TMP_CACHE: &str = "cache";
 /// The lock file of a repository.
 pub(crate) const LOCK: &str = ".lock";
+/// Begins the names of staging directories. Not OSTree's prefix: it would trust what it finds there unread.
+pub(crate) const STAGING_PREFIX: &str = "sapwood-";
+/// Ends the name of the lock file beside a staging directory.
+pub(crate) const LOCK_SUFFIX: &str = "-lock";
+/// The directory, in a staging directory, of half-done downloads.
+pub(crate) const SCRATCH: &str = "scratch";
+/// Begins names of files in staging that are not complete.
+pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
+/// Ends the name of the metadata beside a commit.
+pub(crate) const DETACHED: &str = "commitmeta";
 
-/// The directory (`ab`) and the name (`cdef….file`) of an object below [`OBJECTS`].
-pub(crate) fn object_path(mode: Mode, kind: ObjectKind, id: ObjectId) -> (String, String) { todo!() }
+/// Number of directories below [`OBJECTS`].
+pub(crate) const SHARDS: usize = 256;
+
+/// Which of the [`SHARDS`] holds an object.
+pub(crate) fn shard(id: ObjectId) -> u8 {
+    id.as_bytes()[0]
+}
+
+/// The name of a shard: two hexadecimal digits.
+pub(crate) fn shard_name(shard: u8) -> String {
+    format!("{shard:02x}")
+}
+
+/// The name of an object in its shard: `cdef….file`.
+pub(crate) fn file_name(mode: Mode, name: ObjectName) -> String {
+    let mut text = name.id.to_hex();
+    text.replace_range(..2, "");
+    text.push('.');
+    text.push_str(extension(mode, name.kind));
+    text
+}
+
+/// The name, in its shard, of the metadata beside a commit.
+pub(crate) fn detached_name(commit: ObjectId) -> String {
+    let mut text = commit.to_hex();
+    text.replace_range(..2, "");
+    text.push('.');
+    text.push_str(DETACHED);
+    text
+}
+
+/// The object that `file` in `shard` is, if it is one.
+pub(crate) fn parse_name(mode: Mode, shard: u8, file: &str) -> Option<ObjectName> {
+    let (rest, ext) = file.split_once('.')?;
+    let kind = [ObjectKind::File, ObjectKind::DirTree, ObjectKind::DirMeta, ObjectKind::Commit]
+        .into_iter()
+        .find(|kind| extension(mode, *kind) == ext)?;
+    let id = ObjectId::from_hex(&format!("{}{rest}", shard_name(shard))).ok()?;
+    Some(ObjectName { kind, id })
+}
+
+fn extension(mode: Mode, kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Commit => "commit",
+        ObjectKind::DirTree => "dirtree",
+        ObjectKind::DirMeta => "dirmeta",
+        ObjectKind::File if mode == Mode::Archive => "filez",
+        ObjectKind::File => "file",
+    }
+}

@@ -4,11 +4,14 @@
 //! neutral; a [`Format`] is a digest and a codec for it, and there are exactly two: the native one and OSTree's. A
 //! [`Store`] keeps objects of one format in one [`Mode`] below a repository directory, and knows nothing of refs.
 
+mod deliver;
 mod digest;
 mod error;
 mod format;
+pub mod gvariant;
 mod id;
 mod layout;
+mod mode;
 mod object;
 mod read;
 mod store;
@@ -23,5 +26,6 @@ pub use object::{
     XattrError, Xattrs,
 };
 pub use read::{FileObject, FileReader};
-pub use store::{Delivered, LinkPolicy, Mode, Reserve, Store, StoreOptions, Verdict};
-pub use txn::{PublishGuard, Published, Transaction, TxnOptions};
+pub use mode::{Delivered, LinkPolicy, Mode, Reserve, StoreOptions, Verdict};
+pub use store::Store;
+pub use txn::{PublishGuard, Published, Transaction, Trust, TxnOptions};

@@ -1,116 +1,292 @@
 //! The store: objects of one format in one mode, below a repository directory.
+//!
+//! Reading takes no lock: an object that can be seen is complete. Only deletion excludes others, and it is for callers
+//! that hold the lock exclusively.
 
-use crate::{Error, FileObject, Format, Id, MetaObject, Metadata, ObjectId, ObjectKind, ObjectName, Transaction, TxnOptions, kind};
-use sapwood_fsio::Dir;
-use std::path::Path;
+use crate::{
+    Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction, TxnOptions,
+    layout,
+};
+use sapwood_fsio::lock::{Lock, LockKind};
+use sapwood_fsio::{self as fsio, Dir};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How objects are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Files are the real inodes, with owner and attributes: hardlinked into deployments. Needs root for foreign owners.
-    Bare,
-    /// Files belong to whoever runs the program; the truth is in a user attribute.
-    BareUser,
-    /// As `BareUser`, but owner and attributes are not kept at all.
-    BareUserOnly,
-    /// Compressed, for serving.
-    Archive,
-}
-
-impl Mode {
-    /// As the configuration spells it: `bare`, `bare-user`, `bare-user-only`, `archive-z2`.
-    pub fn as_str(self) -> &'static str { todo!() }
-    /// Reads that spelling, and `archive`.
-    pub fn parse(text: &str) -> Option<Self> { todo!() }
-}
-
-/// Limits and habits of a store.
-#[derive(Debug, Clone)]
-pub struct StoreOptions {
-    /// Whether writes are synced. Default: yes.
-    pub fsync: bool,
-    /// Compression level of archived content; `None` is the format's default (deflate 6, zstd 3).
-    pub compression_level: Option<i32>,
-    /// Free space in bytes that transactions leave. Default: 0; the repository computes it from its configuration.
-    pub reserve: Reserve,
-    /// How long to wait for the repository's lock. Default: 300 s.
-    pub lock_wait: sapwood_fsio::lock::Wait,
-    /// Whether locks are taken at all. Default: yes.
-    pub locking: bool,
-    /// Whether extended attributes are kept. Default: yes.
-    pub xattrs: bool,
-}
-
-/// How a file left the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivered { /** A second name of the object itself. */ Linked, /** Shares its extents. */ Reflinked, /** A copy. */ Copied }
-
-/// Which ways of delivering a file are allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LinkPolicy { /** Hardlink, else reflink, else copy. */ #[default] Prefer, /** Hardlink or fail. */ Require, /** Never hardlink. */ Copy }
-
-/// What [`Store::verify`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict { /** It hashes to its name. */ Good, /** It hashes to this. */ Corrupt(ObjectId), /** It is not a valid object. */ Malformed, /** It is not there. */ Missing }
-
-/// Free space to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reserve { /** This share of the filesystem, in percent. */ Percent(u8), /** This many bytes. */ Bytes(u64) }
+/// Permission bits of the directories of a repository, less the umask.
+const DIR_MODE: u32 = 0o775;
 
 /// Objects below a repository directory.
 #[derive(Debug)]
-pub struct Store { _todo: () }
+pub struct Store {
+    repo: Dir,
+    objects: Dir,
+    shards: Box<[OnceLock<Dir>]>,
+    format: Format,
+    mode: Mode,
+    options: StoreOptions,
+    parent: Option<Box<Store>>,
+}
 
 impl Store {
-    /// Creates the directories `objects` and `tmp` below `repo`.
-    pub fn create(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> { todo!() }
-    /// Opens what is below `repo`.
-    pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> { todo!() }
+    /// Creates the directories `tmp` and then `objects` below `repo`, where they are missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
+        fsio::ensure_dir(repo, layout::TMP, DIR_MODE)?;
+        fsio::ensure_dir(repo, layout::OBJECTS, DIR_MODE)?;
+        Self::open(repo, format, mode, options)
+    }
+
+    /// Opens what is below `repo`. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no directory `objects`.
+    pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
+        let objects = fsio::open_dir(repo, layout::OBJECTS)?;
+        let repo = fsio::open_dir(repo, ".")?;
+        let shards = (0..layout::SHARDS).map(|_| OnceLock::new()).collect();
+        Ok(Self { repo, objects, shards, format, mode, options, parent: None })
+    }
+
     /// With a store to look into, read-only, for what is not here.
     #[must_use]
-    pub fn with_parent(self, parent: Store) -> Self { todo!() }
+    pub fn with_parent(mut self, parent: Store) -> Self {
+        self.parent = Some(Box::new(parent));
+        self
+    }
+
     /// Its format.
-    pub fn format(&self) -> Format { todo!() }
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Its mode.
-    pub fn mode(&self) -> Mode { todo!() }
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Its options.
-    pub fn options(&self) -> &StoreOptions { todo!() }
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
     /// The repository directory.
-    pub fn dir(&self) -> &Dir { todo!() }
+    pub fn dir(&self) -> &Dir {
+        &self.repo
+    }
+
+    pub(crate) fn objects(&self) -> &Dir {
+        &self.objects
+    }
+
+    pub(crate) fn parent(&self) -> Option<&Store> {
+        self.parent.as_deref()
+    }
+
+    /// The directory of a shard, if it exists.
+    pub(crate) fn shard(&self, shard: u8) -> Result<Option<&Dir>, Error> {
+        let slot = &self.shards[usize::from(shard)];
+        if slot.get().is_none() {
+            match fsio::open_dir_optional(&self.objects, layout::shard_name(shard))? {
+                Some(dir) => drop(slot.set(dir)),
+                None => return Ok(None),
+            }
+        }
+        Ok(slot.get())
+    }
+
+    /// The directory of a shard, created where it is missing.
+    pub(crate) fn shard_or_create(&self, shard: u8) -> Result<&Dir, Error> {
+        let slot = &self.shards[usize::from(shard)];
+        if slot.get().is_none() {
+            drop(slot.set(fsio::ensure_dir(&self.objects, layout::shard_name(shard), DIR_MODE)?));
+        }
+        slot.get().map_or_else(|| unreachable!("the slot was filled above"), Ok)
+    }
 
     /// Whether the object is here (or in a parent). Its content is not looked at.
-    pub fn contains(&self, name: ObjectName) -> Result<bool, Error> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn contains(&self, name: ObjectName) -> Result<bool, Error> {
+        if self.stat(name)?.is_some() {
+            return Ok(true);
+        }
+        self.parent().map_or(Ok(false), |parent| parent.contains(name))
+    }
+
+    pub(crate) fn stat(&self, name: ObjectName) -> Result<Option<fsio::Stat>, Error> {
+        match self.shard(layout::shard(name.id))? {
+            Some(dir) => Ok(fsio::stat_optional(dir, layout::file_name(self.mode, name))?),
+            None => Ok(None),
+        }
+    }
+
     /// Reads, verifies and decodes a metadata object.
-    pub fn load<K: MetaObject>(&self, id: Id<K>) -> Result<K, Error> { todo!() }
+    ///
+    /// # Errors
+    /// As [`load_bytes`](Self::load_bytes), and [`Error::Malformed`].
+    pub fn load<K: MetaObject>(&self, id: Id<K>) -> Result<K, Error> {
+        let bytes = self.load_bytes(id.name())?;
+        K::decode(self.format, &bytes).map_err(|source| Error::Malformed { name: id.name(), source })
+    }
+
     /// Reads and verifies the bytes of a metadata object.
-    pub fn load_bytes(&self, name: ObjectName) -> Result<Vec<u8>, Error> { todo!() }
-    /// Opens a file object: its header now, its content through a reader that verifies at its end.
-    pub fn open_file(&self, id: Id<kind::File>) -> Result<FileObject, Error> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Corrupt`], [`Error::Io`] (also past [`Format::MAX_META_BYTES`]).
+    pub fn load_bytes(&self, name: ObjectName) -> Result<Vec<u8>, Error> {
+        let bytes = match self.shard(layout::shard(name.id))? {
+            Some(dir) => {
+                fsio::read_optional(dir, layout::file_name(self.mode, name), Format::MAX_META_BYTES)?
+            }
+            None => None,
+        };
+        let Some(bytes) = bytes else {
+            return self.parent().map_or(Err(Error::Missing { name }), |parent| parent.load_bytes(name));
+        };
+        let actual = self.format.id_of(name.kind, &bytes);
+        if actual == name.id { Ok(bytes) } else { Err(Error::Corrupt { name, actual }) }
+    }
+
     /// Size on disk in bytes.
-    pub fn stored_size(&self, name: ObjectName) -> Result<u64, Error> { todo!() }
-    /// Size of the content of a file before any compression, without reading it.
-    pub fn content_size(&self, id: Id<kind::File>) -> Result<u64, Error> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Io`].
+    pub fn stored_size(&self, name: ObjectName) -> Result<u64, Error> {
+        match (self.stat(name)?, self.parent()) {
+            (Some(stat), _) => Ok(stat.size),
+            (None, Some(parent)) => parent.stored_size(name),
+            (None, None) => Err(Error::Missing { name }),
+        }
+    }
+
+    /// When the object was put here, as far as its inode tells (change time). `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stored_at(&self, name: ObjectName) -> Result<Option<SystemTime>, Error> {
+        Ok(self.stat(name)?.map(|stat| {
+            UNIX_EPOCH + Duration::from_nanos(u64::try_from(stat.ctime_ns).unwrap_or(0))
+        }))
+    }
+
     /// The metadata kept beside a commit (signatures); it is not covered by the id. `None` if there is none.
-    pub fn detached(&self, commit: Id<crate::Commit>) -> Result<Option<Metadata>, Error> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Io`].
+    pub fn detached(&self, commit: Id<Commit>) -> Result<Option<Metadata>, Error> {
+        let Some(bytes) = self.detached_bytes(commit)? else { return Ok(None) };
+        self.format
+            .decode_metadata(&bytes)
+            .map(Some)
+            .map_err(|source| Error::Malformed { name: commit.name(), source })
+    }
+
+    fn detached_bytes(&self, commit: Id<Commit>) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = match self.shard(layout::shard(commit.raw()))? {
+            Some(dir) => {
+                fsio::read_optional(dir, layout::detached_name(commit.raw()), Format::MAX_META_BYTES)?
+            }
+            None => None,
+        };
+        match (bytes, self.parent()) {
+            (None, Some(parent)) => parent.detached_bytes(commit),
+            (bytes, _) => Ok(bytes.filter(|bytes| !bytes.is_empty())),
+        }
+    }
+
     /// Replaces the metadata beside a commit, durably; `None` removes it.
-    pub fn set_detached(&self, commit: Id<crate::Commit>, metadata: Option<&Metadata>) -> Result<(), Error> { todo!() }
-    /// Calls `each` with every object here, directory by directory; parents are not listed.
-    pub fn for_each(&self, each: &mut dyn FnMut(ObjectName) -> Result<(), Error>) -> Result<(), Error> { todo!() }
-    /// Reads an object whole and checks that it hashes to its name.
-    pub fn verify(&self, name: ObjectName) -> Result<Verdict, Error> { todo!() }
-    /// Removes an object. Only for a caller that holds the lock exclusively and has made sure that nothing refers to it.
-    pub fn remove(&self, name: ObjectName) -> Result<(), Error> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::Io`]: then the old metadata is still there, or the new.
+    pub fn set_detached(&self, commit: Id<Commit>, metadata: Option<&Metadata>) -> Result<(), Error> {
+        let name = layout::detached_name(commit.raw());
+        match metadata {
+            Some(metadata) => {
+                let dir = self.shard_or_create(layout::shard(commit.raw()))?;
+                fsio::replace(dir, name, 0o644, &self.format.encode_metadata(metadata))?;
+            }
+            None => {
+                if let Some(dir) = self.shard(layout::shard(commit.raw()))?
+                    && fsio::remove_file_optional(dir, name)?
+                {
+                    fsio::sync_dir(dir)?;
+                }
+            }
+        }
+        Ok(())
+    }
 
-    /// Puts a file object into the directory `to` as `name` with owner, mode and attributes: a checkout "as is".
-    pub fn deliver(&self, id: Id<kind::File>, to: &Dir, name: &Path, policy: LinkPolicy) -> Result<Delivered, Error> { todo!() }
-    /// As [`deliver`](Self::deliver), but as the user who runs the program: owner and attributes are left out.
-    pub fn deliver_as_user(&self, id: Id<kind::File>, to: &Dir, name: &Path, policy: LinkPolicy) -> Result<Delivered, Error> { todo!() }
+    /// Calls `each` with every object here, shard by shard; parents are not listed, nor are foreign files.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or what `each` returns.
+    pub fn for_each(&self, each: &mut dyn FnMut(ObjectName) -> Result<(), Error>) -> Result<(), Error> {
+        for shard in 0..=u8::MAX {
+            for name in self.shard_objects(shard)? {
+                each(name)?;
+            }
+        }
+        Ok(())
+    }
 
-    /// Begins a transaction.
-    pub fn begin(&self, options: TxnOptions) -> Result<Transaction<'_>, Error> { todo!() }
-    /// Takes the repository's lock.
-    pub fn lock(&self, kind: sapwood_fsio::lock::LockKind) -> Result<Option<sapwood_fsio::lock::Lock>, Error> { todo!() }
-    /// Removes from `tmp` what interrupted runs left and nobody uses: staging of earlier boots, and other entries older than `expiry`.
-    pub fn clean_tmp(&self, expiry: std::time::Duration) -> Result<u64, Error> { todo!() }
+    /// The objects of one of the 256 shards, by the first byte of their ids: to divide a listing between threads.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn shard_objects(&self, shard: u8) -> Result<Vec<ObjectName>, Error> {
+        let Some(dir) = self.shard(shard)? else { return Ok(Vec::new()) };
+        let entries = fsio::entries(dir)?;
+        Ok(entries
+            .iter()
+            .filter_map(|entry| layout::parse_name(self.mode, shard, entry.name.to_str()?))
+            .collect())
+    }
+
+    /// Removes an object, and with a commit what is kept beside it. Nothing there is success. Not synced.
+    ///
+    /// Only for a caller that holds the lock exclusively and has made sure that nothing refers to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(&self, name: ObjectName) -> Result<(), Error> {
+        let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(()) };
+        fsio::remove_file_optional(dir, layout::file_name(self.mode, name))?;
+        if name.kind == ObjectKind::Commit {
+            fsio::remove_file_optional(dir, layout::detached_name(name.id))?;
+        }
+        Ok(())
+    }
+
+    /// Makes removals durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        if self.options.fsync {
+            fsio::syncfs(&self.repo)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the repository's lock; `None` where locking is switched off.
+    ///
+    /// # Errors
+    /// [`Error::Lock`], naming the holder.
+    pub fn lock(&self, kind: LockKind) -> Result<Option<Lock>, Error> {
+        if !self.options.locking {
+            return Ok(None);
+        }
+        Ok(Some(Lock::acquire(&self.repo, layout::LOCK, kind, self.options.lock_wait)?))
+    }
+
+    /// Begins a transaction, under the shared lock. What an interrupted one staged in this boot is verified and reused.
+    ///
+    /// # Errors
+    /// [`Error::Lock`], [`Error::Io`].
+    pub fn begin(&self, options: TxnOptions) -> Result<Transaction<'_>, Error> {
+        Transaction::begin(self, options)
+    }
 }
-#[allow(dead_code)] fn _k(_: ObjectKind) {}

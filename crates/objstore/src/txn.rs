@@ -2,19 +2,40 @@
 //!
 //! Objects are staged below `tmp`, in parallel; [`Transaction::publish`] syncs all of them at once, renames each to the
 //! name its hash gives, and syncs the directories. So a name in the store has its whole content behind it, whatever
-//! moment the power fails. What a crash leaves is resumed (after re-verification) in the same boot, else removed.
+//! moment the power fails; and commits come last, so that none is visible before all that it may refer to. What a crash
+//! leaves in staging is verified and reused by the next transaction of the same boot, and removed after a reboot, since
+//! nobody knows whether it ever reached the disk.
 
-use crate::{DecodeError, Error, FileHeader, Id, MetaObject, Metadata, ObjectId, ObjectKind, ObjectName, Store, kind};
-use std::io::Read;
+mod budget;
+mod publish;
+mod staging;
+mod write;
+
+use crate::read::check_meta;
+use crate::{Commit, Error, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, Store, kind, layout};
+use budget::Budget;
+use sapwood_fsio::lock::{Lock, LockKind};
+use sapwood_fsio::{self as fsio, Dir};
+use staging::Staging;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use publish::PublishGuard;
 
 /// How a transaction writes.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct TxnOptions {}
 
 /// Objects being added together. Shared between threads; dropping it leaves nothing visible.
 #[derive(Debug)]
 #[must_use = "nothing is stored until `publish` returns"]
-pub struct Transaction<'store> { store: &'store Store }
+pub struct Transaction<'store> {
+    store: &'store Store,
+    staging: Staging,
+    budget: Budget,
+    counts: Counts,
+    lock: Option<Lock>,
+}
 
 /// What a transaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,33 +52,167 @@ pub struct Published {
     pub bytes_written: u64,
 }
 
-impl Transaction<'_> {
-    /// Whether the object is in the store or in this transaction.
-    pub fn contains(&self, name: ObjectName) -> Result<bool, Error> { todo!() }
-    /// Stages a metadata object and returns its id.
-    pub fn put<K: MetaObject>(&self, object: &K) -> Result<Id<K>, Error> { todo!() }
-    /// Stages the bytes of a metadata object from elsewhere: checked to be valid and, byte for byte, `expected`.
-    pub fn put_bytes(&self, expected: ObjectName, bytes: &[u8]) -> Result<(), Error> { todo!() }
-    /// Stages a file: reads `content` once, to its end, hashing and compressing as it goes.
-    pub fn put_file(&self, header: &FileHeader, content: &mut (dyn Read + Send)) -> Result<Id<kind::File>, Error> { todo!() }
-    /// As [`put_file`](Self::put_file), failing unless the id is `expected`.
-    pub fn put_file_as(&self, expected: Id<kind::File>, header: &FileHeader, content: &mut (dyn Read + Send)) -> Result<(), Error> { todo!() }
-    /// Stages a file as an archive repository of the same format serves it: decompressed and verified on the way; an
-    /// archive store keeps the compressed bytes as they are. `stored_limit` bounds what is decompressed.
-    pub fn put_archived(&self, expected: Id<kind::File>, archived: &mut (dyn Read + Send)) -> Result<(), Error> { todo!() }
-    /// Takes an object over from another store of the same format: hardlinked or reflinked where both modes allow and `trusted`, else read, verified and written.
-    pub fn import(&self, from: &Store, name: ObjectName, trusted: bool) -> Result<(), Error> { todo!() }
-    /// Stages the metadata beside a commit; on publishing it replaces what is there.
-    pub fn put_detached(&self, commit: Id<crate::Commit>, metadata: &Metadata) -> Result<(), Error> { todo!() }
-    /// What was offered and written so far.
-    pub fn stats(&self) -> Published { todo!() }
-    /// A directory on the store's filesystem for the caller's own half-done downloads; kept for a resumed transaction.
-    pub fn scratch(&self) -> Result<sapwood_fsio::Dir, Error> { todo!() }
-    /// Makes everything durable, then visible. The shared lock is held until the returned guard is dropped, so that refs can be moved under it.
-    pub fn publish(self) -> Result<(Published, PublishGuard), Error> { todo!() }
+#[derive(Debug, Default)]
+struct Counts {
+    meta_total: AtomicU64,
+    meta_written: AtomicU64,
+    files_total: AtomicU64,
+    files_written: AtomicU64,
+    bytes_written: AtomicU64,
 }
 
-/// Holds the repository's shared lock after publishing, until the refs have moved.
-#[derive(Debug)]
-pub struct PublishGuard { _todo: () }
-#[allow(dead_code)] fn _k(_: ObjectKind, _: ObjectId, _: DecodeError) {}
+fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+impl<'store> Transaction<'store> {
+    pub(crate) fn begin(store: &'store Store, _options: TxnOptions) -> Result<Self, Error> {
+        let lock = store.lock(LockKind::Shared)?;
+        let budget = Budget::new(fsio::free_space(store.dir())?, store.options().reserve);
+        let staging = Staging::open(store)?;
+        Ok(Self { store, staging, budget, counts: Counts::default(), lock })
+    }
+
+    /// The store that objects are added to.
+    pub fn store(&self) -> &'store Store {
+        self.store
+    }
+
+    /// Whether the object is in the store or in this transaction.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn contains(&self, name: ObjectName) -> Result<bool, Error> {
+        Ok(self.staging.contains(self.store.mode(), name)? || self.store.contains(name)?)
+    }
+
+    /// Stages a metadata object and returns its id.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`]: then nothing of it is kept, and the transaction can go on.
+    pub fn put<K: MetaObject>(&self, object: &K) -> Result<Id<K>, Error> {
+        let bytes = object.encode(self.store.format());
+        let id = Id::<K>::new(self.store.format().id_of(K::KIND, &bytes));
+        self.write_meta(id.name(), &bytes)?;
+        Ok(id)
+    }
+
+    /// Stages the bytes of a metadata object from elsewhere: checked to be valid, and to be `expected`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Malformed`], [`Error::TooLarge`], [`Error::NoSpace`], [`Error::Io`]: then nothing of
+    /// it is kept, and the transaction can go on.
+    pub fn put_bytes(&self, expected: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() as u64 > crate::Format::MAX_META_BYTES {
+            return Err(Error::TooLarge { name: expected, limit_bytes: crate::Format::MAX_META_BYTES });
+        }
+        let actual = self.store.format().id_of(expected.kind, bytes);
+        if actual != expected.id {
+            return Err(Error::Corrupt { name: expected, actual });
+        }
+        check_meta(self.store.format(), expected.kind, bytes)
+            .map_err(|source| Error::Malformed { name: expected, source })?;
+        self.write_meta(expected, bytes)
+    }
+
+    fn write_meta(&self, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+        add(&self.counts.meta_total, 1);
+        if self.contains(name)? {
+            return Ok(());
+        }
+        self.budget.take(bytes.len() as u64)?;
+        self.staging.write_meta(self.store.mode(), name, bytes)?;
+        add(&self.counts.meta_written, 1);
+        Ok(())
+    }
+
+    /// Takes an object over from another store of the same format.
+    ///
+    /// A file is hardlinked where both stores keep files alike and `trust` allows it; otherwise it is read, verified
+    /// and written.
+    ///
+    /// # Errors
+    /// What reading there and writing here can fail with; then nothing of it is kept, and the transaction can go on.
+    pub fn import(&self, from: &Store, name: ObjectName, trust: Trust) -> Result<(), Error> {
+        if self.contains(name)? {
+            return Ok(());
+        }
+        if name.kind != ObjectKind::File {
+            return self.put_bytes(name, &from.load_bytes(name)?);
+        }
+        let id = Id::<kind::File>::new(name.id);
+        if trust == Trust::Trusted && from.mode() == self.store.mode() && self.staging.link_from(from, name)? {
+            add(&self.counts.files_total, 1);
+            add(&self.counts.files_written, 1);
+            return Ok(());
+        }
+        if from.mode() == Mode::Archive
+            && let Some(dir) = from.shard(layout::shard(name.id))?
+            && let Some(mut stored) = fsio::open_file_optional(dir, layout::file_name(from.mode(), name))?
+        {
+            return self.put_archived(id, &mut stored);
+        }
+        let mut object = from.open_file(id)?;
+        self.put_file_as(id, &object.header, object.size, &mut object.content)
+    }
+
+    /// Stages the metadata beside a commit; on publishing it replaces what is there.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`].
+    pub fn put_detached(&self, commit: Id<Commit>, metadata: &Metadata) -> Result<(), Error> {
+        let bytes = self.store.format().encode_metadata(metadata);
+        self.budget.take(bytes.len() as u64)?;
+        self.staging.write_detached(commit.raw(), &bytes)
+    }
+
+    /// Reads a metadata object that is in the store or in this transaction, verified.
+    ///
+    /// # Errors
+    /// As [`Store::load`].
+    pub fn load<K: MetaObject>(&self, id: Id<K>) -> Result<K, Error> {
+        let bytes = self.load_bytes(id.name())?;
+        K::decode(self.store.format(), &bytes).map_err(|source| Error::Malformed { name: id.name(), source })
+    }
+
+    /// The bytes of a metadata object that is in the store or in this transaction, verified.
+    ///
+    /// # Errors
+    /// As [`Store::load_bytes`].
+    pub fn load_bytes(&self, name: ObjectName) -> Result<Vec<u8>, Error> {
+        let Some(bytes) = self.staging.read_meta(self.store.mode(), name)? else {
+            return self.store.load_bytes(name);
+        };
+        let actual = self.store.format().id_of(name.kind, &bytes);
+        if actual == name.id { Ok(bytes) } else { Err(Error::Corrupt { name, actual }) }
+    }
+
+    /// What was offered and written so far.
+    pub fn stats(&self) -> Published {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Published {
+            meta_total: get(&self.counts.meta_total),
+            meta_written: get(&self.counts.meta_written),
+            files_total: get(&self.counts.files_total),
+            files_written: get(&self.counts.files_written),
+            bytes_written: get(&self.counts.bytes_written),
+        }
+    }
+
+    /// A directory on the store's filesystem for the caller's half-done downloads; a resumed transaction finds it again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn scratch(&self) -> Result<Dir, Error> {
+        Ok(fsio::ensure_dir(self.staging.dir(), layout::SCRATCH, 0o700)?)
+    }
+}
+
+/// Whether a store that objects come from is believed to hold what its names say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Its files may be linked unread.
+    Trusted,
+    /// Everything is verified on the way.
+    Untrusted,
+}

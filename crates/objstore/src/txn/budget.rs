@@ -1,0 +1,62 @@
+//! How much a transaction may still write before it touches the space that is to stay free.
+
+use crate::{Error, Reserve};
+use sapwood_fsio::FreeSpace;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Free space beyond the reserve, used up as objects are written.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: AtomicU64,
+    reserve: u64,
+    block: u64,
+}
+
+impl Budget {
+    pub(super) fn new(space: FreeSpace, reserve: Reserve) -> Self {
+        let reserve = match reserve {
+            Reserve::Bytes(bytes) => bytes,
+            Reserve::Percent(percent) => space.total_bytes / 100 * u64::from(percent),
+        };
+        let left = AtomicU64::new(space.free_bytes.saturating_sub(reserve));
+        Self { left, reserve, block: space.block_bytes.max(1) }
+    }
+
+    /// Takes the blocks that `bytes` fill. Refused, nothing is taken.
+    pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
+        // Without a reserve the disk itself says when it is full.
+        if self.reserve == 0 {
+            return Ok(());
+        }
+        let needed = bytes.div_ceil(self.block).saturating_mul(self.block);
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
+        taken.map(drop).map_err(|available| Error::NoSpace {
+            needed_bytes: needed,
+            available_bytes: available,
+            reserve_bytes: self.reserve,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPACE: FreeSpace = FreeSpace { available_bytes: 90_000, free_bytes: 100_000, total_bytes: 1_000_000, block_bytes: 4096 };
+
+    #[test]
+    fn whole_blocks_are_taken_until_the_reserve_is_reached() {
+        let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
+        assert!(budget.take(1).is_ok());
+        assert!(budget.take(4096).is_ok());
+        assert!(matches!(
+            budget.take(1),
+            Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000 })
+        ));
+    }
+
+    #[test]
+    fn nothing_can_be_taken_where_the_reserve_is_larger_than_the_free_space() {
+        assert!(Budget::new(SPACE, Reserve::Bytes(100_001)).take(1).is_err());
+    }
+}

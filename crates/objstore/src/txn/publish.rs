@@ -1,0 +1,104 @@
+//! Making a transaction's objects durable, then visible.
+
+use super::{Published, Transaction};
+use crate::{Error, Store, layout};
+use rayon::prelude::*;
+use sapwood_fsio::lock::Lock;
+use sapwood_fsio::{self as fsio, Dir};
+use std::ffi::OsString;
+
+/// With more directories than this to sync, one `syncfs` costs less than an `fsync` each.
+const FEW_DIRS: usize = 8;
+
+/// Holds the repository's shared lock after publishing, until the refs have moved.
+#[derive(Debug)]
+pub struct PublishGuard {
+    #[expect(dead_code, reason = "held, not read")]
+    lock: Option<Lock>,
+}
+
+/// What is renamed in one go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// Files, directory trees and directory metadata.
+    Content,
+    /// Commits and what is kept beside them.
+    Commits,
+}
+
+impl Batch {
+    fn has(self, file: &str) -> bool {
+        let is_commit = file.ends_with(".commit") || file.ends_with(layout::DETACHED);
+        is_commit == (self == Self::Commits)
+    }
+}
+
+impl Transaction<'_> {
+    /// Makes everything durable, then visible: content first, and commits only once that is durable under its names.
+    ///
+    /// The shared lock is held until the returned guard is dropped, so that refs can be moved under it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: some objects may be visible then, each of them whole; no commit is without all that was staged
+    /// with it. A repeated transaction takes up what is still staged.
+    pub fn publish(self) -> Result<(Published, PublishGuard), Error> {
+        let stats = self.stats();
+        let Self { store, staging, lock, .. } = self;
+        store.sync()?;
+        for batch in [Batch::Content, Batch::Commits] {
+            let context = fsio::fault::context();
+            let touched: Vec<u8> = (0..=u8::MAX)
+                .into_par_iter()
+                .map(|shard| {
+                    let _in = context.enter();
+                    let Some(dir) = staging.shard(shard)? else { return Ok(None) };
+                    Ok(move_in(store, shard, dir, batch)?.then_some(shard))
+                })
+                .filter_map(Result::transpose)
+                .collect::<Result<_, Error>>()?;
+            sync_shards(store, &touched)?;
+        }
+        staging.remove()?;
+        Ok((stats, PublishGuard { lock }))
+    }
+}
+
+/// Renames the batch's objects of one shard into the store; says whether there were any.
+fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool, Error> {
+    let files: Vec<OsString> = fsio::entries(staged)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(|name| name.to_str().is_some_and(|name| batch.has(name)))
+        .collect();
+    if files.is_empty() {
+        return Ok(false);
+    }
+    let dir = store.shard_or_create(shard)?;
+    for file in &files {
+        if file.to_str().is_some_and(|file| file.ends_with(layout::DETACHED)) {
+            fsio::rename(staged, file, dir, file)?;
+            continue;
+        }
+        match fsio::rename_noreplace(staged, file, dir, file) {
+            // Another transaction was faster. Its object is the same, and ours goes with the staging directory.
+            Err(e) if e.is_exists() => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(true)
+}
+
+fn sync_shards(store: &Store, touched: &[u8]) -> Result<(), Error> {
+    if !store.options().fsync || touched.is_empty() {
+        return Ok(());
+    }
+    if touched.len() > FEW_DIRS {
+        return store.sync();
+    }
+    for shard in touched {
+        if let Some(dir) = store.shard(*shard)? {
+            fsio::sync_dir(dir)?;
+        }
+    }
+    Ok(fsio::sync_dir(store.objects())?)
+}

@@ -1,0 +1,242 @@
+//! The staging directory: complete objects under the names they will have, and unfinished ones under others.
+
+use crate::{Error, Mode, ObjectId, ObjectName, Store, Verdict, layout};
+use rayon::prelude::*;
+use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
+use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
+use std::io::{Read, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A staging directory, locked: nobody else writes there.
+#[derive(Debug)]
+pub(super) struct Staging {
+    tmp: Dir,
+    name: String,
+    dir: Dir,
+    shards: Box<[OnceLock<Dir>]>,
+    next: AtomicU64,
+    owner: (u32, u32),
+    #[expect(dead_code, reason = "held, not read: dropping it lets others have the directory")]
+    lock: Lock,
+}
+
+impl Staging {
+    /// Takes over what an interrupted transaction of this boot left, else makes a new directory.
+    pub(super) fn open(store: &Store) -> Result<Self, Error> {
+        let tmp = fsio::ensure_dir(store.dir(), layout::TMP, 0o775)?;
+        let prefix = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        for entry in fsio::entries(&tmp)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            if entry.kind != Kind::Dir || !name.starts_with(&prefix) {
+                continue;
+            }
+            if let Some(lock) = try_lock(&tmp, name)? {
+                let staging = Self::with(&tmp, name, lock)?;
+                staging.keep_what_verifies(store)?;
+                return Ok(staging);
+            }
+        }
+        loop {
+            let name = format!("{prefix}{:016x}", random());
+            let Some(lock) = try_lock(&tmp, &name)? else { continue };
+            match fsio::create_dir(&tmp, &name, 0o700) {
+                Ok(_) => return Self::with(&tmp, &name, lock),
+                Err(e) if e.is_exists() => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    fn with(tmp: &Dir, name: &str, lock: Lock) -> Result<Self, Error> {
+        let dir = fsio::open_dir(tmp, name)?;
+        let shards = (0..layout::SHARDS).map(|_| OnceLock::new()).collect();
+        let tmp = fsio::open_dir(tmp, ".")?;
+        // What is created here belongs to whom a new file belongs, which a setgid directory or a mount option decides.
+        let probe = fsio::stat_open(Staged::create(&dir)?.file())?;
+        let owner = (probe.uid, probe.gid);
+        Ok(Self { tmp, name: name.to_owned(), dir, shards, next: AtomicU64::new(0), owner, lock })
+    }
+
+    /// Removes all that is unfinished, and every object that does not hash to its name.
+    fn keep_what_verifies(&self, store: &Store) -> Result<(), Error> {
+        let context = fsio::fault::context();
+        (0..=u8::MAX).into_par_iter().try_for_each(|shard| {
+            let _in = context.enter();
+            let Some(dir) = self.shard(shard)? else { return Ok(()) };
+            for entry in fsio::entries(dir)? {
+                let file = entry.name.to_string_lossy();
+                let good = match layout::parse_name(store.mode(), shard, &file) {
+                    Some(name) => store.verify_at(dir, &file, name)? == Verdict::Good,
+                    None => false,
+                };
+                if !good {
+                    tracing::debug!(%file, "removed from an interrupted transaction");
+                    fsio::remove_tree(dir, &entry.name)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(super) fn shard(&self, shard: u8) -> Result<Option<&Dir>, Error> {
+        let slot = &self.shards[usize::from(shard)];
+        if slot.get().is_none() {
+            match fsio::open_dir_optional(&self.dir, layout::shard_name(shard))? {
+                Some(dir) => drop(slot.set(dir)),
+                None => return Ok(None),
+            }
+        }
+        Ok(slot.get())
+    }
+
+    pub(super) fn shard_or_create(&self, shard: u8) -> Result<&Dir, Error> {
+        let slot = &self.shards[usize::from(shard)];
+        if slot.get().is_none() {
+            drop(slot.set(fsio::ensure_dir(&self.dir, layout::shard_name(shard), 0o700)?));
+        }
+        slot.get().map_or_else(|| unreachable!("the slot was filled above"), Ok)
+    }
+
+    pub(super) fn contains(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
+        match self.shard(layout::shard(name.id))? {
+            Some(dir) => Ok(fsio::stat_optional(dir, layout::file_name(mode, name))?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn read_meta(&self, mode: Mode, name: ObjectName) -> Result<Option<Vec<u8>>, Error> {
+        match self.shard(layout::shard(name.id))? {
+            Some(dir) => {
+                Ok(fsio::read_optional(dir, layout::file_name(mode, name), crate::Format::MAX_META_BYTES)?)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whom a new file in staging belongs to.
+    pub(super) fn owner(&self) -> (u32, u32) {
+        self.owner
+    }
+
+    /// A name in staging that nobody has.
+    pub(super) fn unfinished(&self) -> String {
+        format!("{}{}", layout::UNFINISHED_PREFIX, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn write_meta(&self, mode: Mode, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+        let dir = self.shard_or_create(layout::shard(name.id))?;
+        let file = layout::file_name(mode, name);
+        let mut staged = Staged::create_named(dir, self.unfinished())?;
+        staged.write_all(bytes).at("write", &file)?;
+        fsio::set_mode(staged.file(), 0o644)?;
+        finish(staged, dir, &file)
+    }
+
+    pub(super) fn write_detached(&self, commit: ObjectId, bytes: &[u8]) -> Result<(), Error> {
+        let dir = self.shard_or_create(layout::shard(commit))?;
+        let file = layout::detached_name(commit);
+        let mut staged = Staged::create_named(dir, self.unfinished())?;
+        staged.write_all(bytes).at("write", &file)?;
+        fsio::set_mode(staged.file(), 0o644)?;
+        Ok(staged.publish(dir, file)?)
+    }
+
+    /// Hardlinks a file from a store that keeps files alike. `false` where it is not there or cannot be linked.
+    pub(super) fn link_from(&self, from: &Store, name: ObjectName) -> Result<bool, Error> {
+        let Some(source) = from.shard(layout::shard(name.id))? else { return Ok(false) };
+        let file = layout::file_name(from.mode(), name);
+        let dir = self.shard_or_create(layout::shard(name.id))?;
+        match fsio::hardlink(source, &file, dir, &file) {
+            Ok(()) => Ok(true),
+            Err(e) => Ok(e.is_exists()),
+        }
+    }
+
+    /// Removes the directory and lets go of it.
+    pub(super) fn remove(self) -> Result<(), Error> {
+        let Self { tmp, name, dir, shards, .. } = self;
+        drop((dir, shards));
+        fsio::remove_tree(&tmp, &name)?;
+        fsio::remove_file_optional(&tmp, format!("{name}{}", layout::LOCK_SUFFIX))?;
+        Ok(())
+    }
+}
+
+/// Gives a complete object the name it will have. Another thread may have been faster with the same object.
+pub(super) fn finish(staged: Staged, dir: &Dir, file: &str) -> Result<(), Error> {
+    match staged.publish_noreplace(dir, file) {
+        Err(e) if !e.is_exists() => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn try_lock(tmp: &Dir, name: &str) -> Result<Option<Lock>, Error> {
+    match Lock::acquire(tmp, format!("{name}{}", layout::LOCK_SUFFIX), LockKind::Exclusive, Wait::No) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Held { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Tells this boot from others. Where the kernel does not say, every process is a boot of its own.
+fn boot_id() -> String {
+    let mut text = String::new();
+    let read = std::fs::File::open("/proc/sys/kernel/random/boot_id")
+        .and_then(|file| file.take(64).read_to_string(&mut text));
+    match read {
+        Ok(_) => text.trim().to_owned(),
+        Err(_unknown) => format!("{:016x}", random()),
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_le_bytes(bytes),
+        // A name that is taken is tried again, so the clock is good enough.
+        _ => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::from(t.subsec_nanos())),
+    }
+}
+
+impl Store {
+    /// Removes from `tmp` what interrupted runs left and nobody uses: staging of earlier boots, and whatever else was
+    /// not touched for longer than `expiry`. Returns the number of entries removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clean_tmp(&self, expiry: Duration) -> Result<u64, Error> {
+        let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(0) };
+        let this_boot = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        let oldest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(expiry);
+        let oldest_ns = i128::try_from(oldest.as_nanos()).unwrap_or(i128::MAX);
+        let mut removed = 0;
+        for entry in fsio::entries(&tmp)? {
+            let name = entry.name.to_string_lossy();
+            if name == layout::TMP_CACHE || name.ends_with(layout::LOCK_SUFFIX) {
+                continue;
+            }
+            let Some(stat) = fsio::stat_optional(&tmp, &entry.name)? else { continue };
+            let is_staging = name.starts_with(layout::STAGING_PREFIX);
+            if stat.mtime_ns > oldest_ns && (!is_staging || name.starts_with(&this_boot)) {
+                continue;
+            }
+            let lock_name = format!("{name}{}", layout::LOCK_SUFFIX);
+            let lock = if is_staging { try_lock(&tmp, &name)? } else { None };
+            if is_staging && lock.is_none() {
+                continue;
+            }
+            fsio::remove_tree(&tmp, &entry.name)?;
+            if is_staging {
+                fsio::remove_file_optional(&tmp, lock_name)?;
+            }
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
