@@ -1,5 +1,6 @@
 //! The one error of file operations: what was tried, on which path, and why it failed.
 
+use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,13 @@ impl Error {
     /// Whether the name is taken already.
     pub fn is_exists(&self) -> bool {
         self.source.kind() == io::ErrorKind::AlreadyExists
+    }
+
+    /// Whether something is there, but of another kind than the operation is for: a symlink, or a directory for a file,
+    /// or the other way round.
+    pub fn is_wrong_kind(&self) -> bool {
+        let codes = [Errno::LOOP, Errno::NOTDIR, Errno::ISDIR, Errno::INVAL];
+        self.source.raw_os_error().is_some_and(|code| codes.iter().any(|known| known.raw_os_error() == code))
     }
 
     /// Whether the disk, or the quota, is full.
