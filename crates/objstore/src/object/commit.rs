@@ -1,6 +1,6 @@
 //! Commits and their metadata.
 
-use crate::{DirMeta, DirTree, Id};
+use crate::{DirMeta, DirTree, Id, Value};
 
 /// A version of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,56 +38,49 @@ pub struct Totals {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(Vec<(String, Value)>);
 
-/// A metadata value. Everything that has its own case is always that case, so equal values are equal bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Value {
-    /// Type `s`.
-    Str(String),
-    /// Type `b`.
-    Bool(bool),
-    /// Type `y`.
-    U8(u8),
-    /// Type `u`, as it stands in the bytes (little-endian).
-    U32(u32),
-    /// Type `t`, as it stands in the bytes (little-endian; several well-known OSTree keys hold big-endian values, swapped by who reads them).
-    U64(u64),
-    /// Type `i`.
-    I32(i32),
-    /// Type `x`.
-    I64(i64),
-    /// Type `ay`.
-    Bytes(Vec<u8>),
-    /// Type `as`.
-    Strs(Vec<String>),
-    /// Type `aay`.
-    ByteArrays(Vec<Vec<u8>>),
-    /// Any other GVariant: its type string and its bytes in normal form, little-endian.
-    Variant {
-        /// GVariant type string.
-        signature: String,
-        /// Serialised value, normal form.
-        bytes: Vec<u8>,
-    },
-}
-
 impl Metadata {
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Value> { todo!() }
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(other, _)| other == key).map(|(_, value)| value)
+    }
     /// The value of a key, if it is text.
-    pub fn get_str(&self, key: &str) -> Option<&str> { todo!() }
+    pub fn get_str(&self, key: &str) -> Option<&str> {
+        match self.get(key)? {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
     /// Sets a key: in place if it is there, else at the end.
-    pub fn set(&mut self, key: &str, value: Value) { todo!() }
+    ///
+    /// Keys that are empty or hold a NUL byte are for the caller to refuse: no decoder takes what is encoded with one.
+    pub fn set(&mut self, key: &str, value: Value) {
+        match self.0.iter_mut().find(|(other, _)| other == key) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
     /// Removes a key; says whether it was there.
-    pub fn remove(&mut self, key: &str) -> bool { todo!() }
+    pub fn remove(&mut self, key: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(other, _)| other != key);
+        self.0.len() < before
+    }
+    /// Takes entries as a decoder read them; the error is the place in the list of a key that is empty, holds NUL, or
+    /// is there twice.
+    pub(crate) fn from_decoded(entries: Vec<(String, Value)>) -> Result<Self, usize> {
+        let mut seen = std::collections::HashSet::with_capacity(entries.len());
+        let bad = |(key, _): &(String, Value)| key.is_empty() || key.contains('\0');
+        match entries.iter().position(|entry| bad(entry) || !seen.insert(entry.0.clone())) {
+            Some(at) => Err(at),
+            None => Ok(Self(entries)),
+        }
+    }
     /// Keys and values in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> { self.0.iter().map(|(k, v)| (k.as_str(), v)) }
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v))
+    }
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool { self.0.is_empty() }
-}
-impl Value {
-    /// The value in GVariant's text form, as `ostree show --print-metadata-key` prints it (`'text'`, `uint32 42`, `true`, `['a', 'b']`, `[byte 0x01]`; with type annotations as GLib prints them).
-    pub fn to_text(&self) -> String { todo!() }
-    /// The GVariant type string.
-    pub fn signature(&self) -> &str { todo!() }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }

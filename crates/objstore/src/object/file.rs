@@ -34,5 +34,7 @@ pub struct FileHeader {
 
 impl FileHeader {
     /// Whether it is a regular file, which alone has content.
-    pub fn is_regular(&self) -> bool { matches!(self.file_type, FileType::Regular) }
+    pub fn is_regular(&self) -> bool {
+        matches!(self.file_type, FileType::Regular)
+    }
 }
