@@ -56,6 +56,13 @@ impl Format {
     /// Largest metadata object accepted, in bytes: 128 MiB.
     pub const MAX_META_BYTES: u64 = 128 << 20;
 
+    /// Whether directory entries carry the size of their content, and commits their totals.
+    pub fn records_sizes(self) -> bool {
+        match self {
+            Self::Native => true,
+            Self::Ostree => false,
+        }
+    }
     /// The id of a metadata object (any kind but a file) with these bytes.
     pub fn id_of(self, kind: ObjectKind, bytes: &[u8]) -> ObjectId {
         let mut digest = Digest::new(self, kind);
