@@ -1,19 +1,29 @@
 //! Committing directories.
+//!
+//! A directory is imported into a [`Transaction`] by several threads, a commit object is written for it, and with the
+//! transaction's commit all of it becomes durable, then visible, and then the branch moves. What the last commit of the
+//! same directory learned about its files is kept in a stat cache, so that unchanged files are not read again.
 
-use crate::{Refspec, Repo, Result, Root, Transaction};
+mod cache;
+mod import;
+mod modify;
+mod record;
+mod stage;
+
+use crate::{RefName, Refspec, Repo, Result, Root, Transaction, pool};
 use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, Metadata, Published, Totals};
 
 /// What is changed on the way from disk to repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Modifiers {
-    /// Owner of everything.
+    /// Owner of everything. Without effect beside [`canonical_permissions`](Self::canonical_permissions).
     pub owner_uid: Option<u32>,
-    /// Group of everything.
+    /// Group of everything. Without effect beside [`canonical_permissions`](Self::canonical_permissions).
     pub owner_gid: Option<u32>,
     /// No extended attributes.
     pub no_xattrs: bool,
-    /// Owner and group 0, permission bits `& 0755`, no extended attributes.
+    /// Owner and group 0, permission bits `& 0755`, no extended attributes. A `bare-user-only` repository always does so.
     pub canonical_permissions: bool,
 }
 
@@ -26,22 +36,56 @@ pub struct ImportOptions {
     pub threads: usize,
     /// Deepest tree accepted. Default: 1024 directories.
     pub max_depth: usize,
-    /// Whether files are recognised by the stat cache. Default: yes.
+    /// Whether files are recognised by the stat cache, and the cache is renewed. Default: yes.
     pub use_cache: bool,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self {
+            modifiers: Modifiers::default(),
+            threads: pool::default_threads(),
+            max_depth: 1024,
+            use_cache: true,
+        }
+    }
 }
 
 /// An imported directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImportedTree { /** Its root. */ pub root: Root, /** What it holds. */ pub totals: Totals }
+pub struct ImportedTree {
+    /// Its root.
+    pub root: Root,
+    /// What it holds.
+    pub totals: Totals,
+}
 
 /// Progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CommitEvent { /** So much was recorded until now. */ Imported { /** Files. */ files: u64, /** Bytes of content. */ bytes: u64 }, /** Objects are being made durable. */ Syncing }
+pub enum CommitEvent {
+    /// So much was recorded until now.
+    Imported {
+        /** Files. */
+        files: u64,
+        /** Bytes of content. */
+        bytes: u64,
+    },
+    /// Objects are being made durable.
+    Syncing,
+}
 
 /// The parent of a new commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Parent { /** What the branch points to now, if anything. */ #[default] Branch, /** None. */ None, /** This. */ Commit(Id<Commit>) }
+pub enum Parent {
+    /// What the branch points to now, if anything.
+    #[default]
+    Branch,
+    /// None.
+    None,
+    /// This.
+    Commit(Id<Commit>),
+}
 
 /// What is said of a new commit.
 #[derive(Debug, Clone, Default)]
@@ -56,23 +100,81 @@ pub struct CommitOptions {
     pub body: String,
     /// Seconds since the epoch; `None` is now.
     pub timestamp: Option<u64>,
-    /// Further facts. `ostree.ref-binding` is added to them as OSTree adds it.
+    /// Further facts. `ostree.ref-binding` is added to them as OSTree adds it: last, and empty without a branch.
     pub metadata: Metadata,
     /// Without `ostree.ref-binding` (and collection binding).
     pub no_bindings: bool,
+    /// Refs beside the branch under which the commit may be served.
+    pub bind_refs: Vec<RefName>,
 }
 
 /// What was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitOutcome { /** The new commit. */ pub commit: Id<Commit>, /** Its tree. */ pub tree: ImportedTree, /** What was written. */ pub published: Published }
-
-impl Default for ImportOptions { fn default() -> Self { todo!() } }
+pub struct CommitOutcome {
+    /// The new commit.
+    pub commit: Id<Commit>,
+    /// Its tree.
+    pub tree: ImportedTree,
+    /// What was offered and written; files that the stat cache knew count as offered.
+    pub published: Published,
+}
 
 impl Repo {
     /// Records the directory in a transaction; nothing is visible before that commits.
-    pub fn import(&self, txn: &Transaction<'_>, dir: &Dir, options: &ImportOptions, on_event: &(dyn Fn(CommitEvent) + Sync)) -> Result<ImportedTree> { todo!() }
+    ///
+    /// Symlinks are recorded, not followed, and filesystems mounted below are part of the tree. On failure the
+    /// transaction can go on; what was staged until then is not referred to.
+    ///
+    /// # Errors
+    /// - [`Error::Unrecordable`](crate::Error::Unrecordable) for what the format or the repository cannot hold, and for
+    ///   a file that keeps changing while it is read.
+    /// - [`Error::TooDeep`](crate::Error::TooDeep) past [`ImportOptions::max_depth`].
+    /// - [`Error::Io`](crate::Error::Io), with the path in the tree, for what cannot be read or vanishes meanwhile.
+    /// - [`Error::Store`](crate::Error::Store) when objects cannot be written.
+    pub fn import(
+        &self,
+        txn: &Transaction<'_>,
+        dir: &Dir,
+        options: &ImportOptions,
+        on_event: &(dyn Fn(CommitEvent) + Sync),
+    ) -> Result<ImportedTree> {
+        Ok(import::import(self, txn.objects(), dir, options, on_event)?.tree)
+    }
+
     /// Writes a commit object for a tree into the transaction and has the branch moved to it.
-    pub fn stage_commit(&self, txn: &mut Transaction<'_>, tree: ImportedTree, options: &CommitOptions) -> Result<Id<Commit>> { todo!() }
+    ///
+    /// The branch must still be where it is now when the transaction commits.
+    ///
+    /// # Errors
+    /// When the branch cannot be read, or the object not be written.
+    pub fn stage_commit(
+        &self,
+        txn: &mut Transaction<'_>,
+        tree: ImportedTree,
+        options: &CommitOptions,
+    ) -> Result<Id<Commit>> {
+        stage::stage(self, txn, tree, options)
+    }
+
     /// Records a directory as a commit: import, commit object, sync, ref.
-    pub fn commit_dir(&self, dir: &Dir, import: &ImportOptions, commit: &CommitOptions, on_event: &(dyn Fn(CommitEvent) + Sync)) -> Result<CommitOutcome> { todo!() }
+    ///
+    /// Once it returns, commit and ref survive a power loss. After a crash or a failure the ref is where it was.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import) and [`Transaction::commit`].
+    pub fn commit_dir(
+        &self,
+        dir: &Dir,
+        import: &ImportOptions,
+        commit: &CommitOptions,
+        on_event: &(dyn Fn(CommitEvent) + Sync),
+    ) -> Result<CommitOutcome> {
+        let mut txn = self.begin()?;
+        let imported = import::import(self, txn.objects(), dir, import, on_event)?;
+        let id = self.stage_commit(&mut txn, imported.tree, commit)?;
+        on_event(CommitEvent::Syncing);
+        let mut published = txn.commit()?;
+        published.files_total += imported.hits;
+        Ok(CommitOutcome { commit: id, tree: imported.tree, published })
+    }
 }

@@ -12,6 +12,7 @@ mod fsck;
 mod keyfile;
 mod log;
 mod name;
+mod pool;
 mod prune;
 mod refs;
 mod remote;

@@ -1,0 +1,315 @@
+//! Recording a directory: walked, read, hashed and stored by several threads, each file read once.
+//!
+//! A directory is done when all that is in it is done; whoever finishes its last part writes its tree object and goes on
+//! with the directory above. Memory holds the names of the directories under way, not those of the whole tree.
+
+use super::cache::{Cache, Record};
+use super::modify::{Rules, checked_xattrs};
+use super::record::FileReader;
+use crate::pool::{self, FirstError};
+use crate::{CommitEvent, Error, ImportOptions, ImportedTree, Repo, Result, Root};
+use rayon::Scope;
+use sapwood_fsio::{self as fsio, Dir, Entry, Kind};
+use sapwood_objstore::{self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, Totals};
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Files that one task takes: enough to be worth a task, few enough that both ends of a large directory are busy.
+const FILES_PER_TASK: usize = 64;
+/// Directory attributes remembered so as not to store them again; a tree has few different ones.
+const MAX_METAS: usize = 4096;
+
+/// A directory under way.
+#[derive(Debug)]
+pub(crate) struct Node {
+    parent: Option<Arc<Node>>,
+    /// Its name in its parent; `None` for the root.
+    name: Option<EntryName>,
+    depth: usize,
+    pub(crate) dir: Dir,
+    meta: Id<DirMeta>,
+    /// Parts of it that are not done.
+    pending: AtomicUsize,
+    done: Mutex<Done>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    files: Vec<FileEntry>,
+    dirs: Vec<DirEntry>,
+}
+
+impl Node {
+    /// The path in the tree of an entry, beginning with a slash.
+    pub(crate) fn path(&self, entry: &[u8]) -> String {
+        path_below(Some(self), entry)
+    }
+}
+
+fn path_below(node: Option<&Node>, entry: &[u8]) -> String {
+    let mut names = vec![String::from_utf8_lossy(entry).into_owned()];
+    let mut above = node;
+    while let Some(node) = above {
+        names.extend(node.name.as_ref().map(ToString::to_string));
+        above = node.parent.as_deref();
+    }
+    names.iter().rev().fold(String::new(), |path, name| path + "/" + name)
+}
+
+/// One import: what the tasks share.
+pub(crate) struct Import<'a> {
+    pub(crate) objects: &'a objstore::Transaction<'a>,
+    pub(crate) rules: Rules,
+    pub(crate) cache: Cache,
+    pub(crate) format: objstore::Format,
+    max_depth: usize,
+    on_event: &'a (dyn Fn(CommitEvent) + Sync),
+    failure: FirstError,
+    root: Mutex<Option<Root>>,
+    metas: Mutex<HashMap<DirMeta, Id<DirMeta>>>,
+    records: Mutex<Vec<Record>>,
+    files: AtomicU64,
+    dirs: AtomicU64,
+    bytes: AtomicU64,
+    hits: AtomicU64,
+}
+
+/// What an import did.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pub(crate) tree: ImportedTree,
+    /// Files that were recognised without reading.
+    pub(crate) hits: u64,
+}
+
+/// Records `dir` and all below it, and renews the stat cache.
+pub(crate) fn import(
+    repo: &Repo,
+    objects: &objstore::Transaction<'_>,
+    dir: &Dir,
+    options: &ImportOptions,
+    on_event: &(dyn Fn(CommitEvent) + Sync),
+) -> Result<Imported> {
+    let store = repo.store();
+    let rules = Rules::new(&options.modifiers, store);
+    let cache = if options.use_cache {
+        Cache::open(repo.dir(), store.format(), &rules, &fsio::stat_dir(dir)?)
+    } else {
+        Cache::none()
+    };
+    let import = Import {
+        objects,
+        rules,
+        cache,
+        format: store.format(),
+        max_depth: options.max_depth,
+        on_event,
+        failure: FirstError::default(),
+        root: Mutex::default(),
+        metas: Mutex::default(),
+        records: Mutex::default(),
+        files: AtomicU64::new(0),
+        dirs: AtomicU64::new(0),
+        bytes: AtomicU64::new(0),
+        hits: AtomicU64::new(0),
+    };
+    pool::run(options.threads, |scope| import.visit(scope, None, None, || fsio::open_dir(dir, ".")))?;
+    import.finish(repo, options)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Import<'_> {
+    fn finish(self, repo: &Repo, options: &ImportOptions) -> Result<Imported> {
+        self.failure.into_result()?;
+        let root = self.root.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(root) = root else {
+            // Every task either fails or counts its directory down, so the root comes last.
+            return Err(Error::Unrecordable { path: "/".into(), reason: "it was not finished".into() });
+        };
+        let hits = self.hits.into_inner();
+        let records = self.records.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_same = hits as usize == records.len() && records.len() == self.cache.len();
+        if options.use_cache && !is_same {
+            if let Err(error) = self.cache.save(repo.dir(), records) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the stat cache was not saved");
+            }
+        }
+        let totals = Totals {
+            files: self.files.into_inner(),
+            dirs: self.dirs.into_inner(),
+            bytes: self.bytes.into_inner(),
+        };
+        Ok(Imported { tree: ImportedTree { root, totals }, hits })
+    }
+
+    /// The task for one directory. A failure stops all tasks.
+    fn visit<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        parent: Option<Arc<Node>>,
+        name: Option<EntryName>,
+        open: impl FnOnce() -> fsio::Result<Dir>,
+    ) {
+        if self.failure.is_set() {
+            return;
+        }
+        if let Err(error) = self.try_visit(scope, parent, name, open) {
+            self.failure.set(error);
+        }
+    }
+
+    fn try_visit<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        parent: Option<Arc<Node>>,
+        name: Option<EntryName>,
+        open: impl FnOnce() -> fsio::Result<Dir>,
+    ) -> Result<()> {
+        let depth = parent.as_ref().map_or(1, |parent| parent.depth + 1);
+        if depth > self.max_depth {
+            return Err(Error::TooDeep { limit: self.max_depth });
+        }
+        let path = || match &name {
+            Some(name) => path_below(parent.as_deref(), name.as_str().as_bytes()),
+            None => "/".into(),
+        };
+        let dir = open().map_err(|error| placed(error, path))?;
+        let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
+        let xattrs = if self.rules.xattrs {
+            checked_xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
+        } else {
+            objstore::Xattrs::default()
+        };
+        let meta = self.put_meta(self.rules.dir(&stat, xattrs))?;
+        let entries = fsio::entries(&dir).map_err(|error| placed(error, path))?;
+        let (dirs, files): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| entry.kind == Kind::Dir);
+
+        // One more than there are parts, so that it cannot be done before all parts are there.
+        let parts = dirs.len() + files.len().div_ceil(FILES_PER_TASK) + 1;
+        let node = Arc::new(Node {
+            parent,
+            name,
+            depth,
+            dir,
+            meta,
+            pending: AtomicUsize::new(parts),
+            done: Mutex::default(),
+        });
+        self.dirs.fetch_add(1, Ordering::Relaxed);
+        for entry in dirs {
+            let name = entry_name(&node, &entry)?;
+            let parent = Arc::clone(&node);
+            scope.spawn(move |scope| {
+                let at = Arc::clone(&parent);
+                self.visit(scope, Some(parent), Some(name), || fsio::open_dir(&at.dir, &entry.name));
+            });
+        }
+        if files.len() <= FILES_PER_TASK {
+            if !files.is_empty() {
+                self.take_files(&node, &files);
+            }
+        } else {
+            let files = Arc::new(files);
+            for start in (0..files.len()).step_by(FILES_PER_TASK) {
+                let files = Arc::clone(&files);
+                let node = Arc::clone(&node);
+                scope.spawn(move |_| {
+                    let end = files.len().min(start + FILES_PER_TASK);
+                    self.take_files(&node, files.get(start..end).unwrap_or_default());
+                });
+            }
+        }
+        self.part_done(&node)
+    }
+
+    /// Stores attributes of directories, each different set once.
+    fn put_meta(&self, meta: DirMeta) -> Result<Id<DirMeta>> {
+        if let Some(id) = lock(&self.metas).get(&meta) {
+            return Ok(*id);
+        }
+        let id = self.objects.put(&meta)?;
+        let mut metas = lock(&self.metas);
+        if metas.len() < MAX_METAS {
+            metas.insert(meta, id);
+        }
+        Ok(id)
+    }
+
+    /// The task for some files of a directory.
+    fn take_files(&self, node: &Arc<Node>, files: &[Entry]) {
+        if let Err(error) = self.try_take_files(node, files) {
+            self.failure.set(error);
+        }
+    }
+
+    fn try_take_files(&self, node: &Arc<Node>, files: &[Entry]) -> Result<()> {
+        let reader = FileReader { import: self, node };
+        let mut done = Vec::with_capacity(files.len());
+        let mut records = Vec::with_capacity(files.len());
+        let mut hits = 0;
+        for entry in files {
+            if self.failure.is_set() {
+                return Ok(());
+            }
+            let name = entry_name(node, entry)?;
+            let file = reader.take(entry)?;
+            hits += u64::from(file.is_hit);
+            records.extend(file.record);
+            self.bytes.fetch_add(file.size, Ordering::Relaxed);
+            self.files.fetch_add(1, Ordering::Relaxed);
+            let size = self.format.records_sizes().then_some(file.size);
+            done.push(FileEntry { name, id: file.id, size });
+        }
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+        lock(&self.records).append(&mut records);
+        lock(&node.done).files.append(&mut done);
+        (self.on_event)(CommitEvent::Imported {
+            files: self.files.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        });
+        self.part_done(node)
+    }
+
+    /// Counts a part of a directory as done; the last one completes it, and is itself a part of the one above.
+    fn part_done(&self, node: &Arc<Node>) -> Result<()> {
+        let mut current = node;
+        // `AcqRel`: who counts down last sees what all others have added.
+        while current.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let done = std::mem::take(&mut *lock(&current.done));
+            let tree = DirTree::new(done.files, done.dirs).map_err(|name| Error::Unrecordable {
+                path: current.path(name.as_str().as_bytes()),
+                reason: "the directory lists it twice; it was changed meanwhile".into(),
+            })?;
+            let tree = self.objects.put(&tree)?;
+            match (&current.parent, &current.name) {
+                (Some(parent), Some(name)) => {
+                    lock(&parent.done).dirs.push(DirEntry { name: name.clone(), tree, meta: current.meta });
+                    current = parent;
+                }
+                _ => {
+                    *lock(&self.root) = Some(Root { tree, meta: current.meta });
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn entry_name(node: &Node, entry: &Entry) -> Result<EntryName> {
+    let name = entry.name.as_bytes();
+    EntryName::from_bytes(name)
+        .map_err(|error| Error::Unrecordable { path: node.path(name), reason: error.to_string() })
+}
+
+/// The same failure with the path in the tree instead of that in its directory.
+pub(crate) fn placed(mut error: fsio::Error, path: impl FnOnce() -> String) -> Error {
+    error.path = path().into();
+    Error::Io(error)
+}

@@ -1,0 +1,172 @@
+//! One file on its way from disk to repository: recognised by the stat cache, or read, hashed and stored.
+//!
+//! What is recorded is one state of the file: its attributes are compared before and after it is read.
+
+use super::cache::{Record, now_ns};
+use super::import::{Import, Node, placed};
+use super::modify::{checked_xattrs, node_type};
+use crate::{Error, Result};
+use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
+use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, ObjectName, Xattrs, kind};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+
+/// Reads files of one directory.
+pub(crate) struct FileReader<'a> {
+    pub(crate) import: &'a Import<'a>,
+    pub(crate) node: &'a Node,
+}
+
+/// A recorded file.
+pub(crate) struct Recorded {
+    pub(crate) id: Id<kind::File>,
+    /// Size of its content in bytes; 0 for all but regular files.
+    pub(crate) size: u64,
+    /// For the stat cache, if it may be entered there.
+    pub(crate) record: Option<Record>,
+    /// Whether the stat cache knew it.
+    pub(crate) is_hit: bool,
+}
+
+impl FileReader<'_> {
+    /// Records a file, symlink or node.
+    pub(crate) fn take(&self, entry: &Entry) -> Result<Recorded> {
+        if !self.import.cache.is_empty()
+            && let Some(found) = self.recognise(entry)?
+        {
+            return Ok(found);
+        }
+        // Once more if it changes meanwhile: a file that is being replaced is then the new one.
+        for _ in 0..2 {
+            let taken = match entry.kind {
+                Kind::File => self.read_file(entry)?,
+                Kind::Symlink | Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => self.read_node(entry)?,
+                Kind::Socket => return Err(self.refuse(entry, "it is a socket")),
+                Kind::Dir => return Err(self.refuse(entry, "it became a directory meanwhile")),
+            };
+            if let Some(recorded) = taken {
+                return Ok(recorded);
+            }
+        }
+        Err(self.refuse(entry, "it changes while it is read"))
+    }
+
+    fn recognise(&self, entry: &Entry) -> Result<Option<Recorded>> {
+        if !matches!(entry.kind, Kind::File | Kind::Symlink) {
+            return Ok(None);
+        }
+        let stat = self.stat(entry)?;
+        let Some((record, id)) = self.import.cache.find(&stat) else { return Ok(None) };
+        if !self.import.objects.contains(id.name())? {
+            return Ok(None);
+        }
+        Ok(Some(Recorded { id, size: content_size(&stat), record: Some(record), is_hit: true }))
+    }
+
+    /// `None` if it changed meanwhile.
+    fn read_file(&self, entry: &Entry) -> Result<Option<Recorded>> {
+        let read_at_ns = now_ns();
+        let file = fsio::open_file(&self.node.dir, &entry.name).map_err(|error| self.placed(entry, error))?;
+        let stat = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
+        let xattrs = if self.import.rules.xattrs {
+            self.checked(entry, fsio::xattr::list(&file).map_err(|error| self.placed(entry, error))?)?
+        } else {
+            Xattrs::default()
+        };
+        let header = self.header(entry, &stat, FileType::Regular, xattrs)?;
+        let put = self.put(entry, &header, stat.size, &mut &file);
+        // A file that grows or shrinks meanwhile fails to be stored, and is tried again rather than reported.
+        let after = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
+        if !is_same_content(&stat, &after) {
+            return Ok(None);
+        }
+        let id = put?;
+        let record = if after == stat { Record::new(&stat, id, read_at_ns) } else { None };
+        Ok(Some(Recorded { id, size: stat.size, record, is_hit: false }))
+    }
+
+    /// As [`read_file`](Self::read_file), for what has no content.
+    fn read_node(&self, entry: &Entry) -> Result<Option<Recorded>> {
+        let read_at_ns = now_ns();
+        let dir = &self.node.dir;
+        let stat = self.stat(entry)?;
+        let file_type = if stat.kind == Kind::Symlink {
+            let target = fsio::read_link(dir, &entry.name).map_err(|error| self.placed(entry, error))?;
+            let Ok(target) = String::from_utf8(target) else {
+                return Err(self.refuse(entry, "the target of the symlink is not UTF-8"));
+            };
+            FileType::Symlink(target)
+        } else {
+            match node_type(&stat) {
+                Some(file_type) => file_type,
+                None => return Ok(None),
+            }
+        };
+        let xattrs = if self.import.rules.xattrs {
+            let list = fsio::xattr::list_of(dir, &entry.name).map_err(|error| self.placed(entry, error))?;
+            self.checked(entry, list)?
+        } else {
+            Xattrs::default()
+        };
+        let header = self.header(entry, &stat, file_type, xattrs)?;
+        let id = self.put(entry, &header, 0, &mut io::empty())?;
+        if self.stat(entry)? != stat {
+            return Ok(None);
+        }
+        Ok(Some(Recorded { id, size: 0, record: Record::new(&stat, id, read_at_ns), is_hit: false }))
+    }
+
+    fn header(&self, entry: &Entry, stat: &Stat, file_type: FileType, xattrs: Xattrs) -> Result<FileHeader> {
+        let header = self.import.rules.file(stat, file_type, xattrs);
+        match self.import.format.check_file(&header) {
+            Ok(()) => Ok(header),
+            Err(reason) => Err(self.refuse(entry, reason)),
+        }
+    }
+
+    fn put(
+        &self,
+        entry: &Entry,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
+    ) -> Result<Id<kind::File>> {
+        self.import.objects.put_file(header, size, content).map_err(|error| match error {
+            objstore::Error::Source(source) => {
+                self.placed(entry, fsio::Error { op: "read", path: "".into(), source })
+            }
+            objstore::Error::Unsupported { mode, what } => {
+                self.refuse(entry, &format!("a {mode} repository cannot hold {what}"))
+            }
+            other => other.into(),
+        })
+    }
+
+    fn stat(&self, entry: &Entry) -> Result<Stat> {
+        fsio::stat(&self.node.dir, &entry.name).map_err(|error| self.placed(entry, error))
+    }
+
+    fn checked(&self, entry: &Entry, list: fsio::xattr::Xattrs) -> Result<Xattrs> {
+        checked_xattrs(list, || self.node.path(entry.name.as_bytes()))
+    }
+
+    fn placed(&self, entry: &Entry, error: fsio::Error) -> Error {
+        placed(error, || self.node.path(entry.name.as_bytes()))
+    }
+
+    fn refuse(&self, entry: &Entry, reason: &str) -> Error {
+        Error::Unrecordable { path: self.node.path(entry.name.as_bytes()), reason: reason.into() }
+    }
+}
+
+fn content_size(stat: &Stat) -> u64 {
+    if stat.kind == Kind::File { stat.size } else { 0 }
+}
+
+/// Whether what was read between these two states is one state. A new hardlink moves the change time as well, and is no
+/// reason to refuse: another process may be checking out the same inode.
+fn is_same_content(before: &Stat, after: &Stat) -> bool {
+    let Stat { nlink, ctime_ns, .. } = *before;
+    let relinked = after.nlink != nlink;
+    Stat { nlink, ctime_ns: if relinked { ctime_ns } else { after.ctime_ns }, ..*after } == *before
+}

@@ -1,0 +1,64 @@
+//! Commit objects: who made it is not recorded, what it is a version of is.
+
+use crate::{CommitOptions, Expected, ImportedTree, Parent, RefEdit, Repo, Result, Transaction};
+use sapwood_objstore::{Commit, Id, Metadata, Value};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Under which names a commit may be served; clients check it.
+const REF_BINDING: &str = "ostree.ref-binding";
+const COLLECTION_BINDING: &str = "ostree.collection-binding";
+
+/// Writes the commit object and queues the move of its branch.
+pub(crate) fn stage(
+    repo: &Repo,
+    txn: &mut Transaction<'_>,
+    tree: ImportedTree,
+    options: &CommitOptions,
+) -> Result<Id<Commit>> {
+    let tip = match &options.branch {
+        Some(branch) => repo.ref_target(branch)?,
+        None => None,
+    };
+    let commit = Commit {
+        metadata: metadata(repo, options),
+        parent: match options.parent {
+            Parent::Branch => tip,
+            Parent::None => None,
+            Parent::Commit(id) => Some(id),
+        },
+        subject: options.subject.clone(),
+        body: options.body.clone(),
+        timestamp: options.timestamp.unwrap_or_else(now),
+        tree: tree.root.tree,
+        meta: tree.root.meta,
+        totals: repo.store().format().records_sizes().then_some(tree.totals),
+    };
+    let id = txn.objects().put(&commit)?;
+    if let Some(branch) = &options.branch {
+        // Whoever moves the branch from now on makes the transaction fail: the parent would be wrong.
+        let expected = tip.map_or(Expected::Absent, Expected::At);
+        txn.edit_ref(RefEdit::Set { name: branch.clone(), expected, target: id });
+    }
+    Ok(id)
+}
+
+/// The caller's facts, then the bindings, in the order in which OSTree writes them.
+fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
+    let mut metadata = options.metadata.clone();
+    if options.no_bindings {
+        return metadata;
+    }
+    let branch = options.branch.iter().map(|branch| branch.name.to_string());
+    let further = options.bind_refs.iter().map(ToString::to_string);
+    let mut refs: Vec<String> = branch.chain(further).collect();
+    refs.sort_unstable();
+    metadata.set(REF_BINDING, Value::Strs(refs));
+    if let Some(collection) = &repo.config().collection_id {
+        metadata.set(COLLECTION_BINDING, Value::Str(collection.to_string()));
+    }
+    metadata
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
