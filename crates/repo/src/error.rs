@@ -67,6 +67,12 @@ pub enum Error {
     /// Something is in the way of a checkout.
     #[error("{path} exists already{detail}")]
     CheckoutConflict { /** The path. */ path: String, /** More, beginning with a space or a comma, or nothing. */ detail: &'static str },
+    /// A file could not be checked out.
+    #[error("cannot check out {path}")]
+    CheckoutFile { /** The path in the checkout. */ path: String, /** Why. */ source: Box<sapwood_objstore::Error> },
+    /// Hardlinks are required, and files of this repository are not what such a checkout has.
+    #[error("files of a {mode} repository cannot be hardlinked into a checkout {wanted}")]
+    NoLinks { /** The mode. */ mode: &'static str, /** `with owners` or `as the user`. */ wanted: &'static str },
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

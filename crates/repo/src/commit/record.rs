@@ -7,7 +7,7 @@ use super::import::{Import, Node, placed};
 use super::modify::{checked_xattrs, node_type};
 use crate::{Error, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
-use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, ObjectName, Xattrs, kind};
+use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, Xattrs, kind};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 

@@ -1,0 +1,137 @@
+//! Putting one file into a directory where something of its name may be already.
+//!
+//! What replaces a file is made beside it and renamed, so each name has the whole old file or the whole new one. The
+//! name it has until then is derived from its own, so that a checkout that is repeated after a crash finds and removes
+//! what the first left.
+
+use super::Overwrite;
+use crate::{Error, Result};
+use sapwood_fsio::{self as fsio, Dir, Kind, Stat};
+use sapwood_objstore::{self as objstore, Delivered};
+use std::io::Read;
+use std::path::Path;
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    New(Delivered),
+    Kept,
+}
+
+/// Makes a file in a directory under a name; fails with `EEXIST` if that is taken.
+pub(crate) type Make<'a> = &'a dyn Fn(&Dir, &Path) -> Result<Delivered>;
+
+/// Puts a file at `name` as `overwrite` says. Errors are about `name`; the caller says where that is.
+pub(crate) fn place(dir: &Dir, name: &Path, overwrite: Overwrite, make: Make<'_>) -> Result<Placed> {
+    match make(dir, name) {
+        Err(error) if is_exists(&error) => {}
+        made => return Ok(Placed::New(made?)),
+    }
+    match overwrite {
+        Overwrite::Refuse => Err(conflict(name, "")),
+        Overwrite::AddFiles => Ok(Placed::Kept),
+        Overwrite::UnionFiles => replace(dir, name, make),
+        Overwrite::UnionIdentical => compare(dir, name, make),
+    }
+}
+
+pub(crate) fn is_exists(error: &Error) -> bool {
+    match error {
+        Error::Io(error) | Error::Store(objstore::Error::Io(error)) => error.is_exists(),
+        _ => false,
+    }
+}
+
+pub(crate) fn conflict(name: &Path, detail: &'static str) -> Error {
+    Error::CheckoutConflict { path: name.display().to_string(), detail }
+}
+
+fn replace(dir: &Dir, name: &Path, make: Make<'_>) -> Result<Placed> {
+    if fsio::stat_optional(dir, name)?.is_some_and(|stat| stat.kind == Kind::Dir) {
+        return Err(conflict(name, ", as a directory"));
+    }
+    let (beside, delivered) = make_beside(dir, name, make)?;
+    // Of two names of one file a rename removes neither, so what is there already is left.
+    let placed = match is_same_file(dir, name, &beside)? {
+        true => Placed::Kept,
+        false => {
+            fsio::rename(dir, &beside, dir, name).map_err(|error| {
+                drop(fsio::remove_file_optional(dir, &beside));
+                error
+            })?;
+            return Ok(Placed::New(delivered));
+        }
+    };
+    fsio::remove_file_optional(dir, &beside)?;
+    Ok(placed)
+}
+
+/// The file made anew is what the one that is there must equal, whatever the repository keeps it as.
+fn compare(dir: &Dir, name: &Path, make: Make<'_>) -> Result<Placed> {
+    let (beside, _) = make_beside(dir, name, make)?;
+    let same = is_same(dir, name, Path::new(&beside));
+    fsio::remove_file_optional(dir, &beside)?;
+    if same? { Ok(Placed::Kept) } else { Err(conflict(name, ", and is not the same")) }
+}
+
+fn make_beside(dir: &Dir, name: &Path, make: Make<'_>) -> Result<(String, Delivered)> {
+    let digest = blake3::hash(name.as_os_str().as_encoded_bytes()).to_hex();
+    let beside = format!(".tmp-checkout-{}", digest.get(..16).unwrap_or_default());
+    let delivered = match make(dir, Path::new(&beside)) {
+        Err(error) if is_exists(&error) => {
+            fsio::remove_file_optional(dir, &beside)?;
+            make(dir, Path::new(&beside))?
+        }
+        made => made?,
+    };
+    Ok((beside, delivered))
+}
+
+fn is_same_file(dir: &Dir, a: &Path, b: &str) -> Result<bool> {
+    let (Some(a), Some(b)) = (fsio::stat_optional(dir, a)?, fsio::stat_optional(dir, b)?) else {
+        return Ok(false);
+    };
+    Ok((a.dev, a.ino) == (b.dev, b.ino))
+}
+
+fn is_same(dir: &Dir, a: &Path, b: &Path) -> Result<bool> {
+    let (stat_a, stat_b) = (fsio::stat(dir, a)?, fsio::stat(dir, b)?);
+    if (stat_a.dev, stat_a.ino) == (stat_b.dev, stat_b.ino) {
+        return Ok(true);
+    }
+    let seen = |stat: &Stat| (stat.kind, stat.mode, stat.uid, stat.gid, stat.rdev);
+    if seen(&stat_a) != seen(&stat_b) {
+        return Ok(false);
+    }
+    if fsio::xattr::list_of(dir, a)? != fsio::xattr::list_of(dir, b)? {
+        return Ok(false);
+    }
+    match stat_a.kind {
+        Kind::File => Ok(stat_a.size == stat_b.size && is_same_content(dir, a, b)?),
+        Kind::Symlink => Ok(fsio::read_link(dir, a)? == fsio::read_link(dir, b)?),
+        _ => Ok(true),
+    }
+}
+
+fn is_same_content(dir: &Dir, a: &Path, b: &Path) -> Result<bool> {
+    let mut left = fsio::open_file(dir, a)?;
+    let mut right = fsio::open_file(dir, b)?;
+    let (mut left_bytes, mut right_bytes) = (Vec::new(), Vec::new());
+    loop {
+        read_chunk(&mut left, &mut left_bytes, a)?;
+        read_chunk(&mut right, &mut right_bytes, b)?;
+        if left_bytes != right_bytes {
+            return Ok(false);
+        }
+        if left_bytes.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+fn read_chunk(from: &mut std::fs::File, into: &mut Vec<u8>, name: &Path) -> Result<()> {
+    const CHUNK_BYTES: u64 = 1 << 16;
+    into.clear();
+    fsio::At::at(from.take(CHUNK_BYTES).read_to_end(into), "read", name)?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What will be checked out, and how; found out before anything is written.
+
+use super::{Checkout, CheckoutOptions, Ownership};
+use crate::{Error, Node, Repo, Result, Root};
+use sapwood_objstore::{FileEntry, LinkPolicy, Mode};
+
+/// A checkout that this repository can make.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) what: What,
+    /// With the ownership that is really used.
+    pub(crate) options: CheckoutOptions,
+}
+
+/// What is at the path to be checked out.
+#[derive(Debug)]
+pub(crate) enum What {
+    Dir(Root),
+    File(FileEntry),
+}
+
+pub(crate) fn plan(repo: &Repo, from: &Checkout<'_>, options: &CheckoutOptions) -> Result<Plan> {
+    let what = match from.subpath.map(|path| repo.lookup(from.root, path)).transpose()? {
+        None => What::Dir(from.root),
+        Some(Node::Dir(root)) => What::Dir(root),
+        Some(Node::File(entry)) => What::File(entry),
+    };
+    let mut options = options.clone();
+    let mode = repo.store().mode();
+    if mode == Mode::BareUserOnly {
+        options.ownership = Ownership::User;
+    }
+    if options.links == LinkPolicy::Require && !can_link(mode, options.ownership) {
+        return Err(Error::NoLinks {
+            mode: mode.as_str(),
+            wanted: match options.ownership {
+                Ownership::Full => "with owners",
+                Ownership::User => "as the user",
+            },
+        });
+    }
+    Ok(Plan { what, options })
+}
+
+/// Whether the files of the repository are just what such a checkout has.
+fn can_link(mode: Mode, ownership: Ownership) -> bool {
+    match mode {
+        Mode::Bare => ownership == Ownership::Full,
+        Mode::BareUser | Mode::BareUserOnly => ownership == Ownership::User,
+        Mode::Archive => false,
+    }
+}
