@@ -188,7 +188,8 @@ fn make_special(how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(
 /// Owner first, since changing it drops capabilities and setuid bits.
 fn dress(how: As, header: &FileHeader, file: &std::fs::File) -> Result<(), Error> {
     if how == As::User {
-        fsio::set_mode(file, header.mode & 0o1777)?;
+        // Its owner can always read it, as OSTree has it.
+        fsio::set_mode(file, header.mode & 0o1777 | 0o400)?;
         return Ok(());
     }
     let stat = fsio::stat_open(file)?;
