@@ -7,7 +7,11 @@
     reason = "a developer's tool works on ordinary paths and needs no crash safety"
 )]
 
+mod bench;
 mod ci;
+mod measure;
+mod relay;
+mod server;
 mod sh;
 mod tidy;
 
@@ -25,6 +29,11 @@ enum Command {
     Test(ci::TestArgs),
     /// Check the conventions no compiler checks
     Tidy,
+    /// Compare with the real ostree: time, processor time, memory
+    Bench(bench::BenchArgs),
+    /// Run a program and report what it cost (used by `bench`)
+    #[command(hide = true)]
+    Measured(measure::MeasuredArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +41,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::ci(),
         Command::Test(args) => ci::test(&args),
         Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(&args),
+        Command::Measured(args) => measure::measured(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,130 @@
+//! The table a benchmark ends with, and what its reader must know of the conditions.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::measure::Cost;
+use crate::sh;
+
+/// One paragraph: the tree, the peer, the machine.
+pub(crate) fn header(tree: &Path, peer_version: &Command, bare_mode: &str, runs: usize) -> Result<String> {
+    let mut command = Command::new(peer_version.get_program());
+    let peer = sh::output(command.args(peer_version.get_args()))?;
+    let peer =
+        peer.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap_or("").trim().to_owned();
+    let (mut files, mut bytes) = (0_u64, 0_u64);
+    walk(tree, &mut |path| {
+        let metadata = path.symlink_metadata()?;
+        if metadata.is_file() {
+            files += 1;
+            bytes += metadata.size();
+        }
+        Ok(())
+    })?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let commit =
+        sh::output(Command::new("git").current_dir(sh::root()).args(["describe", "--always", "--dirty"]));
+    Ok(format!(
+        "{files} files, {} MB; ostree {peer} and sapwood {}; bare mode: {bare_mode}; {cores} cores; medians of {runs} \
+         rounds taken in turns; warm cache, disk synced before each start.\n",
+        bytes / 1_000_000,
+        commit.as_deref().unwrap_or("of this tree").trim(),
+    ))
+}
+
+/// Reads every file once, so that nobody pays for the first time.
+pub(crate) fn read_all(tree: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    walk(tree, &mut |path| {
+        if path.symlink_metadata()?.is_file() {
+            let mut file = std::fs::File::open(path)?;
+            while file.read(&mut buffer)? > 0 {}
+        }
+        Ok(())
+    })
+}
+
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> Result<()>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), visit)?;
+        } else {
+            visit(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `12.34 s (cpu 5.67), 89 MB`.
+pub(crate) fn cell(cost: &Cost) -> String {
+    let (wall, cpu) = (cost.wall.as_secs_f64(), cost.cpu.as_secs_f64());
+    format!("{wall:.2} s (cpu {cpu:.2}), {} MB", cost.peak_bytes / 1_000_000)
+}
+
+/// Each figure's median for itself.
+fn median(costs: &[Cost]) -> Cost {
+    fn middle<T: Ord + Copy>(mut values: Vec<T>) -> Option<T> {
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
+    }
+    Cost {
+        wall: middle(costs.iter().map(|cost| cost.wall).collect()).unwrap_or_default(),
+        cpu: middle(costs.iter().map(|cost| cost.cpu).collect()).unwrap_or_default(),
+        peak_bytes: middle(costs.iter().map(|cost| cost.peak_bytes).collect()).unwrap_or_default(),
+    }
+}
+
+/// The table: a row per operation, a column per contender, the first being what the others are compared with.
+pub(crate) fn render(names: &[&str], rows: &[(&str, Vec<Vec<Cost>>)]) -> String {
+    let mut text = String::from("| operation |");
+    for (column, name) in names.iter().enumerate() {
+        let _infallible = write!(text, " {name} |{}", if column > 0 { " × wall (cpu) |" } else { "" });
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(names.len() * 2 - 1));
+    for (title, costs) in rows {
+        let medians: Vec<Cost> = costs.iter().map(|costs| median(costs)).collect();
+        let _infallible = write!(text, "\n| {title} |");
+        for (column, cost) in medians.iter().enumerate() {
+            let _infallible = write!(text, " {} |", cell(cost));
+            if column > 0 {
+                let times =
+                    |peer: Duration, ours: Duration| peer.as_secs_f64() / ours.as_secs_f64().max(1e-6);
+                let (wall, cpu) = (times(medians[0].wall, cost.wall), times(medians[0].cpu, cost.cpu));
+                let _infallible = write!(text, " {wall:.1} ({cpu:.1}) |");
+            }
+        }
+    }
+    text.push_str(
+        "\n\nA cell: wall time (processor time), peak memory. A ratio above 1: faster than ostree.\n",
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_compare_medians_with_the_first_contender() {
+        let cost = |millis| Cost {
+            wall: Duration::from_millis(millis),
+            cpu: Duration::from_millis(millis / 2),
+            peak_bytes: 5_000_000,
+        };
+        let rows =
+            [("commit", vec![vec![cost(900), cost(4000), cost(1000)], vec![cost(250), cost(250), cost(2)]])];
+        let text = render(&["ostree", "sapwood"], &rows);
+        assert!(
+            text.contains("| commit | 1.00 s (cpu 0.50), 5 MB | 0.25 s (cpu 0.12), 5 MB | 4.0 (4.0) |"),
+            "{text}"
+        );
+    }
+}
