@@ -266,9 +266,15 @@ pub(crate) fn rename_names(
 ) -> io::Result<()> {
     step(Op::Rename, On::Move(from_dir, from, to_dir, to))?;
     if flags.is_empty() {
-        Ok(rustix::fs::renameat(from_dir, from, to_dir, to)?)
-    } else {
-        Ok(rustix::fs::renameat_with(from_dir, from, to_dir, to, flags)?)
+        return Ok(rustix::fs::renameat(from_dir, from, to_dir, to)?);
+    }
+    match rustix::fs::renameat_with(from_dir, from, to_dir, to, flags) {
+        // Some filesystems (ZFS, NFS) cannot; a link refuses a name that is taken as well.
+        Err(Errno::INVAL | Errno::NOSYS) if flags == RenameFlags::NOREPLACE => {
+            rustix::fs::linkat(from_dir, from, to_dir, to, AtFlags::empty())?;
+            Ok(rustix::fs::unlinkat(from_dir, from, AtFlags::empty())?)
+        }
+        outcome => Ok(outcome?),
     }
 }
 

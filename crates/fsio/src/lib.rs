@@ -4,7 +4,35 @@
 //! rename and lock, and so that tests can make any single write the last one before a crash ([`fault`]).
 //!
 //! Functions take a [`Dir`] and a path relative to it. The last component is never followed when it is a symlink;
-//! the components before it are resolved inside the directory, so nothing outside of it is ever touched.
+//! the components before it are resolved inside the directory, so nothing outside of it is ever touched. Paths that are
+//! empty, absolute, or end in `..` are refused.
+//!
+//! # Example
+//!
+//! ```
+//! use sapwood_fsio as fsio;
+//! use std::io::Write;
+//!
+//! # let dir = cap_tempfile::tempdir(cap_tempfile::ambient_authority())?;
+//! // One small file, durable when this returns, old or new after a crash at any moment:
+//! fsio::replace(&dir, "config", 0o644, b"[core]\n")?;
+//!
+//! // Many files: written, made durable together, then made visible.
+//! let objects = fsio::ensure_dir(&dir, "objects", 0o755)?;
+//! let mut staged = fsio::Staged::create(&dir)?;
+//! staged.write_all(b"content")?;
+//! fsio::syncfs(&dir)?;
+//! staged.publish_noreplace(&objects, "ab12")?;
+//! fsio::sync_dir(&objects)?;
+//!
+//! assert_eq!(fsio::read(&dir, "objects/ab12", 1 << 20)?, b"content");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What has to be mounted
+//!
+//! `/proc`: extended attributes by name, and modes of files that were opened with `O_PATH`, go through
+//! `/proc/self/fd`, as Linux has no other way that works on all kernels in use.
 
 mod at;
 mod copy;
