@@ -24,7 +24,11 @@ impl Store {
     /// [`Error::Io`] with `EEXIST` if the name is taken, [`Error::Missing`], [`Error::Corrupt`] (then the copy is gone),
     /// [`Error::Unsupported`] where a link is required and impossible.
     pub fn deliver(
-        &self, id: Id<kind::File>, to: &Dir, name: &Path, policy: LinkPolicy,
+        &self,
+        id: Id<kind::File>,
+        to: &Dir,
+        name: &Path,
+        policy: LinkPolicy,
     ) -> Result<Delivered, Error> {
         self.deliver_as(As::Committed, id, to, name, policy)
     }
@@ -34,7 +38,11 @@ impl Store {
     /// # Errors
     /// As [`deliver`](Self::deliver).
     pub fn deliver_as_user(
-        &self, id: Id<kind::File>, to: &Dir, name: &Path, policy: LinkPolicy,
+        &self,
+        id: Id<kind::File>,
+        to: &Dir,
+        name: &Path,
+        policy: LinkPolicy,
     ) -> Result<Delivered, Error> {
         self.deliver_as(As::User, id, to, name, policy)
     }
@@ -49,7 +57,12 @@ impl Store {
     }
 
     fn deliver_as(
-        &self, how: As, id: Id<kind::File>, to: &Dir, name: &Path, policy: LinkPolicy,
+        &self,
+        how: As,
+        id: Id<kind::File>,
+        to: &Dir,
+        name: &Path,
+        policy: LinkPolicy,
     ) -> Result<Delivered, Error> {
         let mut store = Some(self);
         let mut refused = None;
@@ -73,7 +86,10 @@ impl Store {
         // An empty file costs nothing to copy, and must not be shared: a program that appends to it would change all.
         if policy == LinkPolicy::Require && raw.header.is_regular() && raw.size > 0 {
             return Err(refused.map_or_else(
-                || Error::Unsupported { mode: here.mode().as_str(), what: "hardlinks into this kind of checkout".into() },
+                || Error::Unsupported {
+                    mode: here.mode().as_str(),
+                    what: "hardlinks into this kind of checkout".into(),
+                },
                 Error::Io,
             ));
         }
@@ -109,11 +125,17 @@ impl Store {
         }
         let attribute = self.format().user_meta_attribute();
         let meta = fsio::xattr::get_of(dir, file, attribute.as_bytes())?;
-        Ok(meta.is_none_or(|meta| self.format().decode_user_meta(&meta).is_ok_and(|header| header.is_regular())))
+        Ok(meta
+            .is_none_or(|meta| self.format().decode_user_meta(&meta).is_ok_and(|header| header.is_regular())))
     }
 
     fn copy_out(
-        &self, how: As, id: Id<kind::File>, raw: RawFile, to: &Dir, name: &Path,
+        &self,
+        how: As,
+        id: Id<kind::File>,
+        raw: RawFile,
+        to: &Dir,
+        name: &Path,
     ) -> Result<Delivered, Error> {
         if !raw.header.is_regular() {
             make_special(how, &raw.header, to, name)?;

@@ -1,8 +1,8 @@
 //! Reading files out of the store, verified.
 
 use crate::{
-    Commit, DecodeError, Digest, DirMeta, DirTree, Error, FileHeader, FileType, Format, Id, MetaObject, Mode, ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs,
-    kind, layout,
+    Commit, DecodeError, Digest, DirMeta, DirTree, Error, FileHeader, FileType, Format, Id, MetaObject, Mode,
+    ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs, kind, layout,
 };
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Stat};
 use std::fs::File;
@@ -84,7 +84,8 @@ impl Store {
         let mut store = Some(self);
         while let Some(here) = store {
             if let Some(dir) = here.shard(layout::shard(id.raw()))?
-                && let Some(raw) = here.open_raw(dir, &layout::file_name(here.mode(), id.name()), id.name())?
+                && let Some(raw) =
+                    here.open_raw(dir, &layout::file_name(here.mode(), id.name()), id.name())?
             {
                 return Ok((here, raw));
             }

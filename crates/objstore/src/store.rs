@@ -4,8 +4,8 @@
 //! that hold the lock exclusively.
 
 use crate::{
-    Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction, TxnOptions,
-    layout,
+    Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
+    TxnOptions, layout,
 };
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
@@ -167,9 +167,9 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn stored_at(&self, name: ObjectName) -> Result<Option<SystemTime>, Error> {
-        Ok(self.stat(name)?.map(|stat| {
-            UNIX_EPOCH + Duration::from_nanos(u64::try_from(stat.ctime_ns).unwrap_or(0))
-        }))
+        Ok(self
+            .stat(name)?
+            .map(|stat| UNIX_EPOCH + Duration::from_nanos(u64::try_from(stat.ctime_ns).unwrap_or(0))))
     }
 
     /// The metadata kept beside a commit (signatures); it is not covered by the id. `None` if there is none.

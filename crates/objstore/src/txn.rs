@@ -141,7 +141,10 @@ impl<'store> Transaction<'store> {
             return self.put_bytes(name, &from.load_bytes(name)?);
         }
         let id = Id::<kind::File>::new(name.id);
-        if trust == Trust::Trusted && from.mode() == self.store.mode() && self.staging.link_from(from, name)? {
+        if trust == Trust::Trusted
+            && from.mode() == self.store.mode()
+            && self.staging.link_from(from, name)?
+        {
             add(&self.counts.files_total, 1);
             add(&self.counts.files_written, 1);
             return Ok(());

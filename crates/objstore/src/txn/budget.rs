@@ -29,7 +29,8 @@ impl Budget {
             return Ok(());
         }
         let needed = bytes.div_ceil(self.block).saturating_mul(self.block);
-        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
         taken.map(drop).map_err(|available| Error::NoSpace {
             needed_bytes: needed,
             available_bytes: available,
@@ -42,7 +43,8 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const SPACE: FreeSpace = FreeSpace { available_bytes: 90_000, free_bytes: 100_000, total_bytes: 1_000_000, block_bytes: 4096 };
+    const SPACE: FreeSpace =
+        FreeSpace { available_bytes: 90_000, free_bytes: 100_000, total_bytes: 1_000_000, block_bytes: 4096 };
 
     #[test]
     fn whole_blocks_are_taken_until_the_reserve_is_reached() {

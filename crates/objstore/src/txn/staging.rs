@@ -27,36 +27,45 @@ impl Staging {
     pub(super) fn open(store: &Store) -> Result<Self, Error> {
         let tmp = fsio::ensure_dir(store.dir(), layout::TMP, 0o775)?;
         let prefix = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        remove_orphaned_locks(&tmp)?;
         for entry in fsio::entries(&tmp)? {
             let Some(name) = entry.name.to_str() else { continue };
             if entry.kind != Kind::Dir || !name.starts_with(&prefix) {
                 continue;
             }
-            if let Some(lock) = try_lock(&tmp, name)? {
-                let staging = Self::with(&tmp, name, lock)?;
+            if let Some(staging) = Self::take(&tmp, name)? {
                 staging.keep_what_verifies(store)?;
                 return Ok(staging);
             }
         }
         loop {
             let name = format!("{prefix}{:016x}", random());
-            let Some(lock) = try_lock(&tmp, &name)? else { continue };
             match fsio::create_dir(&tmp, &name, 0o700) {
-                Ok(_) => return Self::with(&tmp, &name, lock),
-                Err(e) if e.is_exists() => {}
-                Err(e) => return Err(e.into()),
+                Err(e) if e.is_exists() => continue,
+                created => drop(created?),
+            }
+            // Another process may take it before us; then it is theirs.
+            if let Some(staging) = Self::take(&tmp, &name)? {
+                return Ok(staging);
             }
         }
     }
 
-    fn with(tmp: &Dir, name: &str, lock: Lock) -> Result<Self, Error> {
-        let dir = fsio::open_dir(tmp, name)?;
-        let shards = (0..layout::SHARDS).map(|_| OnceLock::new()).collect();
-        let tmp = fsio::open_dir(tmp, ".")?;
+    /// Locks and opens a staging directory; `None` if others hold it, or had it and have removed it.
+    fn take(tmp: &Dir, name: &str) -> Result<Option<Self>, Error> {
+        let Some(lock) = try_lock(tmp, name)? else { return Ok(None) };
+        let Some(dir) = fsio::open_dir_optional(tmp, name)? else { return Ok(None) };
         // What is created here belongs to whom a new file belongs, which a setgid directory or a mount option decides.
         let probe = fsio::stat_open(Staged::create(&dir)?.file())?;
-        let owner = (probe.uid, probe.gid);
-        Ok(Self { tmp, name: name.to_owned(), dir, shards, next: AtomicU64::new(0), owner, lock })
+        Ok(Some(Self {
+            tmp: fsio::open_dir(tmp, ".")?,
+            name: name.to_owned(),
+            dir,
+            shards: (0..layout::SHARDS).map(|_| OnceLock::new()).collect(),
+            next: AtomicU64::new(0),
+            owner: (probe.uid, probe.gid),
+            lock,
+        }))
     }
 
     /// Removes all that is unfinished, and every object that does not hash to its name.
@@ -182,6 +191,22 @@ fn try_lock(tmp: &Dir, name: &str) -> Result<Option<Lock>, Error> {
         Err(LockError::Held { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Removes lock files of staging directories that are gone. Whoever still waits for one finds no directory then.
+fn remove_orphaned_locks(tmp: &Dir) -> Result<(), Error> {
+    for entry in fsio::entries(tmp)? {
+        let Some(name) = entry.name.to_str() else { continue };
+        let Some(staging) = name.strip_suffix(layout::LOCK_SUFFIX) else { continue };
+        if staging.starts_with(layout::STAGING_PREFIX)
+            && fsio::stat_optional(tmp, staging)?.is_none()
+            && let Some(lock) = try_lock(tmp, staging)?
+        {
+            fsio::remove_file_optional(tmp, name)?;
+            drop(lock);
+        }
+    }
+    Ok(())
 }
 
 /// Tells this boot from others. Where the kernel does not say, every process is a boot of its own.

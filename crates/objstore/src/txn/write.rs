@@ -25,7 +25,10 @@ impl Transaction<'_> {
     /// [`Error::Source`] if `content` fails or is not of that size, [`Error::Unsupported`] if the format or mode cannot
     /// hold such a file, [`Error::NoSpace`], [`Error::Io`]: then nothing of it is kept, and the transaction can go on.
     pub fn put_file(
-        &self, header: &FileHeader, size: u64, content: &mut (dyn Read + Send),
+        &self,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
     ) -> Result<Id<kind::File>, Error> {
         self.stage_file(header, size, content, None)
     }
@@ -35,13 +38,21 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`put_file`](Self::put_file), and [`Error::Corrupt`].
     pub fn put_file_as(
-        &self, expected: Id<kind::File>, header: &FileHeader, size: u64, content: &mut (dyn Read + Send),
+        &self,
+        expected: Id<kind::File>,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
     ) -> Result<(), Error> {
         self.stage_file(header, size, content, Some(expected)).map(drop)
     }
 
     fn stage_file(
-        &self, header: &FileHeader, size: u64, content: &mut (dyn Read + Send), expected: Option<Id<kind::File>>,
+        &self,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
+        expected: Option<Id<kind::File>>,
     ) -> Result<Id<kind::File>, Error> {
         self.check(header)?;
         add(&self.counts.files_total, 1);
@@ -84,8 +95,13 @@ impl Transaction<'_> {
     }
 
     fn put_small(
-        &self, header: &FileHeader, size: u64, content: &mut (dyn Read + Send), mut digest: Digest,
-        expected: Option<Id<kind::File>>, buffer: &mut Vec<u8>,
+        &self,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
+        mut digest: Digest,
+        expected: Option<Id<kind::File>>,
+        buffer: &mut Vec<u8>,
     ) -> Result<Id<kind::File>, Error> {
         buffer.clear();
         content.take(size + 1).read_to_end(buffer).map_err(|e| source_error(e, expected))?;
@@ -116,14 +132,19 @@ impl Transaction<'_> {
     fn archive(&self, header: &FileHeader, content: &[u8]) -> io::Result<Vec<u8>> {
         let format = self.store.format();
         let mut stored = format.encode_archive_header(header, content.len() as u64);
-        let mut compressor = format.compressor(Box::new(&mut stored), self.store.options().compression_level)?;
+        let mut compressor =
+            format.compressor(Box::new(&mut stored), self.store.options().compression_level)?;
         compressor.write_all(content)?;
         compressor.finish()?;
         Ok(stored)
     }
 
     fn put_large(
-        &self, header: &FileHeader, size: u64, content: &mut (dyn Read + Send), mut digest: Digest,
+        &self,
+        header: &FileHeader,
+        size: u64,
+        content: &mut (dyn Read + Send),
+        mut digest: Digest,
         expected: Option<Id<kind::File>>,
     ) -> Result<Id<kind::File>, Error> {
         self.budget.take(size)?;
@@ -161,7 +182,11 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::Malformed`], [`Error::Corrupt`], [`Error::Source`], and as [`put_file`](Self::put_file): then nothing
     /// of it is kept, and the transaction can go on. No more is decompressed than the header promises.
-    pub fn put_archived(&self, expected: Id<kind::File>, archived: &mut (dyn Read + Send)) -> Result<(), Error> {
+    pub fn put_archived(
+        &self,
+        expected: Id<kind::File>,
+        archived: &mut (dyn Read + Send),
+    ) -> Result<(), Error> {
         let name = expected.name();
         let format = self.store.format();
         let header = format.read_archive_header(archived).map_err(Error::Source)?;
@@ -308,7 +333,11 @@ impl<W: Write> Read for Tee<'_, W> {
 
 /// Moves `content` to `to`, hashing it, and returns its size; stops past `size`.
 fn pump(
-    content: &mut dyn Read, size: u64, digest: &mut Digest, to: &mut dyn Write, expected: Option<Id<kind::File>>,
+    content: &mut dyn Read,
+    size: u64,
+    digest: &mut Digest,
+    to: &mut dyn Write,
+    expected: Option<Id<kind::File>>,
 ) -> Result<u64, Error> {
     let mut buf = vec![0; CHUNK];
     let mut total = 0_u64;

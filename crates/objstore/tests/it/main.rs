@@ -1,0 +1,6 @@
+//! The store through its public interface: every mode and format, faults, crashes and hostile bytes.
+
+mod crash;
+mod hostile;
+mod modes;
+mod support;
