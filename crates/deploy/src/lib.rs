@@ -1,1 +1,65 @@
-//! Stub.
+//! Deployments of operating system trees on a machine: what is installed, and what boots.
+//!
+//! A [`Sysroot`] is the root of a machine's disk: a repository at `ostree/repo`, stateroots below `ostree/deploy` (each
+//! with one `/var` of its own and any number of deployments), and boot entries below `boot/loader`. The layout is
+//! OSTree's, so both programs can work on one machine in turn.
+//!
+//! **The list of deployments is what the boot entries say**, newest first. Changing it means writing a whole new set of
+//! entries beside the current one, making it durable with everything it names, and switching by renaming one symlink.
+//! Whatever the moment of a crash, the machine boots the old set or the new one, complete. Only after the switch is
+//! durable is anything deleted; what an interrupted run leaves is named by no entry and goes with the next clean-up.
+//!
+//! Nothing here uses the network: pull into [`Sysroot::repo`] first (between [`Sysroot::plan_upgrade`] and
+//! [`Locked::upgrade`], say).
+//!
+//! ```
+//! use sapwood_deploy::{DeployOptions, InitOptions, StaterootName, Sysroot};
+//! use sapwood_fsio::lock::Wait;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let disk = cap_tempfile::tempdir(cap_std::ambient_authority())?;
+//! Sysroot::init_fs(&disk, &InitOptions::default())?;
+//! let sysroot = Sysroot::open(&disk)?;
+//! let locked = sysroot.lock(Wait::No)?;
+//! locked.init_stateroot(&StaterootName::new("os")?)?;
+//! assert!(sysroot.deployments()?.is_empty());
+//! # let _ = DeployOptions::default();
+//! # Ok(())
+//! # }
+//! ```
+
+mod boot;
+mod bootloader;
+mod cleanup;
+mod deploy;
+mod deployment;
+mod edit;
+mod error;
+mod layout;
+mod list;
+mod origin;
+mod plan;
+mod status;
+mod sysroot;
+mod tree;
+mod upgrade;
+mod var;
+mod write;
+
+pub use boot::bls::{Bls, BlsError};
+pub use boot::kargs::{KargEdit, KargError, Kargs};
+pub use boot::kernel::{BootId, Kernel, KernelError};
+pub use boot::link::{BootLink, BootLinkError};
+pub use boot::os_release::OsRelease;
+pub use bootloader::{Bootloader, NoBootloader};
+pub use cleanup::{Cleaned, CleanupOptions};
+pub use deploy::{DeployEvent, DeployOptions, Deployed, KargsFrom, Merge};
+pub use deployment::{Deployment, DeploymentId, NameError, StaterootName};
+pub use error::{Error, Result};
+pub use list::BootVersion;
+pub use origin::{Origin, OriginError};
+pub use plan::{Change, Position, Retain, Slot};
+pub use sapwood_etcmerge::{Conflict, Policy};
+pub use status::{Status, StatusEntry};
+pub use sysroot::{Epoch, InitOptions, Locked, Sysroot};
+pub use upgrade::{Downgrade, UpgradeOptions, UpgradeOutcome, UpgradePlan};
+pub use write::Written;

@@ -1,0 +1,184 @@
+//! What can go wrong with a sysroot.
+
+use crate::boot::kargs::KargError;
+use crate::boot::kernel::KernelError;
+use crate::{DeploymentId, NameError, OriginError, StaterootName};
+
+/// The result of an operation on a sysroot.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an operation on a sysroot failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The directory has no `ostree/repo`.
+    #[error("not a sysroot: it has no {missing}")]
+    NotASysroot {
+        /** What it lacks. */
+        missing: &'static str,
+    },
+    /// A name is not acceptable.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No stateroot has that name.
+    #[error("no stateroot is called {name}")]
+    UnknownStateroot {
+        /** What was asked for. */
+        name: StaterootName,
+    },
+    /// There is such a stateroot already.
+    #[error("stateroot {name} exists already")]
+    StaterootExists {
+        /** Which. */
+        name: StaterootName,
+    },
+    /// Several stateroots have deployments, or none has, so one must be named.
+    #[error("no stateroot was named, and {} have deployments", if names.is_empty() { "none".to_owned() } else { names.join(", ") })]
+    StaterootNeeded {
+        /** Those that have deployments. */
+        names: Vec<String>,
+    },
+    /// There is no deployment at that place.
+    #[error("there is no deployment {index}: there are {count}")]
+    NoSuchDeployment {
+        /** What was asked for. */
+        index: usize,
+        /** How many there are. */
+        count: usize,
+    },
+    /// The stateroot has no deployment to upgrade from.
+    #[error("stateroot {name} has no deployment yet")]
+    NothingDeployed {
+        /** Which. */
+        name: StaterootName,
+    },
+    /// The deployment is in use.
+    #[error("deployment {index} is the running system")]
+    Booted {
+        /** Its place. */
+        index: usize,
+    },
+    /// The deployment is pinned.
+    #[error("deployment {index} is pinned")]
+    Pinned {
+        /** Its place. */
+        index: usize,
+    },
+    /// A boot entry cannot be understood; nothing was changed.
+    #[error("boot entry {file}: {reason}")]
+    BadEntry {
+        /** Its file name. */
+        file: String,
+        /** What is wrong. */
+        reason: String,
+    },
+    /// One of the links that say what boots is neither link nor missing, or points elsewhere.
+    #[error("{path} should be a link to {expected}")]
+    BadLink {
+        /** The path. */
+        path: String,
+        /** What it should point to. */
+        expected: String,
+    },
+    /// An origin file is malformed.
+    #[error("cannot read the origin of {deployment}")]
+    Origin {
+        /** Whose. */
+        deployment: DeploymentId,
+        /** Where and why. */
+        source: OriginError,
+    },
+    /// The origin of the deployment names no ref to follow.
+    #[error("{deployment} has no origin to upgrade from")]
+    NoOrigin {
+        /** Which. */
+        deployment: DeploymentId,
+    },
+    /// The origin says that the system must be configured first.
+    #[error("{deployment} cannot be upgraded yet: {reason}")]
+    Unconfigured {
+        /** Which. */
+        deployment: DeploymentId,
+        /** What its origin says. */
+        reason: String,
+    },
+    /// The ref is followed already.
+    #[error("{refspec} is followed already")]
+    SameRef {
+        /** Which. */
+        refspec: String,
+    },
+    /// The new commit is older than the deployed one.
+    #[error(
+        "commit {new} of {new_time} is older than the deployed {current} of {current_time} (seconds since 1970)"
+    )]
+    Downgrade {
+        /// The commit that would be deployed.
+        new: String,
+        /// Its time, seconds since the epoch.
+        new_time: u64,
+        /// The deployed one.
+        current: String,
+        /// Its time, seconds since the epoch.
+        current_time: u64,
+    },
+    /// The tree has both `/etc` and `/usr/etc`, so it is not clear which holds the defaults.
+    #[error("commit {commit} has both a non-empty /etc and a /usr/etc")]
+    TwoEtcs {
+        /** The commit. */
+        commit: String,
+    },
+    /// The tree has no usable kernel.
+    #[error("no kernel to boot in {deployment}")]
+    Kernel {
+        /** Where. */
+        deployment: DeploymentId,
+        /** Why. */
+        source: KernelError,
+    },
+    /// Kernel arguments cannot be changed as asked.
+    #[error(transparent)]
+    Karg(#[from] KargError),
+    /// The machine's boot loader needs files that this version does not write.
+    #[error(
+        "the boot loader {name} is not supported: set sysroot.bootloader=none if it reads Boot Loader Specification entries by itself"
+    )]
+    Bootloader {
+        /** Which. */
+        name: String,
+    },
+    /// Merging `/etc` failed.
+    #[error("cannot merge /etc into {deployment}")]
+    Merge {
+        /** The new deployment. */
+        deployment: DeploymentId,
+        /** Why. */
+        source: sapwood_etcmerge::Error,
+    },
+    /// An operation on the repository failed.
+    #[error(transparent)]
+    Repo(#[from] sapwood_repo::Error),
+    /// An object could not be read.
+    #[error(transparent)]
+    Store(#[from] sapwood_objstore::Error),
+    /// The lock of the sysroot was not got.
+    #[error(transparent)]
+    Lock(#[from] sapwood_fsio::lock::LockError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] sapwood_fsio::Error),
+}
+
+impl Error {
+    /// Whether the disk, or the quota, is full.
+    pub fn is_no_space(&self) -> bool {
+        let mut error: Option<&dyn std::error::Error> = Some(self);
+        while let Some(e) = error {
+            if e.downcast_ref::<sapwood_fsio::Error>().is_some_and(sapwood_fsio::Error::is_no_space) {
+                return true;
+            }
+            error = e.source();
+        }
+        false
+    }
+}

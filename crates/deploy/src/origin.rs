@@ -1,0 +1,110 @@
+//! Origin files: which ref a deployment follows, and facts that concern it alone.
+
+use sapwood_repo::{Keyfile, KeyfileError};
+
+/// The group of what a new deployment inherits.
+const ORIGIN: &str = "origin";
+/// The group of what it does not.
+const TRANSIENT: &str = "libostree-transient";
+
+/// The origin of a deployment. Keys that are not known here are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    keyfile: Keyfile,
+}
+
+/// An origin file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed origin")]
+pub struct OriginError(#[from] KeyfileError);
+
+impl Origin {
+    /// An origin that follows this ref (`REMOTE:REF` or `REF`).
+    pub fn from_refspec(refspec: &str) -> Self {
+        let mut origin = Self::default();
+        origin.set_refspec(refspec);
+        origin
+    }
+
+    /// Reads the bytes of an origin file.
+    ///
+    /// # Errors
+    /// When they are no keyfile.
+    pub fn parse(bytes: &[u8]) -> Result<Self, OriginError> {
+        Ok(Self { keyfile: Keyfile::parse(bytes)? })
+    }
+
+    /// The text of the file.
+    pub fn to_text(&self) -> String {
+        self.keyfile.to_text()
+    }
+
+    /// The keyfile, with all keys.
+    pub fn keyfile(&self) -> &Keyfile {
+        &self.keyfile
+    }
+
+    /// Changes any key.
+    pub fn keyfile_mut(&mut self) -> &mut Keyfile {
+        &mut self.keyfile
+    }
+
+    /// The ref it follows, as written: checked by who uses it.
+    pub fn refspec(&self) -> Option<String> {
+        self.keyfile.get(ORIGIN, "refspec").filter(|text| !text.is_empty())
+    }
+
+    /// Makes it follow another ref; a commit it was held at is forgotten.
+    pub fn set_refspec(&mut self, refspec: &str) {
+        self.keyfile.set(ORIGIN, "refspec", refspec);
+        self.keyfile.remove(ORIGIN, "override-commit");
+    }
+
+    /// The commit that is deployed instead of the newest one of the ref.
+    pub fn override_commit(&self) -> Option<String> {
+        self.keyfile.get(ORIGIN, "override-commit").filter(|text| !text.is_empty())
+    }
+
+    /// Holds it at a commit, or no longer.
+    pub fn set_override_commit(&mut self, commit: Option<&str>) {
+        match commit {
+            Some(commit) => {
+                self.keyfile.set(ORIGIN, "override-commit", commit);
+            }
+            None => {
+                self.keyfile.remove(ORIGIN, "override-commit");
+            }
+        }
+    }
+
+    /// Why upgrading needs something to be done first, if it does.
+    pub fn unconfigured_state(&self) -> Option<String> {
+        self.keyfile.get(ORIGIN, "unconfigured-state").filter(|text| !text.is_empty())
+    }
+
+    /// Whether the deployment is kept until it is unpinned.
+    pub fn pinned(&self) -> bool {
+        matches!(self.keyfile.get_bool(TRANSIENT, "pinned"), Some(Ok(true)))
+    }
+
+    /// Pins or unpins.
+    pub fn set_pinned(&mut self, pinned: bool) {
+        if pinned {
+            self.keyfile.set(TRANSIENT, "pinned", "true");
+        } else {
+            self.keyfile.remove(TRANSIENT, "pinned");
+            if self.keyfile.keys(TRANSIENT).next().is_none() {
+                self.keyfile.remove_group(TRANSIENT);
+            }
+        }
+    }
+
+    /// The same for a new deployment: without what concerns the old one alone.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        let mut keyfile = self.keyfile.clone();
+        keyfile.remove_group(TRANSIENT);
+        keyfile.remove(ORIGIN, "unlocked");
+        Self { keyfile }
+    }
+}
