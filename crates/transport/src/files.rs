@@ -1,1 +1,140 @@
-//! Files.
+//! Reading the public files of a repository directory, for the local remote and the server.
+//!
+//! Nothing outside the directory is ever opened: paths are resolved inside it, names that are not a repository's public
+//! ones are not there, and symlinks count only below `refs`, where OSTree keeps aliases, and only if they stay inside.
+
+use crate::wire;
+use bytes::{Bytes, BytesMut};
+use cap_std::fs::{OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
+use sapwood_fsio::{At, Dir, Error, Kind, Stat};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use tokio::sync::mpsc;
+
+/// So much is read at once.
+const FRAME_BYTES: usize = 256 << 10;
+/// Files up to this size are read where they are asked for: handing them to another thread would take longer.
+pub(crate) const INLINE_BYTES: u64 = 64 << 10;
+/// Longest path answered.
+const MAX_PATH_BYTES: usize = 1024;
+
+/// An open public file.
+#[derive(Debug)]
+pub(crate) struct Public {
+    pub(crate) file: File,
+    pub(crate) stat: Stat,
+}
+
+impl Public {
+    /// A strong entity tag: the same as long as the file is.
+    pub(crate) fn tag(&self) -> String {
+        format!("\"{:x}-{:x}-{:x}\"", self.stat.ino, self.stat.mtime_ns, self.stat.size)
+    }
+}
+
+/// Opens the public file at `path`; `None` if there is none.
+pub(crate) fn open(dir: &Dir, path: &str) -> Result<Option<Public>, Error> {
+    if !is_public(path) {
+        return Ok(None);
+    }
+    let opened = if path.split('/').next() == Some(wire::REFS) { through_links(dir, path) } else { plain(dir, path) };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_absence(&error.source) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let stat = sapwood_fsio::stat_open(&file)?;
+    Ok((stat.kind == Kind::File).then_some(Public { file, stat }))
+}
+
+fn plain(dir: &Dir, path: &str) -> Result<File, Error> {
+    sapwood_fsio::open_file(dir, path)
+}
+
+/// As an alias of a ref is a symlink to another.
+fn through_links(dir: &Dir, path: &str) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
+    dir.open_with(path, &options).map(cap_std::fs::File::into_std).at("open", path)
+}
+
+/// What a client is told is not there, whatever the reason.
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    use rustix::io::Errno;
+    let kinds = [Kind::NotFound, Kind::PermissionDenied, Kind::NotADirectory, Kind::IsADirectory, Kind::InvalidInput];
+    let numbers = [Errno::LOOP, Errno::INVAL, Errno::NXIO, Errno::XDEV, Errno::NAMETOOLONG, Errno::NODEV];
+    kinds.contains(&error.kind()) || numbers.iter().any(|number| error.raw_os_error() == Some(number.raw_os_error()))
+}
+
+fn is_public(path: &str) -> bool {
+    let mut parts = path.split('/');
+    path.len() <= MAX_PATH_BYTES
+        && parts.next().is_some_and(|first| wire::PUBLIC.contains(&first))
+        && parts.all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\0'))
+}
+
+/// Reads `len` bytes from `start` on, at once; fewer if the file ends before.
+pub(crate) fn read(public: &Public, start: u64, len: u64) -> Result<Bytes, Error> {
+    let mut file = &public.file;
+    let mut bytes = Vec::with_capacity(usize::try_from(len.min(INLINE_BYTES)).unwrap_or(0));
+    let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.take(len).read_to_end(&mut bytes));
+    read.at("read", ".")?;
+    Ok(bytes.into())
+}
+
+/// Reads `len` bytes from `start` on, in the background, a few pieces ahead.
+pub(crate) fn stream(public: Public, start: u64, len: u64) -> mpsc::Receiver<Result<Bytes, Error>> {
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        let mut file = public.file;
+        let mut left = len;
+        let mut seek = file.seek(SeekFrom::Start(start)).map(drop).at("read", ".");
+        while left > 0 {
+            let piece = seek.and_then(|()| piece(&mut file, left).at("read", "."));
+            seek = Ok(());
+            let ends = match &piece {
+                Ok(bytes) => {
+                    left -= bytes.len() as u64;
+                    bytes.is_empty()
+                }
+                Err(_) => true,
+            };
+            // Nobody listens any more, or there is no more to tell.
+            if sender.blocking_send(piece).is_err() || ends {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn piece(file: &mut File, left: u64) -> io::Result<Bytes> {
+    let len = usize::try_from(left).unwrap_or(usize::MAX).min(FRAME_BYTES);
+    let mut bytes = BytesMut::zeroed(len);
+    let read = loop {
+        match file.read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    bytes.truncate(read);
+    Ok(bytes.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_names_and_ways_out_are_not_public() {
+        for public in ["config", "summary.sig", "refs/heads/a/b", "objects/ab/c.filez", "deltas/xx/superblock"] {
+            assert!(is_public(public), "{public}");
+        }
+        for private in ["", ".lock", "tmp/x", "state/x.commitpartial", "/config", "refs/../config", "refs//heads", "refs/heads/", "objects/./x", "a.trustedkeys.gpg", "refs/heads/.hidden", "refs/heads/a\0"] {
+            assert!(!is_public(private), "{private:?}");
+        }
+    }
+}

@@ -1,6 +1,23 @@
-//! Remotes over HTTP.
+//! Remotes over HTTP and HTTPS.
+//!
+//! A request that fails for a passing reason is repeated, after a wait. A body whose connection breaks is continued by a
+//! range request where the file is known to be the same: objects are, as they are named by their content, and others
+//! by their entity tag. So who reads a body sees no break; what is wrong in the end is found by hashing.
+
+mod body;
+mod client;
+mod retry;
+pub(crate) mod url;
+
 use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
+use client::{Web, shown};
+use hyper::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_RANGE, RANGE,
+    RETRY_AFTER, USER_AGENT,
+};
+use hyper::{HeaderMap, StatusCode, Uri};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a server is talked to.
@@ -22,7 +39,7 @@ pub struct HttpOptions {
     pub max_redirects: u32,
     /// What this program calls itself. Default: `sapwood/VERSION`.
     pub user_agent: String,
-    /// Headers sent with each request to the remote itself, such as `Authorization: Bearer …`.
+    /// Headers sent with each request to the remote's own host, such as `Authorization: Bearer …`.
     pub headers: Vec<(String, String)>,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
@@ -45,19 +62,39 @@ impl Default for HttpOptions {
     }
 }
 
-/// An address that cannot be used.
+/// An address, or a header for it, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{url}: {why}")]
 pub struct UrlError {
-    /** The address, without credentials. */
+    /// The address, without credentials.
     pub url: String,
-    /** Why not. */
+    /// Why not.
     pub why: &'static str,
 }
 
 /// A repository behind `http://` or `https://`.
+#[derive(Debug, Clone)]
+pub struct HttpRemote {
+    inner: Arc<Inner>,
+}
+
 #[derive(Debug)]
-pub struct HttpRemote {}
+struct Inner {
+    base: url::Url,
+    web: Web,
+    headers: HeaderMap,
+    /// For the remote's own host alone.
+    private: HeaderMap,
+    options: Arc<HttpOptions>,
+}
+
+/// What one answer, after all repetitions, came to.
+struct Opened {
+    body: hyper::body::Incoming,
+    start: u64,
+    length: Option<u64>,
+    tag: Option<String>,
+}
 
 impl HttpRemote {
     /// The repository at `url`; `user:password@` in it is sent as basic authentication. Nothing is connected to yet.
@@ -65,20 +102,168 @@ impl HttpRemote {
     /// # Errors
     /// When the address, or a header of the options, is malformed.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, UrlError> {
-        todo!()
+        let (base, credentials) = url::Url::parse(url)?;
+        let wrong = |why| UrlError { url: base.shown(), why };
+        let secret = |value: &str| {
+            let mut value = HeaderValue::from_str(value).map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed header"))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let mut headers = HeaderMap::new();
+        let agent = HeaderValue::from_str(&options.user_agent);
+        headers.insert(USER_AGENT, agent.map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed user agent"))?);
+        let mut private = HeaderMap::new();
+        if let Some(credentials) = credentials {
+            private.insert(AUTHORIZATION, secret(&url::basic(&credentials))?);
+        }
+        for (name, value) in &options.headers {
+            let name: HeaderName =
+                name.parse().map_err(|_: hyper::header::InvalidHeaderName| wrong("malformed header"))?;
+            private.insert(name, secret(value)?);
+        }
+        let options = Arc::new(options);
+        let web = Web::new(Arc::clone(&options));
+        Ok(Self { inner: Arc::new(Inner { base, web, headers, private, options }) })
     }
 }
+
 #[async_trait]
 impl Remote for HttpRemote {
-    async fn get(
-        &self,
-        path: &str,
-        range: Option<Range>,
-        limits: Limits,
-    ) -> Result<Option<Response>, FetchError> {
-        todo!()
+    async fn get(&self, path: &str, range: Option<Range>, limits: Limits) -> Result<Option<Response>, FetchError> {
+        let address = self.inner.base.join(path);
+        let Ok(uri) = address.parse::<Uri>() else {
+            // Every path encodes to a valid address, unless it is too long for one.
+            return Err(FetchError::TooLarge { url: self.describe().into(), limit_bytes: u16::MAX.into() });
+        };
+        let Some(opened) = self.inner.open(&uri, range).await? else { return Ok(None) };
+        let resumable = opened.tag.is_some() || crate::wire::is_immutable(path);
+        let Opened { body, start, length, tag } = opened;
+        let body = body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, tag.clone(), resumable);
+        Response::new(start, length, tag, Box::new(body), limits).map(Some)
     }
+
     fn describe(&self) -> String {
-        todo!()
+        self.inner.base.shown()
+    }
+}
+
+impl Inner {
+    /// Sends a request until it is answered for good.
+    async fn open(&self, uri: &Uri, mut range: Option<Range>) -> Result<Option<Opened>, FetchError> {
+        let mut attempt = 0;
+        loop {
+            let mut asked = None;
+            let error = match self.once(uri, range.as_ref()).await {
+                Ok(response) => {
+                    let status = response.status();
+                    match status {
+                        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                            return opened(uri, range.as_ref(), response).map(Some);
+                        }
+                        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                        // What is there already is longer than the file: it is another one.
+                        StatusCode::RANGE_NOT_SATISFIABLE if range.is_some() => {
+                            range = None;
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                    asked = header.and_then(retry::retry_after);
+                    FetchError::Status { url: shown(uri), status: status.as_u16() }
+                }
+                Err(error) => error,
+            };
+            if attempt >= self.retries_for(&error) {
+                return Err(error);
+            }
+            self.wait(attempt, asked, &error).await;
+            attempt += 1;
+        }
+    }
+
+    /// How often what failed so is tried again.
+    fn retries_for(&self, error: &FetchError) -> u32 {
+        match error {
+            FetchError::Status { status, .. } if retry::is_transient(*status) => self.options.retries,
+            // An address that never worked is more likely wrong than down.
+            FetchError::Connect { .. } if !self.web.was_connected() => self.options.retries.min(1),
+            FetchError::Connect { .. } | FetchError::Broken { .. } | FetchError::Timeout { .. } => self.options.retries,
+            FetchError::TooSlow { .. } | FetchError::Truncated { .. } => self.options.retries,
+            _ => 0,
+        }
+    }
+
+    async fn wait(&self, attempt: u32, asked: Option<Duration>, error: &FetchError) {
+        let wait = retry::backoff(&self.options, attempt, asked);
+        tracing::warn!(%error, attempt, ?wait, "trying again");
+        tokio::time::sleep(wait).await;
+    }
+
+    async fn once(&self, uri: &Uri, range: Option<&Range>) -> Result<hyper::Response<hyper::body::Incoming>, FetchError> {
+        let Some(range) = range else { return self.web.get(uri, &self.headers, &self.private).await };
+        let mut headers = self.headers.clone();
+        headers.insert(RANGE, header(&format!("bytes={}-", range.start)));
+        if let Some(tag) = &range.if_tag {
+            headers.insert(IF_RANGE, header(tag));
+        }
+        self.web.get(uri, &headers, &self.private).await
+    }
+}
+
+/// A value that is known to be a valid header, as it is made of digits or was a header before.
+fn header(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Where the body of a successful answer belongs in the file.
+fn opened(
+    uri: &Uri,
+    range: Option<&Range>,
+    response: hyper::Response<hyper::body::Incoming>,
+) -> Result<Opened, FetchError> {
+    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let tag = text(ETAG).filter(|tag| tag.starts_with('"')).map(str::to_owned);
+    tracing::trace!(%uri, status = %response.status(), ranges = ?text(ACCEPT_RANGES), "answered");
+    let (start, length) = if response.status() == StatusCode::PARTIAL_CONTENT {
+        let span = text(CONTENT_RANGE).and_then(content_range);
+        match (span, range) {
+            (Some((start, length)), Some(range)) if start == range.start => (start, length),
+            _ => return Err(FetchError::Changed { url: shown(uri) }),
+        }
+    } else {
+        (0, text(CONTENT_LENGTH).and_then(|value| value.parse().ok()))
+    };
+    Ok(Opened { body: response.into_body(), start, length, tag })
+}
+
+/// Reads `bytes FIRST-LAST/LENGTH`: the first byte and the length of the whole.
+fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (span, length) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = span.split_once('-')?;
+    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    let length = if length == "*" { None } else { Some(length.trim().parse().ok()?) };
+    // A range that ends before the file does would look like the end of the file.
+    (first <= last && length.is_none_or(|length| last.checked_add(1) == Some(length))).then_some((first, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ranges_to_the_end_of_the_file_are_understood() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for bad in ["", "bytes */10", "bytes 5-8/10", "bytes 9-5/10", "items 5-9/10", "bytes 5-18446744073709551615/1"] {
+            assert_eq!(content_range(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_remote_is_described_without_its_credentials() {
+        let remote = HttpRemote::new("http://user:secret@example.org/repo/", HttpOptions::default()).expect("valid");
+        assert_eq!(remote.describe(), "http://example.org/repo");
+        assert!(!format!("{remote:?}").contains("secret"));
     }
 }

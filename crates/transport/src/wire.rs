@@ -42,3 +42,8 @@ fn below_objects(hex: &str, kind: &str) -> String {
     let (dir, rest) = hex.split_at(2);
     format!("objects/{dir}/{rest}.{kind}")
 }
+
+/// Whether the file at a path never changes: it is named by its content.
+pub(crate) fn is_immutable(path: &str) -> bool {
+    path.starts_with("objects/") && !path.ends_with(".commitmeta")
+}

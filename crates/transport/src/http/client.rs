@@ -1,0 +1,156 @@
+//! Sending one request: plain or over TLS, redirects followed, no repetition.
+
+use super::{HttpOptions, url};
+use crate::FetchError;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, LOCATION};
+use hyper::{HeaderMap, Method, Request, Response, Uri};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Builder};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+type Client<C> = legacy::Client<C, Empty<Bytes>>;
+
+/// Windows wide enough that a large object is not held up by them (HTTP/2's own 64 KiB are a quarter as fast).
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const FRAME_BYTES: u32 = 256 << 10;
+/// More headers than any server sends; more than that is an attempt to use up memory.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 256 << 10;
+
+/// Connections to servers, kept open between requests.
+#[derive(Debug)]
+pub(super) struct Web {
+    plain: Client<HttpConnector>,
+    /// Made when it is first needed: reading the system's certificates takes a while.
+    tls: OnceLock<Result<Client<HttpsConnector<HttpConnector>>, String>>,
+    options: Arc<HttpOptions>,
+    connected: AtomicBool,
+}
+
+impl Web {
+    pub(super) fn new(options: Arc<HttpOptions>) -> Self {
+        Self {
+            plain: builder().build(connector(&options)),
+            tls: OnceLock::new(),
+            options,
+            connected: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether any server ever answered.
+    pub(super) fn was_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Sends a GET and follows redirects. `private` headers go only to the host that was asked first.
+    pub(super) async fn get(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        private: &HeaderMap,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let mut at = uri.clone();
+        for _ in 0..=self.options.max_redirects {
+            let mut request = Request::new(Empty::new());
+            *request.method_mut() = Method::GET;
+            *request.uri_mut() = at.clone();
+            *request.headers_mut() = headers.clone();
+            if at.authority() == uri.authority() {
+                request.headers_mut().extend(private.clone());
+            } else {
+                request.headers_mut().remove(AUTHORIZATION);
+            }
+            let response = self.send(request).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let refused = |why| FetchError::Redirect { url: shown(&at), why };
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.ok_or_else(|| refused("redirected to nowhere"))?;
+            at = url::redirect(&at, location).map_err(refused)?;
+        }
+        Err(FetchError::Redirect { url: shown(uri), why: "redirected too often" })
+    }
+
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+        let url = shown(request.uri());
+        let after = self.options.connect_timeout + self.options.stall_window;
+        let answer = if request.uri().scheme_str() == Some("https") {
+            match self.tls.get_or_init(|| tls(&self.options)) {
+                Ok(client) => tokio::time::timeout(after, client.request(request)).await,
+                Err(why) => return Err(FetchError::Tls { url, why: why.clone() }),
+            }
+        } else {
+            tokio::time::timeout(after, self.plain.request(request)).await
+        };
+        match answer {
+            Ok(Ok(response)) => {
+                self.connected.store(true, Ordering::Relaxed);
+                Ok(response)
+            }
+            Ok(Err(error)) if error.is_connect() => Err(FetchError::Connect { url, source: error.into() }),
+            Ok(Err(error)) => Err(FetchError::Broken { url, received_bytes: 0, source: error.into() }),
+            Err(_) => Err(FetchError::Timeout { url, after }),
+        }
+    }
+}
+
+/// An address in messages. Request addresses never hold credentials.
+pub(super) fn shown(uri: &Uri) -> Box<str> {
+    uri.to_string().into()
+}
+
+fn builder() -> Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http1_max_headers(MAX_HEADERS)
+        .http1_max_buf_size(MAX_HEADER_BYTES)
+        .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_frame_size(FRAME_BYTES);
+    builder
+}
+
+fn connector(options: &HttpOptions) -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(options.connect_timeout));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector
+}
+
+fn tls(options: &HttpOptions) -> Result<Client<HttpsConnector<HttpConnector>>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = match &options.ca_certificates {
+        None => config.with_native_roots().map_err(|error| error.to_string())?,
+        Some(pem) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| error.to_string())?;
+                roots.add(certificate).map_err(|error| error.to_string())?;
+            }
+            config.with_root_certificates(roots)
+        }
+    };
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(config.with_no_client_auth())
+        .https_only()
+        .enable_all_versions()
+        .wrap_connector(connector(options));
+    Ok(builder().build(connector))
+}

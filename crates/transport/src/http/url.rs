@@ -1,0 +1,221 @@
+//! Addresses: parsing, credentials, percent-encoding, joining, redirects.
+
+use super::UrlError;
+use hyper::Uri;
+
+/// A base address of a remote, or a place that a redirect leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) secure: bool,
+    /// Host and port, without credentials.
+    pub(super) authority: String,
+    /// Begins with `/`; percent-encoded.
+    pub(super) path: String,
+}
+
+/// What stands before the `@` of an address.
+pub(super) struct Credentials {
+    pub(super) user: Vec<u8>,
+    pub(super) password: Vec<u8>,
+}
+
+impl Url {
+    /// Reads the address of a repository.
+    pub(super) fn parse(text: &str) -> Result<(Self, Option<Credentials>), UrlError> {
+        let shown = without_credentials(text);
+        let wrong = |why| UrlError { url: shown.clone(), why };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(wrong("not an http or https address"));
+        };
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(wrong("not an http or https address")),
+        };
+        let (authority, path) = match rest.find(['/', '?', '#']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let (credentials, authority) = match authority.rsplit_once('@') {
+            Some((before, host)) => (Some(credentials(before)), host),
+            None => (None, authority),
+        };
+        if path.contains(['?', '#']) {
+            return Err(wrong("a repository's address has no query and no fragment"));
+        }
+        let path = format!("/{}", encode(path.trim_matches('/'), Keep::Escapes));
+        let url = Self { secure, authority: authority.to_owned(), path: path.trim_end_matches('/').to_owned() };
+        let uri: Uri = url.join("x").parse().map_err(|_: hyper::http::uri::InvalidUri| wrong("malformed address"))?;
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(wrong("the address has no host"));
+        }
+        Ok((url, credentials))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// The address of a file of the repository; `path` is not encoded.
+    pub(super) fn join(&self, path: &str) -> String {
+        format!("{}://{}{}/{}", self.scheme(), self.authority, self.path, encode(path, Keep::Slashes))
+    }
+
+    /// The address itself.
+    pub(super) fn shown(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority, self.path)
+    }
+}
+
+/// Where a redirect from `from` leads, unless it may not be followed.
+pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, &'static str> {
+    let malformed = "redirected to a malformed address";
+    let scheme = from.scheme_str().unwrap_or("http");
+    let authority = from.authority().map(hyper::http::uri::Authority::as_str).unwrap_or_default();
+    let location = location.split('#').next().unwrap_or_default();
+    let whole = if location.contains("://") {
+        location.to_owned()
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let dir = from.path().rsplit_once('/').map_or("", |(dir, _)| dir);
+        format!("{scheme}://{authority}{dir}/{location}")
+    };
+    let to: Uri = encode(&whole, Keep::Escapes).parse().map_err(|_: hyper::http::uri::InvalidUri| malformed)?;
+    match (scheme, to.scheme_str()) {
+        ("http", Some("http" | "https")) | ("https", Some("https")) => {}
+        ("https", Some("http")) => return Err("redirected from https to http"),
+        _ => return Err("redirected to another protocol"),
+    }
+    let Some(authority) = to.authority() else { return Err(malformed) };
+    // Credentials that the server makes up are no more to be sent than ours.
+    if authority.as_str().contains('@') { Err("redirected to an address with credentials") } else { Ok(to) }
+}
+
+/// An address as messages may show it.
+pub(super) fn without_credentials(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+fn credentials(text: &str) -> Credentials {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    Credentials { user: decode(user), password: decode(password) }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Keep {
+    /// `/` and what is harmless.
+    Slashes,
+    /// Also what is encoded already, and what separates parts of an address.
+    Escapes,
+}
+
+fn encode(text: &str, keep: Keep) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+        if plain || (keep == Keep::Escapes && b"%:@!$&'()*+,;=?[]".contains(&byte)) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                encoded.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
+}
+
+/// Undoes percent-encoding; what is not encoded rightly stays as it is.
+pub(crate) fn decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let pair = (first == b'%').then(|| after.get(..2)).flatten().and_then(|pair| {
+            let digits = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        match pair {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+/// The value of an `Authorization` header for basic authentication.
+pub(super) fn basic(credentials: &Credentials) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bytes = [credentials.user.as_slice(), b":", &credentials.password].concat();
+    let mut text = "Basic ".to_owned();
+    for group in bytes.chunks(3) {
+        let word = group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4_usize {
+            let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or(0);
+            let digit = DIGITS.get(digit).copied().unwrap_or(b'A');
+            text.push(if place <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_joined_to_the_path_of_its_repository() {
+        let (url, credentials) = Url::parse("https://example.org:8443/a b/repo/").expect("valid");
+        assert!(credentials.is_none());
+        assert_eq!(url.join("objects/ab/c.filez"), "https://example.org:8443/a%20b/repo/objects/ab/c.filez");
+        assert_eq!(url.join("refs/heads/ä%"), "https://example.org:8443/a%20b/repo/refs/heads/%C3%A4%25");
+        assert_eq!(Url::parse("http://h").expect("valid").0.join("config"), "http://h/config");
+    }
+
+    #[test]
+    fn credentials_become_a_header_and_are_never_shown() {
+        // RFC 7617, section 2.
+        let (url, credentials) = Url::parse("http://Aladdin:open%20sesame@h/r").expect("valid");
+        assert_eq!(basic(&credentials.expect("given")), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(url.shown(), "http://h/r");
+        assert_eq!(without_credentials("ftp://u:p@h/@x"), "ftp://h/@x");
+        assert_eq!(Url::parse("ftp://u:secret@h/").expect_err("ftp").url, "ftp://h/");
+    }
+
+    #[test]
+    fn what_is_no_web_address_is_refused() {
+        for bad in ["", "example.org", "file:///x", "http://", "http:///x", "http://h/?q", "http://h/#f", "http://a b/"] {
+            assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn redirects_are_resolved_as_rfc_3986_says_and_never_become_less_secure() {
+        let from: Uri = "https://h/a/b".parse().expect("valid");
+        for (location, to) in [
+            ("https://other/x", "https://other/x"),
+            ("//other/x", "https://other/x"),
+            ("/x?q=1#f", "https://h/x?q=1"),
+            ("c", "https://h/a/c"),
+        ] {
+            assert_eq!(redirect(&from, location).expect(location).to_string(), to);
+        }
+        for bad in ["http://h/a", "ftp://h/a", "https://u:p@h/a", "https://", "file:///etc/passwd"] {
+            assert!(redirect(&from, bad).is_err(), "{bad}");
+        }
+        let plain: Uri = "http://h/a".parse().expect("valid");
+        assert!(redirect(&plain, "https://h/a").is_ok());
+    }
+}

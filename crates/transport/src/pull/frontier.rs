@@ -1,0 +1,322 @@
+//! Which objects a pull still needs: a state machine without I/O.
+//!
+//! The driver asks for objects to look up ([`Frontier::next_look`]) and to fetch ([`Frontier::next_fetch`]), and tells
+//! what came of it; each answer can bring further objects. Every object is handed out once for looking and at most once
+//! for fetching, whatever the order of the answers. When [`Frontier::is_done`], all that the wanted commits reach is
+//! here. An object costs about 40 bytes of memory, however large it is; names of files are not kept.
+
+use super::{Progress, Scope};
+use sapwood_objstore::{Commit, DirMeta, DirTree, Id, ObjectId, ObjectKind, ObjectName, kind};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// An object on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Item {
+    /// The object.
+    pub(crate) name: ObjectName,
+    /// For a dirtree: how many directories deep it was found.
+    depth: u32,
+    /// For a file: the size of its content, where the dirtree says so.
+    size: Option<u64>,
+}
+
+/// What an object that is here now refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// Nothing: a file, or a directory's metadata.
+    Leaf,
+    /// A directory's names.
+    Tree {
+        /// Files, with the size of their content where it is known.
+        files: Vec<(Id<kind::File>, Option<u64>)>,
+        /// Directories.
+        dirs: Vec<(Id<DirTree>, Id<DirMeta>)>,
+    },
+    /// A commit.
+    Commit {
+        /// Its parent.
+        parent: Option<Id<Commit>>,
+        /// Its root, unless all of it is known to be here.
+        root: Option<(Id<DirTree>, Id<DirMeta>)>,
+    },
+}
+
+/// What the remote asks too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// More objects than the limit.
+    Objects,
+    /// This directory is deeper than the limit.
+    Depth(ObjectName),
+}
+
+/// How many parents are wanted still: `None` is all.
+type ParentsLeft = Option<u32>;
+
+#[derive(Debug)]
+struct CommitState {
+    left: ParentsLeft,
+    /// Asked for by the caller, rather than found as a parent.
+    required: bool,
+    /// Once the commit is here: its parent.
+    parent: Option<Option<Id<Commit>>>,
+    /// Its tree was or is being walked.
+    walked: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct Frontier {
+    scope: Scope,
+    max_objects: u64,
+    max_depth: u32,
+    seen: HashSet<ObjectName>,
+    commits: HashMap<ObjectId, CommitState>,
+    look: VecDeque<Item>,
+    fetch_meta: VecDeque<Item>,
+    fetch_files: VecDeque<Item>,
+    /// Handed out and not answered.
+    outstanding: u64,
+    /// Of all that is queued or handed out: what is not a file.
+    open_meta: u64,
+    progress: Progress,
+    /// Whether every file so far came with its size.
+    sizes_known: bool,
+}
+
+impl Frontier {
+    /// Nothing is wanted yet.
+    pub(crate) fn new(scope: Scope, max_objects: u64, max_depth: u32) -> Self {
+        Self {
+            scope,
+            max_objects,
+            max_depth,
+            seen: HashSet::new(),
+            commits: HashMap::new(),
+            look: VecDeque::new(),
+            fetch_meta: VecDeque::new(),
+            fetch_files: VecDeque::new(),
+            outstanding: 0,
+            open_meta: 0,
+            progress: Progress::default(),
+            sizes_known: true,
+        }
+    }
+
+    /// Wants a commit, as many of its parents as `left` says and the remote has, and what they reach. To be called
+    /// before anything is answered.
+    pub(crate) fn want(&mut self, commit: Id<Commit>, left: Option<u32>) -> Result<(), Excess> {
+        self.add_commit(commit, left, true)
+    }
+
+    /// The next object to look up.
+    pub(crate) fn next_look(&mut self) -> Option<Item> {
+        let item = self.look.pop_front()?;
+        self.outstanding += 1;
+        Some(item)
+    }
+
+    /// The next object to fetch, metadata first, so that totals are known early.
+    pub(crate) fn next_fetch(&mut self) -> Option<Item> {
+        // The newest metadata first: that is depth first, and keeps the queue short.
+        let item = self.fetch_meta.pop_back().or_else(|| self.fetch_files.pop_front())?;
+        self.outstanding += 1;
+        Some(item)
+    }
+
+    /// Whether [`next_fetch`](Self::next_fetch) has something.
+    pub(crate) fn has_fetch(&self) -> bool {
+        !self.fetch_meta.is_empty() || !self.fetch_files.is_empty()
+    }
+
+    /// An object that was looked up is here.
+    pub(crate) fn here(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
+        self.answered(item);
+        self.add_contents(item, contents)
+    }
+
+    /// An object that was looked up is not here: it is to be fetched.
+    pub(crate) fn absent(&mut self, item: Item) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.known(item);
+        if item.name.kind == ObjectKind::File {
+            self.fetch_files.push_back(item);
+        } else {
+            self.fetch_meta.push_back(item);
+        }
+    }
+
+    /// An object that was to be fetched is stored.
+    pub(crate) fn arrived(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
+        self.answered(item);
+        self.done(item);
+        self.add_contents(item, contents)
+    }
+
+    /// An object that was looked up was not here, and has been stored at once.
+    pub(crate) fn taken(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
+        self.known(item);
+        self.arrived(item, contents)
+    }
+
+    /// The remote does not have an object that was to be fetched. `false` if it must have it.
+    pub(crate) fn missing(&mut self, item: Item) -> bool {
+        self.answered(item);
+        let tolerated = item.name.kind == ObjectKind::Commit
+            && self.commits.get(&item.name.id).is_some_and(|state| !state.required);
+        if tolerated {
+            self.progress.meta_known = self.progress.meta_known.saturating_sub(1);
+            self.commits.remove(&item.name.id);
+        }
+        tolerated
+    }
+
+    /// Whether everything wanted is here.
+    pub(crate) fn is_done(&self) -> bool {
+        self.outstanding == 0 && self.look.is_empty() && !self.has_fetch()
+    }
+
+    /// The commits whose trees were walked: complete once [`is_done`](Self::is_done).
+    pub(crate) fn walked(&self) -> impl Iterator<Item = Id<Commit>> {
+        self.commits.iter().filter(|(_, state)| state.walked).map(|(id, _)| Id::new(*id))
+    }
+
+    /// How far it is; the driver adds what only it knows.
+    pub(crate) fn progress(&self) -> Progress {
+        let mut progress = self.progress;
+        progress.totals_final = self.open_meta == 0;
+        if !self.sizes_known {
+            progress.content_bytes_known = None;
+            progress.content_bytes_done = None;
+        }
+        progress
+    }
+
+    fn answered(&mut self, item: Item) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if item.name.kind != ObjectKind::File {
+            self.open_meta = self.open_meta.saturating_sub(1);
+        }
+    }
+
+    fn known(&mut self, item: Item) {
+        let progress = &mut self.progress;
+        if item.name.kind == ObjectKind::File {
+            progress.files_known += 1;
+            match item.size {
+                Some(size) => add(&mut progress.content_bytes_known, size),
+                None => self.sizes_known = false,
+            }
+        } else {
+            progress.meta_known += 1;
+        }
+    }
+
+    fn done(&mut self, item: Item) {
+        let progress = &mut self.progress;
+        if item.name.kind == ObjectKind::File {
+            progress.files_done += 1;
+            add(&mut progress.content_bytes_done, item.size.unwrap_or(0));
+        } else {
+            progress.meta_done += 1;
+        }
+    }
+
+    fn add_contents(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
+        match contents {
+            Contents::Leaf => Ok(()),
+            Contents::Tree { files, dirs } => {
+                for (id, size) in files {
+                    self.add(Item { name: id.name(), depth: 0, size })?;
+                }
+                for (tree, meta) in dirs {
+                    self.add_root(tree, meta, item.depth + 1)?;
+                }
+                Ok(())
+            }
+            Contents::Commit { parent, root } => {
+                let root = root.filter(|_| self.scope == Scope::Everything);
+                let mut next = None;
+                if let Some(state) = self.commits.get_mut(&item.name.id) {
+                    state.parent = Some(parent);
+                    state.walked = root.is_some();
+                    next = one_less(state.left).and_then(|left| parent.map(|parent| (parent, left)));
+                }
+                if let Some((tree, meta)) = root {
+                    self.add_root(tree, meta, 1)?;
+                }
+                next.map_or(Ok(()), |(parent, left)| self.add_commit(parent, left, false))
+            }
+        }
+    }
+
+    fn add_root(&mut self, tree: Id<DirTree>, meta: Id<DirMeta>, depth: u32) -> Result<(), Excess> {
+        if depth > self.max_depth {
+            return Err(Excess::Depth(tree.name()));
+        }
+        self.add(Item { name: meta.name(), depth: 0, size: None })?;
+        self.add(Item { name: tree.name(), depth, size: None })
+    }
+
+    fn add_commit(&mut self, commit: Id<Commit>, left: ParentsLeft, required: bool) -> Result<(), Excess> {
+        let mut commit = commit;
+        let mut left = left;
+        // Down a history that is known already, but not to this depth.
+        loop {
+            let Some(state) = self.commits.get_mut(&commit.raw()) else {
+                let state = CommitState { left, required, parent: None, walked: false };
+                self.commits.insert(commit.raw(), state);
+                return self.add(Item { name: commit.name(), depth: 0, size: None });
+            };
+            state.required |= required;
+            if !is_more(left, state.left) {
+                return Ok(());
+            }
+            state.left = left;
+            match (state.parent.flatten(), one_less(left)) {
+                (Some(parent), Some(less)) => (commit, left) = (parent, less),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn add(&mut self, item: Item) -> Result<(), Excess> {
+        if !self.seen.insert(item.name) {
+            return Ok(());
+        }
+        if self.seen.len() as u64 > self.max_objects {
+            return Err(Excess::Objects);
+        }
+        if item.name.kind == ObjectKind::File {
+            self.look.push_back(item);
+        } else {
+            self.open_meta += 1;
+            self.look.push_front(item);
+        }
+        Ok(())
+    }
+}
+
+fn add(total: &mut Option<u64>, more: u64) {
+    *total = Some(total.unwrap_or(0).saturating_add(more));
+}
+
+/// What is left for the parent; `None` if it is not wanted.
+fn one_less(left: ParentsLeft) -> Option<ParentsLeft> {
+    match left {
+        None => Some(None),
+        Some(0) => None,
+        Some(left) => Some(Some(left - 1)),
+    }
+}
+
+fn is_more(a: ParentsLeft, b: ParentsLeft) -> bool {
+    match (a, b) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(a), Some(b)) => a > b,
+    }
+}
+
+#[cfg(test)]
+mod tests;

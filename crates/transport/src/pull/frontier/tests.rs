@@ -1,0 +1,247 @@
+//! The frontier against a model, in every order of answers.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A repository: object number → what it refers to. Larger numbers are only referred to by smaller ones.
+#[derive(Debug, Clone)]
+struct World {
+    contents: BTreeMap<ObjectName, Contents>,
+    /// What the local repository has.
+    local: BTreeSet<ObjectName>,
+    /// Commits that the remote lacks.
+    gone: BTreeSet<ObjectName>,
+    roots: Vec<(Id<Commit>, ParentsLeft)>,
+}
+
+fn raw(kind: u8, number: usize) -> ObjectId {
+    let mut bytes = [kind; 32];
+    bytes[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    ObjectId::from_bytes(bytes)
+}
+
+fn tree_id(number: usize) -> Id<DirTree> {
+    Id::new(raw(1, number))
+}
+
+fn meta_id(number: usize) -> Id<DirMeta> {
+    Id::new(raw(2, number))
+}
+
+fn file_id(number: usize) -> Id<kind::File> {
+    Id::new(raw(3, number))
+}
+
+fn commit_id(number: usize) -> Id<Commit> {
+    Id::new(raw(4, number))
+}
+
+const TREES: usize = 12;
+const FILES: usize = 10;
+const COMMITS: usize = 6;
+
+fn worlds() -> impl Strategy<Value = World> {
+    let tree = (prop::collection::vec(0..FILES, 0..5), prop::collection::vec((1..TREES, 0..3_usize), 0..4));
+    let commit = (0..TREES, any::<bool>());
+    (
+        prop::collection::vec(tree, TREES),
+        prop::collection::vec(commit, COMMITS),
+        prop::collection::vec(any::<bool>(), TREES + FILES + 3),
+        prop::collection::vec(prop::bool::weighted(0.2), COMMITS),
+        prop::collection::vec((0..COMMITS, prop::option::of(0..4_u32)), 1..4),
+    )
+        .prop_map(|(trees, commits, here, gone, roots)| {
+            let mut contents = BTreeMap::new();
+            for (n, (files, dirs)) in trees.into_iter().enumerate() {
+                let files = files.into_iter().map(|f| (file_id(f), Some(f as u64))).collect();
+                // Only to larger numbers: a digest cannot be part of what it digests.
+                let dirs = dirs
+                    .into_iter()
+                    .filter(|_| n + 1 < TREES)
+                    .map(|(by, m)| (tree_id((n + by).min(TREES - 1)), meta_id(m)))
+                    .collect();
+                contents.insert(tree_id(n).name(), Contents::Tree { files, dirs });
+            }
+            for (n, (tree, has_parent)) in commits.into_iter().enumerate() {
+                let parent = (has_parent && n + 1 < COMMITS).then(|| commit_id(n + 1));
+                let root = Some((tree_id(tree), meta_id(0)));
+                contents.insert(commit_id(n).name(), Contents::Commit { parent, root });
+            }
+            (0..FILES).for_each(|n| drop(contents.insert(file_id(n).name(), Contents::Leaf)));
+            (0..3).for_each(|n| drop(contents.insert(meta_id(n).name(), Contents::Leaf)));
+            let names = contents.keys().filter(|name| name.kind != ObjectKind::Commit);
+            let local = names.zip(here).filter_map(|(name, here)| here.then_some(*name)).collect();
+            let roots: Vec<_> = roots.into_iter().map(|(n, left)| (commit_id(n), left)).collect();
+            let gone = (0..COMMITS)
+                .zip(gone)
+                .filter(|(n, gone)| *gone && !roots.iter().any(|(root, _)| *root == commit_id(*n)))
+                .map(|(n, _)| commit_id(n).name())
+                .collect();
+            World { contents, local, gone, roots }
+        })
+}
+
+/// All that must be here at the end, by plain recursion.
+fn reachable(world: &World) -> BTreeSet<ObjectName> {
+    fn tree(world: &World, id: Id<DirTree>, all: &mut BTreeSet<ObjectName>) {
+        all.insert(id.name());
+        let Contents::Tree { files, dirs } = &world.contents[&id.name()] else { unreachable!() };
+        all.extend(files.iter().map(|(file, _)| file.name()));
+        for (sub, meta) in dirs {
+            all.insert(meta.name());
+            tree(world, *sub, all);
+        }
+    }
+    let mut all = BTreeSet::new();
+    for (root, left) in &world.roots {
+        let mut at = Some(*root);
+        let mut left = *left;
+        while let Some(commit) = at.filter(|commit| !world.gone.contains(&commit.name())) {
+            all.insert(commit.name());
+            let Contents::Commit { parent, root: Some((top, meta)) } = &world.contents[&commit.name()] else {
+                unreachable!()
+            };
+            all.insert(meta.name());
+            tree(world, *top, &mut all);
+            match one_less(left) {
+                Some(less) => (at, left) = (*parent, less),
+                None => break,
+            }
+        }
+    }
+    all
+}
+
+/// Runs the frontier over the world; `picks` decides which open request is answered next.
+fn run(world: &World, picks: &[usize]) -> Result<(Frontier, Vec<ObjectName>, BTreeSet<ObjectName>), Excess> {
+    let mut frontier = Frontier::new(Scope::Everything, 1000, 100);
+    for (root, left) in &world.roots {
+        frontier.want(*root, *left)?;
+    }
+    let mut looking = Vec::new();
+    let mut fetching = Vec::new();
+    let mut fetched = Vec::new();
+    let mut looked = BTreeSet::new();
+    let mut picks = picks.iter().copied().cycle();
+    let mut pick = move |len: usize| picks.next().unwrap_or(0) % len;
+    while !frontier.is_done() {
+        while let Some(item) = frontier.next_look() {
+            assert!(looked.insert(item.name), "looked twice for {:?}", item.name.id);
+            looking.push(item);
+        }
+        while let Some(item) = frontier.next_fetch() {
+            fetching.push(item);
+        }
+        assert!(!looking.is_empty() || !fetching.is_empty(), "neither done nor busy");
+        let at = pick(looking.len() + fetching.len());
+        if at < looking.len() {
+            let item = looking.swap_remove(at);
+            if world.local.contains(&item.name) {
+                frontier.here(item, world.contents[&item.name].clone())?;
+            } else {
+                frontier.absent(item);
+            }
+        } else {
+            let item = fetching.swap_remove(at - looking.len());
+            if world.gone.contains(&item.name) {
+                assert!(frontier.missing(item), "a parent may be missing");
+            } else {
+                fetched.push(item.name);
+                frontier.arrived(item, world.contents[&item.name].clone())?;
+            }
+        }
+    }
+    Ok((frontier, fetched, looked))
+}
+
+proptest! {
+    #[test]
+    fn everything_reachable_and_absent_is_fetched_once_and_nothing_else(
+        world in worlds(),
+        picks in prop::collection::vec(0..1000_usize, 1..40),
+    ) {
+        let (frontier, fetched, _) = run(&world, &picks).expect("within the limits");
+        let unique: BTreeSet<_> = fetched.iter().copied().collect();
+        prop_assert_eq!(unique.len(), fetched.len(), "something was fetched twice");
+        let wanted: BTreeSet<_> = reachable(&world).difference(&world.local).copied().collect();
+        prop_assert_eq!(&unique, &wanted);
+
+        let progress = frontier.progress();
+        let files = wanted.iter().filter(|name| name.kind == ObjectKind::File).count() as u64;
+        prop_assert!(progress.totals_final);
+        prop_assert_eq!((progress.files_known, progress.files_done), (files, files));
+        let meta = wanted.len() as u64 - files;
+        prop_assert_eq!((progress.meta_known, progress.meta_done), (meta, meta));
+        prop_assert_eq!(progress.content_bytes_known, progress.content_bytes_done);
+    }
+}
+
+fn step(frontier: &mut Frontier, contents: impl Fn(ObjectName) -> Contents) -> Result<bool, Excess> {
+    while let Some(item) = frontier.next_look() {
+        frontier.absent(item);
+    }
+    match frontier.next_fetch() {
+        Some(item) => frontier.arrived(item, contents(item.name)).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// A remote that makes up a directory in each directory.
+fn endless(name: ObjectName) -> Contents {
+    let number = u64::from_le_bytes(name.id.as_bytes()[..8].try_into().expect("8 bytes")) as usize;
+    match name.kind {
+        ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
+        ObjectKind::DirTree => {
+            Contents::Tree { files: Vec::new(), dirs: vec![(tree_id(number + 1), meta_id(0))] }
+        }
+        _ => Contents::Leaf,
+    }
+}
+
+#[test]
+fn endless_depth_is_refused() {
+    let mut frontier = Frontier::new(Scope::Everything, u64::MAX, 50);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    let excess = loop {
+        match step(&mut frontier, endless) {
+            Ok(true) => {}
+            Ok(false) => panic!("it cannot be done"),
+            Err(excess) => break excess,
+        }
+    };
+    assert_eq!(excess, Excess::Depth(tree_id(50).name()));
+}
+
+#[test]
+fn endless_objects_are_refused() {
+    let mut frontier = Frontier::new(Scope::Everything, 20, u32::MAX);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    let excess = loop {
+        match step(&mut frontier, endless) {
+            Ok(more) => assert!(more, "it cannot be done"),
+            Err(excess) => break excess,
+        }
+    };
+    assert_eq!(excess, Excess::Objects);
+}
+
+#[test]
+fn a_commit_asked_for_must_be_there() {
+    let mut frontier = Frontier::new(Scope::Everything, 20, 20);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    let item = frontier.next_look().expect("the commit");
+    frontier.absent(item);
+    let item = frontier.next_fetch().expect("the commit");
+    assert!(!frontier.missing(item));
+}
+
+#[test]
+fn a_tree_is_not_looked_at_if_only_commits_are_wanted() {
+    let mut frontier = Frontier::new(Scope::CommitsOnly, 20, 20);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    while step(&mut frontier, endless).expect("within the limits") {}
+    assert!(frontier.is_done());
+    assert_eq!(frontier.progress().meta_done, 1);
+    assert_eq!(frontier.walked().count(), 0);
+}

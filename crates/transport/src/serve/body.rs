@@ -1,0 +1,78 @@
+//! The body of an answer: a part of a file, of exactly the announced length or broken off.
+
+use crate::files::{self, Public};
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use sapwood_fsio::Error;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::Receiver;
+
+/// A part of a file.
+pub(super) struct FileBody {
+    source: Source,
+    left: u64,
+}
+
+enum Source {
+    Whole(Bytes),
+    Pieces(Receiver<Result<Bytes, Error>>),
+}
+
+impl FileBody {
+    pub(super) fn empty() -> Self {
+        Self { source: Source::Whole(Bytes::new()), left: 0 }
+    }
+
+    /// `len` bytes of a file from `start` on.
+    pub(super) fn new(public: Public, start: u64, len: u64) -> Result<Self, Error> {
+        let source = if len <= files::INLINE_BYTES {
+            Source::Whole(files::read(&public, start, len)?)
+        } else {
+            Source::Pieces(files::stream(public, start, len))
+        };
+        Ok(Self { source, left: len })
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.left
+    }
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let next = match &mut self.source {
+            Source::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Source::Pieces(pieces) => match pieces.poll_recv(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(next) => next,
+            },
+        };
+        let bytes = match next {
+            Some(Ok(bytes)) if !bytes.is_empty() => bytes,
+            // The length was announced: the client must see that this is not the end.
+            Some(Ok(_)) | None => {
+                self.left = 0;
+                return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.source))),
+        };
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
