@@ -170,7 +170,7 @@ impl Format {
         }
     }
     /// Decompresses such content. The caller limits how much it reads: a few bytes may become many. Compressed data
-    /// that ends too early, and (native) anything after it, is an error of the reader.
+    /// that ends too early, and anything after it, is an error of the reader.
     ///
     /// # Errors
     /// When the compression library has no memory.
@@ -269,3 +269,6 @@ impl MetaObject for DirMeta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ impl<W: Write + Send> Compressor for Zstd<'_, W> {
     }
 }
 
-/// Decompresses raw deflate. Unlike the library's reader, it fails when the data ends too early.
+/// Decompresses raw deflate. Unlike the library's reader, it fails when the data ends too early, or goes on after its end.
 struct Inflate<R> {
     from: R,
     state: Decompress,
@@ -95,6 +95,9 @@ impl<R: BufRead> Read for Inflate<R> {
             self.from.consume(taken);
             let status = outcome.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             self.ended = status == Status::StreamEnd;
+            if self.ended && !self.from.fill_buf()?.is_empty() {
+                return Err(trailing());
+            }
             if given > 0 {
                 return Ok(given);
             }
@@ -112,6 +115,10 @@ impl<R: BufRead> Read for Inflate<R> {
     }
 }
 
+fn trailing() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "bytes after the compressed content")
+}
+
 /// Decompresses one zstd frame, after which nothing may come.
 struct Unzstd<'d, R: BufRead>(zstd::stream::read::Decoder<'d, R>);
 
@@ -119,7 +126,7 @@ impl<R: BufRead> Read for Unzstd<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.0.read(buf)?;
         if count == 0 && !buf.is_empty() && !self.0.get_mut().fill_buf()?.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the compressed content"));
+            return Err(trailing());
         }
         Ok(count)
     }

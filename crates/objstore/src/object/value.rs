@@ -75,6 +75,11 @@ impl Value {
         Self::read(signature, Reader::new(bytes), &mut Budget::default())
     }
 
+    /// Whether values of this type have a case other than [`Variant`](Self::Variant).
+    pub(crate) fn has_own_case(signature: &str) -> bool {
+        matches!(signature, "s" | "b" | "y" | "u" | "t" | "i" | "x" | "ay" | "as" | "aay")
+    }
+
     /// Writes the value where the writer stands, which must be aligned for it, as a variant is for anything.
     pub(crate) fn write(&self, writer: &mut Writer) {
         match self {

@@ -1,15 +1,10 @@
 //! Vectors made by the real `ostree` 2022.7.
+use crate::format::tests::hex;
 use crate::{
     Commit, Digest, DirEntry, DirMeta, DirTree, EntryName, FileEntry, FileHeader, FileType, Format, Id,
     MetaObject, Metadata, ObjectId, ObjectKind, Value, Xattrs,
 };
 use std::io::{Read, Write};
-
-pub(super) fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits.chunks(2).map(pair).collect()
-}
 
 const A: &str = "44f778e59f0a4748d6b0c90a47347212a231c4ad1e8f7ea5c5dffc7749153a6b";
 const EMPTY: &str = "cc700d46f407c6c5ab2d5dde474366a928b7398277e61162e7f8ec06f469f07e";
