@@ -87,7 +87,12 @@ impl Config {
     pub fn from_keyfile(keyfile: Keyfile) -> Result<Self> {
         let (format, read_only_because) = format_of(&keyfile)?;
         if flag(&keyfile, "archive", false)? {
-            return Err(wrong(CORE, "archive", "true", "`core.mode=archive-z2`, in a repository made with that,"));
+            return Err(wrong(
+                CORE,
+                "archive",
+                "true",
+                "`core.mode=archive-z2`, in a repository made with that,",
+            ));
         }
         let mode = match keyfile.get(CORE, "mode") {
             None => Mode::Bare,
@@ -166,8 +171,12 @@ impl Config {
 
     /// Whether the file holds nothing but what [`initial`](Self::initial) writes.
     pub(crate) fn is_initial(&self) -> bool {
-        self.keyfile.to_text()
-            == Self::initial(self.format, self.mode, self.collection_id.as_ref()).to_text()
+        self.keyfile.to_text() == Self::initial(self.format, self.mode, self.collection_id.as_ref()).to_text()
+    }
+
+    /// An error about a key of the group `core` as it stands in the file.
+    pub(crate) fn wrong_core(&self, key: &str, expected: &'static str) -> Error {
+        wrong(CORE, key, self.keyfile.raw(CORE, key).unwrap_or_default(), expected)
     }
 
     /// Whether writing is allowed.
@@ -177,7 +186,9 @@ impl Config {
     pub fn check_writable(&self) -> Result<()> {
         match &self.read_only_because {
             None => Ok(()),
-            Some(flag) => Err(Error::NewerFormat { what: format!("it has the feature {flag:?}, unknown here, and can only be read") }),
+            Some(flag) => Err(Error::NewerFormat {
+                what: format!("it has the feature {flag:?}, unknown here, and can only be read"),
+            }),
         }
     }
 }
@@ -203,7 +214,12 @@ fn format_of(keyfile: &Keyfile) -> Result<(Format, Option<String>)> {
 }
 
 fn wrong(group: &str, key: &str, value: &str, expected: &'static str) -> Error {
-    Error::Config(ConfigError { group: group.to_owned(), key: key.to_owned(), value: value.to_owned(), expected })
+    Error::Config(ConfigError {
+        group: group.to_owned(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+        expected,
+    })
 }
 
 fn flag(keyfile: &Keyfile, key: &str, default: bool) -> Result<bool> {
@@ -230,9 +246,9 @@ fn number(
 
 fn reserve_of(keyfile: &Keyfile) -> Result<Reserve> {
     if let Some(text) = keyfile.get(CORE, "min-free-space-size") {
-        return parse_size(text.trim_end())
-            .map(Reserve::Bytes)
-            .ok_or_else(|| wrong(CORE, "min-free-space-size", &text, "a size such as `500MB`, `2GB` or `1TB`"));
+        return parse_size(text.trim_end()).map(Reserve::Bytes).ok_or_else(|| {
+            wrong(CORE, "min-free-space-size", &text, "a size such as `500MB`, `2GB` or `1TB`")
+        });
     }
     let percent = number(keyfile, CORE, "min-free-space-percent", 0..=99, "0 to 99")?;
     Ok(Reserve::Percent(percent.and_then(|percent| percent.try_into().ok()).unwrap_or(3)))

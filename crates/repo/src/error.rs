@@ -12,10 +12,16 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The directory has no `config` and `objects`.
     #[error("not a repository: it has no {missing}")]
-    NotARepo { /** What it lacks. */ missing: &'static str },
+    NotARepo {
+        /** What it lacks. */
+        missing: &'static str,
+    },
     /// The repository is of a format that this version cannot read or write; nothing was changed.
     #[error("the repository needs a newer version of this program: {what}")]
-    NewerFormat { /** What is not understood. */ what: String },
+    NewerFormat {
+        /** What is not understood. */
+        what: String,
+    },
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -27,52 +33,120 @@ pub enum Error {
     Name(#[from] NameError),
     /// No ref, commit or unique prefix of one is called so.
     #[error("no ref or commit is called {text:?}")]
-    UnknownRevision { /** What was asked for. */ text: String },
+    UnknownRevision {
+        /** What was asked for. */
+        text: String,
+    },
     /// Several commits begin so.
     #[error("{text:?} is the beginning of {count} commits")]
-    AmbiguousRevision { /** What was asked for. */ text: String, /** How many match. */ count: usize },
+    AmbiguousRevision {
+        /** What was asked for. */
+        text: String,
+        /** How many match. */
+        count: usize,
+    },
     /// The commit has no parent.
     #[error("commit {id} has no parent")]
-    NoParent { /** Which. */ id: Id<Commit> },
+    NoParent {
+        /** Which. */
+        id: Id<Commit>,
+    },
     /// A ref file holds something else than an id.
     #[error("ref {name} is malformed")]
-    MalformedRef { /** Which. */ name: Refspec },
+    MalformedRef {
+        /** Which. */
+        name: Refspec,
+    },
     /// A ref is not where the caller saw it.
     #[error("ref {name} was moved by another process: expected {expected}, found {found}")]
-    RefMoved { /** Which. */ name: Refspec, /** What was expected: an id or `none`. */ expected: String, /** What was found: an id or `none`. */ found: String },
+    RefMoved {
+        /** Which. */
+        name: Refspec,
+        /** What was expected: an id or `none`. */
+        expected: String,
+        /** What was found: an id or `none`. */
+        found: String,
+    },
     /// A ref stands in the way of another: one is a directory of the other.
     #[error("ref {name} cannot be created beside {other}")]
-    RefConflict { /** The new one. */ name: Refspec, /** The one there. */ other: String },
+    RefConflict {
+        /** The new one. */
+        name: Refspec,
+        /** The one there. */
+        other: String,
+    },
     /// A ref that an alias points to cannot be deleted.
     #[error("ref {name} has the alias {alias}")]
-    HasAlias { /** Which. */ name: Refspec, /** Its alias. */ alias: String },
+    HasAlias {
+        /** Which. */
+        name: Refspec,
+        /** Its alias. */
+        alias: String,
+    },
     /// There is no such remote.
     #[error("no remote is called {name:?}")]
-    UnknownRemote { /** What was asked for. */ name: String },
+    UnknownRemote {
+        /** What was asked for. */
+        name: String,
+    },
     /// There is such a remote already.
     #[error("there is a remote called {name:?} already")]
-    RemoteExists { /** What was asked for. */ name: String },
+    RemoteExists {
+        /** What was asked for. */
+        name: String,
+    },
     /// There is nothing at a path in a tree.
     #[error("{path} does not exist in the tree")]
-    NoSuchPath { /** The path. */ path: String },
+    NoSuchPath {
+        /** The path. */
+        path: String,
+    },
     /// Something at a path in a tree is not what was expected.
     #[error("{path} is not a {expected}")]
-    WrongType { /** The path. */ path: String, /** `directory`, `file`. */ expected: &'static str },
+    WrongType {
+        /** The path. */
+        path: String,
+        /** `directory`, `file`. */
+        expected: &'static str,
+    },
     /// A file in the tree to be committed cannot be recorded.
     #[error("cannot record {path}: {reason}")]
-    Unrecordable { /** The path in the tree. */ path: String, /** Why. */ reason: String },
+    Unrecordable {
+        /** The path in the tree. */
+        path: String,
+        /** Why. */
+        reason: String,
+    },
     /// The tree is deeper than the limit.
     #[error("the tree is deeper than {limit} directories")]
-    TooDeep { /** The limit. */ limit: usize },
+    TooDeep {
+        /** The limit. */
+        limit: usize,
+    },
     /// Something is in the way of a checkout.
     #[error("{path} exists already{detail}")]
-    CheckoutConflict { /** The path. */ path: String, /** More, beginning with a space or a comma, or nothing. */ detail: &'static str },
+    CheckoutConflict {
+        /** The path. */
+        path: String,
+        /** More, beginning with a space or a comma, or nothing. */
+        detail: &'static str,
+    },
     /// A file could not be checked out.
     #[error("cannot check out {path}")]
-    CheckoutFile { /** The path in the checkout. */ path: String, /** Why. */ source: Box<sapwood_objstore::Error> },
+    CheckoutFile {
+        /** The path in the checkout. */
+        path: String,
+        /** Why. */
+        source: Box<sapwood_objstore::Error>,
+    },
     /// Hardlinks are required, and files of this repository are not what such a checkout has.
     #[error("files of a {mode} repository cannot be hardlinked into a checkout {wanted}")]
-    NoLinks { /** The mode. */ mode: &'static str, /** `with owners` or `as the user`. */ wanted: &'static str },
+    NoLinks {
+        /** The mode. */
+        mode: &'static str,
+        /** `with owners` or `as the user`. */
+        wanted: &'static str,
+    },
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

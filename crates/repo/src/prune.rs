@@ -18,24 +18,45 @@ pub struct PruneOptions {
 /// What a prune will do. It holds the repository's exclusive lock.
 #[derive(Debug)]
 #[must_use = "nothing is deleted until it is applied"]
-pub struct PrunePlan<'repo> { repo: &'repo Repo }
+pub struct PrunePlan<'repo> {
+    repo: &'repo Repo,
+}
 
 /// What a prune did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned { /** Objects looked at. */ pub total_objects: u64, /** Objects deleted. */ pub deleted_objects: u64, /** Their size on disk. */ pub freed_bytes: u64, /** Commits deleted. */ pub deleted_commits: u64 }
+pub struct Pruned {
+    /** Objects looked at. */
+    pub total_objects: u64,
+    /** Objects deleted. */
+    pub deleted_objects: u64,
+    /** Their size on disk. */
+    pub freed_bytes: u64,
+    /** Commits deleted. */
+    pub deleted_commits: u64,
+}
 
 impl PrunePlan<'_> {
     /// What applying it will do.
-    pub fn summary(&self) -> Pruned { todo!() }
+    pub fn summary(&self) -> Pruned {
+        todo!()
+    }
     /// The objects it will delete.
-    pub fn objects(&self) -> &[ObjectName] { todo!() }
+    pub fn objects(&self) -> &[ObjectName] {
+        todo!()
+    }
     /// Deletes them, commits first, so that a crash leaves no commit without its content.
-    pub fn apply(self) -> Result<Pruned> { todo!() }
+    pub fn apply(self) -> Result<Pruned> {
+        todo!()
+    }
 }
 
 impl Repo {
     /// Finds what can be deleted.
-    pub fn plan_prune(&self, options: &PruneOptions) -> Result<PrunePlan<'_>> { todo!() }
+    pub fn plan_prune(&self, options: &PruneOptions) -> Result<PrunePlan<'_>> {
+        todo!()
+    }
     /// Deletes one commit object, and what is kept beside it; refuses while a ref points to it.
-    pub fn delete_commit(&self, commit: Id<Commit>) -> Result<()> { todo!() }
+    pub fn delete_commit(&self, commit: Id<Commit>) -> Result<()> {
+        todo!()
+    }
 }

@@ -1,38 +1,131 @@
 //! Remotes: where to pull from.
 
-use crate::{Keyfile, RemoteName, Repo, Result};
+use crate::{Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
+use sapwood_fsio::lock::LockKind;
 
 /// A configured remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// Its name.
     pub name: RemoteName,
-    /// Where it is: an `http`, `https` or `file` URL (or `mirrorlist=URL`).
+    /// Where it is: an `http`, `https` or `file` URL (or `mirrorlist=URL`). Empty if it has none, as one with a
+    /// `metalink` may.
     pub url: String,
     /// Where its objects are, if elsewhere.
     pub content_url: Option<String>,
     /// Refs pulled when none are named.
     pub branches: Vec<String>,
-    /// All keys of its group as they stand in the file.
+    /// All keys of its group as they stand in the file, each once, in order.
     pub options: Vec<(String, String)>,
+}
+
+fn group_of(name: &RemoteName) -> String {
+    format!("remote \"{name}\"")
+}
+
+/// The remote that a group of a configuration describes.
+fn name_in(group: &str) -> Option<RemoteName> {
+    RemoteName::new(group.strip_prefix("remote \"")?.strip_suffix('"')?).ok()
 }
 
 impl Remote {
     /// The boolean key, or `default` where it is missing or no boolean.
-    pub fn flag(&self, key: &str, default: bool) -> bool { todo!() }
-    /// A key.
-    pub fn option(&self, key: &str) -> Option<&str> { todo!() }
+    pub fn flag(&self, key: &str, default: bool) -> bool {
+        match self.option(key).map(str::trim_end) {
+            Some("yes" | "true" | "1") => true,
+            Some("no" | "false" | "0") => false,
+            _ => default,
+        }
+    }
+
+    /// A key, escapes left as they are.
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
     /// Reads the group of a remote from a keyfile.
-    pub fn from_keyfile(keyfile: &Keyfile, name: &RemoteName) -> Result<Self> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::UnknownRemote`] if there is no such group.
+    pub fn from_keyfile(keyfile: &Keyfile, name: &RemoteName) -> Result<Self> {
+        let group = group_of(name);
+        if !keyfile.groups().any(|found| found == group) {
+            return Err(Error::UnknownRemote { name: name.to_string() });
+        }
+        let raw = |key: &str| keyfile.raw(&group, key).unwrap_or_default().to_owned();
+        Ok(Self {
+            name: name.clone(),
+            url: keyfile.get(&group, "url").unwrap_or_default(),
+            content_url: keyfile.get(&group, "contenturl").filter(|url| !url.is_empty()),
+            branches: keyfile.get_list(&group, "branches").unwrap_or_default(),
+            options: keyfile.keys(&group).map(|key| (key.to_owned(), raw(key))).collect(),
+        })
+    }
 }
 
 impl Repo {
-    /// All remotes of the repository's configuration, sorted by name.
-    pub fn remotes(&self) -> Result<Vec<Remote>> { todo!() }
+    /// All remotes of the repository's configuration, sorted by name. Groups whose name no remote can have are left out.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn remotes(&self) -> Result<Vec<Remote>> {
+        let keyfile = &self.config().keyfile;
+        let mut names: Vec<RemoteName> = keyfile.groups().filter_map(name_in).collect();
+        names.sort();
+        names.iter().map(|name| Remote::from_keyfile(keyfile, name)).collect()
+    }
+
     /// One of them.
-    pub fn remote(&self, name: &str) -> Result<Remote> { todo!() }
-    /// Adds a remote; `options` are further keys. With `replace` one of that name is replaced.
-    pub fn add_remote(&mut self, name: &RemoteName, url: &str, options: &[(String, String)], replace: bool) -> Result<()> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::UnknownRemote`].
+    pub fn remote(&self, name: &str) -> Result<Remote> {
+        match RemoteName::new(name) {
+            Ok(name) => Remote::from_keyfile(&self.config().keyfile, &name),
+            Err(_) => Err(Error::UnknownRemote { name: name.chars().take(80).collect() }),
+        }
+    }
+
+    /// Adds a remote; `options` are further keys. With `replace` one of that name is replaced, keys and all.
+    ///
+    /// # Errors
+    /// [`Error::RemoteExists`]; those of [`edit_config`](Self::edit_config).
+    pub fn add_remote(
+        &mut self,
+        name: &RemoteName,
+        url: &str,
+        options: &[(String, String)],
+        replace: bool,
+    ) -> Result<()> {
+        let group = group_of(name);
+        if !replace && self.remote(name.as_str()).is_ok() {
+            return Err(Error::RemoteExists { name: name.to_string() });
+        }
+        self.edit_config(|keyfile| {
+            keyfile.remove_group(&group);
+            keyfile.set(&group, "url", url);
+            for (key, value) in options {
+                keyfile.set(&group, key, value);
+            }
+        })
+    }
+
     /// Removes a remote and its refs' last known states.
-    pub fn delete_remote(&mut self, name: &RemoteName) -> Result<()> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::UnknownRemote`]; those of [`edit_config`](Self::edit_config) and [`edit_refs`](Self::edit_refs). A crash
+    /// may leave the remote with some of its refs, or with none.
+    pub fn delete_remote(&mut self, name: &RemoteName) -> Result<()> {
+        self.remote(name.as_str())?;
+        self.config().check_writable()?;
+        {
+            let _lock = self.store().lock(LockKind::Shared)?;
+            let refs = self.refs()?.into_iter().filter(|entry| entry.name.remote.as_ref() == Some(name));
+            let deletions = refs.map(|entry| RefEdit::Delete { name: entry.name, expected: Expected::Any });
+            self.edit_refs_locked(deletions.collect())?;
+        }
+        self.edit_config(|keyfile| {
+            keyfile.remove_group(&group_of(name));
+        })
+    }
 }

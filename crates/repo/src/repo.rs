@@ -1,8 +1,24 @@
 //! The repository: a store, refs, a configuration.
+//!
+//! Opening reads the configuration and looks at nothing else, so a repository of a newer format is refused, or opened
+//! for reading alone, before anything in it could be misunderstood.
 
-use crate::{CollectionId, Config, Keyfile, RefEdit, RefEntry, Refspec, Result, Transaction};
+use crate::refs::{LOCK, RefDb, RefTxn, RefWriting};
+use crate::{CollectionId, Config, Error, Keyfile, RefEdit, RefEntry, Refspec, Result, Transaction};
 use sapwood_fsio::Dir;
+use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_objstore::{Commit, Format, Id, Mode, Store};
+
+/// The configuration file.
+const CONFIG: &str = "config";
+/// Its presence says that a repository is complete.
+const OBJECTS: &str = "objects";
+/// The directories of a new repository, in OSTree's order; `objects` follows them.
+const DIRS: [&str; 7] = ["tmp", "extensions", "state", "refs", "refs/heads", "refs/mirrors", "refs/remotes"];
+/// Their permission bits, less the umask.
+const DIR_MODE: u32 = 0o775;
+/// How many repositories may be each other's parents.
+const MAX_PARENTS: usize = 16;
 
 /// What a new repository is like.
 #[derive(Debug, Clone)]
@@ -17,37 +33,196 @@ pub struct CreateOptions {
 
 /// A repository, open.
 #[derive(Debug)]
-pub struct Repo { _todo: () }
+pub struct Repo {
+    dir: Dir,
+    store: Store,
+    config: Config,
+}
 
 impl Repo {
     /// Creates a repository in the existing directory `dir`; one that is complete already is opened as it is.
-    pub fn create(dir: &Dir, options: &CreateOptions) -> Result<Self> { todo!() }
-    /// Opens the repository in `dir`. Opens its parents (`core.parent`) by the path in the configuration.
-    pub fn open(dir: &Dir) -> Result<Self> { todo!() }
-    /// Its objects.
-    pub fn store(&self) -> &Store { todo!() }
-    /// Its directory.
-    pub fn dir(&self) -> &Dir { todo!() }
-    /// Its configuration, as it was when it was opened or last edited through this value.
-    pub fn config(&self) -> &Config { todo!() }
-    /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration.
-    pub fn edit_config(&mut self, edit: impl FnOnce(&mut Keyfile)) -> Result<()> { todo!() }
+    ///
+    /// A crash leaves a directory that is no repository yet, and in which creating succeeds the next time. Files that
+    /// are in the way are not touched; a configuration that says more than a new one does is kept.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is such a configuration, of another format or mode; [`Error::Io`]; for a complete
+    /// repository those of [`open`](Self::open).
+    pub fn create(dir: &Dir, options: &CreateOptions) -> Result<Self> {
+        if sapwood_fsio::stat_optional(dir, OBJECTS)?.is_some() {
+            return Self::open(dir);
+        }
+        let initial = Config::initial(options.format, options.mode, options.collection_id.as_ref());
+        let found = match sapwood_fsio::read_optional(dir, CONFIG, Keyfile::MAX_BYTES as u64)? {
+            Some(bytes) => Some(Config::parse(&bytes)?).filter(|config| !config.is_initial()),
+            None => None,
+        };
+        let config = if let Some(config) = found {
+            check_same_kind(&config, options.format, options.mode)?;
+            config
+        } else {
+            sapwood_fsio::replace(dir, CONFIG, 0o644, initial.to_text().as_bytes())?;
+            Config::from_keyfile(initial)?
+        };
+        for path in DIRS {
+            sapwood_fsio::ensure_dir(dir, path, DIR_MODE)?;
+        }
+        for path in ["refs", "."] {
+            sapwood_fsio::sync_dir(&sapwood_fsio::open_dir(dir, path)?)?;
+        }
+        drop(Store::create(dir, config.format, config.mode, config.store_options())?);
+        sapwood_fsio::sync_dir(dir)?;
+        Self::open(dir)
+    }
 
-    /// Begins a transaction.
-    pub fn begin(&self) -> Result<Transaction<'_>> { todo!() }
+    /// Opens the repository in `dir`, and its parents (`core.parent`) by the path in the configuration.
+    ///
+    /// # Errors
+    /// [`Error::NotARepo`], [`Error::NewerFormat`], [`Error::Config`], [`Error::Keyfile`], [`Error::Io`]. Nothing is
+    /// changed.
+    pub fn open(dir: &Dir) -> Result<Self> {
+        let config = read_config(dir)?;
+        let store = open_store(dir, &config, MAX_PARENTS)?;
+        Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config })
+    }
+
+    /// Its objects.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Its configuration, as it was when it was opened or last edited through this value.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration of the same format
+    /// and mode; the file is read again before, so that nothing another process wrote is lost.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Keyfile`] for what `edit` made; [`Error::NewerFormat`] where the repository can
+    /// only be read; [`Error::Lock`], [`Error::Io`]. The file is then the old one.
+    pub fn edit_config(&mut self, edit: impl FnOnce(&mut Keyfile)) -> Result<()> {
+        self.config.check_writable()?;
+        let lock = self.lock_refs()?;
+        let mut keyfile = read_config(&self.dir)?.keyfile;
+        let before = keyfile.clone();
+        edit(&mut keyfile);
+        let text = keyfile.to_text();
+        let config = Config::parse(text.as_bytes())?;
+        check_same_kind(&config, self.config.format, self.config.mode)?;
+        let store = open_store(&self.dir, &config, MAX_PARENTS)?;
+        if keyfile != before {
+            sapwood_fsio::replace(&self.dir, CONFIG, 0o644, text.as_bytes())?;
+        }
+        drop(lock);
+        self.store = store;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Begins a transaction, under the shared lock.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Store`].
+    pub fn begin(&self) -> Result<Transaction<'_>> {
+        self.config.check_writable()?;
+        Transaction::begin(self)
+    }
 
     /// What a ref points to, through an alias too.
-    pub fn ref_target(&self, name: &Refspec) -> Result<Option<Id<Commit>>> { todo!() }
-    /// All refs, sorted by name: local ones and those of remotes.
-    pub fn refs(&self) -> Result<Vec<RefEntry>> { todo!() }
+    ///
+    /// # Errors
+    /// [`Error::MalformedRef`], [`Error::Io`].
+    pub fn ref_target(&self, name: &Refspec) -> Result<Option<Id<Commit>>> {
+        self.ref_db().target(name)
+    }
+
+    /// All refs, sorted by name: local ones, then those of remotes. Left out are aliases of what does not exist, and
+    /// files whose names no ref can have.
+    ///
+    /// # Errors
+    /// [`Error::MalformedRef`] for a file that holds no id, [`Error::Io`].
+    pub fn refs(&self) -> Result<Vec<RefEntry>> {
+        self.ref_db().list()
+    }
+
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.
-    pub fn edit_refs(&self, edits: Vec<RefEdit>) -> Result<()> { todo!() }
-    /// The commit that a revision names: a ref, `REMOTE:REF`, an id, a unique prefix of one, each with any number of `^`.
-    pub fn resolve(&self, revision: &str) -> Result<Id<Commit>> { todo!() }
-    /// Whether the content of a commit is known to be incomplete here.
-    pub fn is_partial(&self, commit: Id<Commit>) -> Result<bool> { todo!() }
-    /// Marks a commit as incomplete (before its content arrives), durably.
-    pub fn mark_partial(&self, commit: Id<Commit>) -> Result<()> { todo!() }
-    /// Removes that mark.
-    pub fn clear_partial(&self, commit: Id<Commit>) -> Result<()> { todo!() }
+    ///
+    /// Edits are checked in order, each on what those before it would leave. A ref is the old one or the new one whatever
+    /// moment the power fails, but some may have moved and others not.
+    ///
+    /// # Errors
+    /// [`Error::RefMoved`], [`Error::RefConflict`], [`Error::HasAlias`], [`Error::UnknownRevision`] (an alias of
+    /// nothing), [`Error::Store`] with a missing object (a commit that is not here), [`Error::NewerFormat`],
+    /// [`Error::Lock`]: nothing has moved. [`Error::Io`].
+    pub fn edit_refs(&self, edits: Vec<RefEdit>) -> Result<()> {
+        self.config.check_writable()?;
+        let _lock = self.store.lock(LockKind::Shared)?;
+        self.edit_refs_locked(edits)
+    }
+
+    /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock.
+    pub(crate) fn edit_refs_locked(&self, edits: Vec<RefEdit>) -> Result<()> {
+        let exists = |commit: Id<Commit>| match self.store.contains(commit.name())? {
+            true => Ok(()),
+            false => Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() })),
+        };
+        let lock_wait = self.config.locking.then_some(self.config.lock_wait);
+        let writing = RefWriting { fsync: self.config.fsync, lock_wait };
+        RefTxn::new(&self.dir, writing, edits).prepare(&exists)?.commit()
+    }
+
+    pub(crate) fn ref_db(&self) -> RefDb<'_> {
+        RefDb::new(&self.dir)
+    }
+
+    /// Keeps other Sapwood processes from moving refs and writing the configuration.
+    pub(crate) fn lock_refs(&self) -> Result<Option<Lock>> {
+        if !self.config.locking {
+            return Ok(None);
+        }
+        Ok(Some(Lock::acquire(&self.dir, LOCK, LockKind::Exclusive, self.config.lock_wait)?))
+    }
+}
+
+fn read_config(dir: &Dir) -> Result<Config> {
+    let bytes = sapwood_fsio::read_optional(dir, CONFIG, Keyfile::MAX_BYTES as u64)?;
+    let Some(bytes) = bytes else { return Err(Error::NotARepo { missing: CONFIG }) };
+    Config::parse(&bytes)
+}
+
+fn open_store(dir: &Dir, config: &Config, parents_left: usize) -> Result<Store> {
+    if sapwood_fsio::stat_optional(dir, OBJECTS)?.is_none() {
+        return Err(Error::NotARepo { missing: OBJECTS });
+    }
+    let store = Store::open(dir, config.format, config.mode, config.store_options())?;
+    let Some(path) = &config.parent else { return Ok(store) };
+    let wrong = |expected| config.wrong_core("parent", expected);
+    if parents_left == 0 {
+        return Err(wrong("a chain of at most 16 repositories"));
+    }
+    #[expect(clippy::disallowed_methods, reason = "the configuration names the parent by an absolute path")]
+    let opened = Dir::open_ambient_dir(path, cap_std::ambient_authority());
+    let parent_dir = sapwood_fsio::At::at(opened, "open the parent repository", path)?;
+    let parent = read_config(&parent_dir)?;
+    if parent.format != config.format {
+        return Err(wrong("a repository of the same format"));
+    }
+    Ok(store.with_parent(open_store(&parent_dir, &parent, parents_left - 1)?))
+}
+
+fn check_same_kind(config: &Config, format: Format, mode: Mode) -> Result<()> {
+    if config.format != format {
+        return Err(config.wrong_core("repo_version", "the format the repository has"));
+    }
+    if config.mode != mode {
+        return Err(config.wrong_core("mode", "the mode the repository has"));
+    }
+    Ok(())
 }

@@ -27,16 +27,29 @@ pub struct SummaryRef {
 
 impl Summary {
     /// The bytes of the file.
-    pub fn encode(&self, format: Format) -> Vec<u8> { todo!() }
+    pub fn encode(&self, format: Format) -> Vec<u8> {
+        todo!()
+    }
     /// Reads them.
-    pub fn decode(format: Format, bytes: &[u8]) -> std::result::Result<Self, DecodeError> { todo!() }
+    pub fn decode(format: Format, bytes: &[u8]) -> std::result::Result<Self, DecodeError> {
+        todo!()
+    }
     /// The ref of that name.
-    pub fn get(&self, name: &str) -> Option<&SummaryRef> { todo!() }
+    pub fn get(&self, name: &str) -> Option<&SummaryRef> {
+        todo!()
+    }
 }
 
 impl Repo {
     /// Writes the summary of all local refs, atomically; removes a signature that it makes stale.
-    pub fn update_summary(&self) -> Result<Summary> { todo!() }
+    pub fn update_summary(&self) -> Result<Summary> {
+        todo!()
+    }
+    pub(crate) fn write_summary_locked(&self) -> Result<Summary> {
+        todo!()
+    }
     /// The summary file, if there is one.
-    pub fn summary(&self) -> Result<Option<Summary>> { todo!() }
+    pub fn summary(&self) -> Result<Option<Summary>> {
+        todo!()
+    }
 }

@@ -1,20 +1,67 @@
 //! Adding objects and moving refs: objects are durable before any ref moves.
+//!
+//! **Invariant.** [`Transaction::commit`] goes in this order, and stops where a step fails: objects durable, objects
+//! visible, marks of incompleteness removed, refs checked, refs moved, summary renewed. So a ref that can be seen leads
+//! to a commit that is complete, whatever moment the power fails.
 
-use crate::{RefEdit, Result};
-use sapwood_objstore::Published;
+use crate::{RefEdit, Repo, Result};
+use sapwood_objstore::{Commit, Id, Published, TxnOptions};
 
 /// Objects and ref changes that take effect together. Dropping it leaves nothing visible.
 #[derive(Debug)]
 #[must_use = "nothing is stored until `commit` returns"]
-pub struct Transaction<'repo> { objects: sapwood_objstore::Transaction<'repo> }
+pub struct Transaction<'repo> {
+    repo: &'repo Repo,
+    objects: sapwood_objstore::Transaction<'repo>,
+    edits: Vec<RefEdit>,
+    completed: Vec<Id<Commit>>,
+}
 
 impl<'repo> Transaction<'repo> {
+    pub(crate) fn begin(repo: &'repo Repo) -> Result<Self> {
+        let objects = repo.store().begin(TxnOptions::default())?;
+        Ok(Self { repo, objects, edits: Vec::new(), completed: Vec::new() })
+    }
+
+    /// The repository it belongs to.
+    pub fn repo(&self) -> &'repo Repo {
+        self.repo
+    }
+
     /// The objects being added.
-    pub fn objects(&self) -> &sapwood_objstore::Transaction<'repo> { &self.objects }
+    pub fn objects(&self) -> &sapwood_objstore::Transaction<'repo> {
+        &self.objects
+    }
+
     /// Adds a change of a ref, checked and made when the transaction commits.
-    pub fn edit_ref(&mut self, edit: RefEdit) { todo!() }
+    pub fn edit_ref(&mut self, edit: RefEdit) {
+        self.edits.push(edit);
+    }
+
     /// Has the mark of incompleteness of a commit removed once the objects are durable.
-    pub fn complete(&mut self, commit: sapwood_objstore::Id<sapwood_objstore::Commit>) { todo!() }
+    pub fn complete(&mut self, commit: Id<Commit>) {
+        self.completed.push(commit);
+    }
+
     /// Makes the objects durable and visible, then moves the refs, then (where configured) renews the summary.
-    pub fn commit(self) -> Result<Published> { todo!() }
+    ///
+    /// # Errors
+    /// Those of [`sapwood_objstore::Transaction::publish`]: nothing is visible. Those of [`Repo::edit_refs`]: the objects
+    /// are there, no ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but
+    /// the summary.
+    pub fn commit(self) -> Result<Published> {
+        let (published, guard) = self.objects.publish()?;
+        for commit in self.completed {
+            self.repo.clear_partial(commit)?;
+        }
+        let moved = !self.edits.is_empty();
+        if moved {
+            self.repo.edit_refs_locked(self.edits)?;
+        }
+        if moved && self.repo.config().auto_update_summary {
+            self.repo.write_summary_locked()?;
+        }
+        drop(guard);
+        Ok(published)
+    }
 }

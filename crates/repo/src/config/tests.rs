@@ -59,7 +59,8 @@ fn a_newer_format_is_told_from_a_wrong_one() {
     ] {
         assert!(matches!(config(text), Err(Error::NewerFormat { .. })), "{text}");
     }
-    let old = config("[core]\nrepo_version=2\nmode=bare\n[sapwood]\ncompatible=x;y;\nread-only-compatible=z;\n");
+    let old =
+        config("[core]\nrepo_version=2\nmode=bare\n[sapwood]\ncompatible=x;y;\nread-only-compatible=z;\n");
     let old = old.unwrap();
     assert_eq!(old.read_only_because.as_deref(), Some("z"));
     assert!(matches!(old.check_writable(), Err(Error::NewerFormat { .. })));

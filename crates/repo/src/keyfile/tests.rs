@@ -80,7 +80,8 @@ fn setting_a_key_touches_one_line() {
 #[test]
 fn names_that_would_break_the_file_are_not_set() {
     let mut file = Keyfile::default();
-    for (group, key) in [("a]\n[b", "k"), ("", "k"), ("g", ""), ("g", "k=v"), ("g", "k\nx"), ("g", " k"), ("g", "#k")]
+    for (group, key) in
+        [("a]\n[b", "k"), ("", "k"), ("g", ""), ("g", "k=v"), ("g", "k\nx"), ("g", " k"), ("g", "#k")]
     {
         assert!(!file.set(group, key, "v"), "{group:?} {key:?}");
     }

@@ -1,0 +1,370 @@
+//! Changing refs: edits are collected, then checked together under the lock, then made.
+//!
+//! [`RefTxn`] becomes [`PreparedRefs`] once every edit is known to be possible, and that is committed. New ref files are
+//! written and synced in `tmp` before the first one is renamed into place; what is removed goes last, except where it
+//! stands in the way of a new ref.
+
+use super::read::{HEADS, REMOTES, alias_link, base_of, follow};
+use super::{Expected, LOCK, RefDb, RefEdit, Stored};
+use crate::{Error, RefName, Refspec, Result};
+use sapwood_fsio::lock::{Lock, LockKind, Wait};
+use sapwood_fsio::{Dir, Kind, Staged};
+use sapwood_objstore::{Commit, Id};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Write};
+
+/// How refs are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefWriting {
+    /// Whether writes are synced.
+    pub(crate) fsync: bool,
+    /// How long to wait for the lock; `None` takes none.
+    pub(crate) lock_wait: Option<Wait>,
+}
+
+/// Edits that nobody has checked yet.
+#[derive(Debug)]
+pub(crate) struct RefTxn<'a> {
+    db: RefDb<'a>,
+    writing: RefWriting,
+    edits: Vec<RefEdit>,
+}
+
+/// Edits that are known to be possible; the lock is held. Dropping it changes nothing.
+#[derive(Debug)]
+#[must_use = "dropping prepared edits abandons them"]
+pub(crate) struct PreparedRefs<'a> {
+    dir: &'a Dir,
+    fsync: bool,
+    sets: Vec<(Refspec, Stored)>,
+    removed_first: Vec<Refspec>,
+    removed_last: Vec<Refspec>,
+    _lock: Option<Lock>,
+}
+
+/// The refs as they are on disk, and as the edits so far would make them.
+struct Overlay<'a> {
+    db: RefDb<'a>,
+    changed: BTreeMap<Refspec, Change>,
+}
+
+struct Change {
+    before: Stored,
+    after: Stored,
+}
+
+impl Overlay<'_> {
+    fn after(&self, name: &Refspec) -> Result<Stored> {
+        match self.changed.get(name) {
+            Some(change) => Ok(change.after.clone()),
+            None => self.db.stored(name),
+        }
+    }
+
+    fn set(&mut self, name: Refspec, after: Stored) -> Result<()> {
+        let before = match self.changed.remove(&name) {
+            Some(change) => change.before,
+            None => self.db.stored(&name)?,
+        };
+        self.changed.insert(name, Change { before, after });
+        Ok(())
+    }
+
+    fn expect(&self, name: &Refspec, expected: Expected) -> Result<()> {
+        if expected == Expected::Any {
+            return Ok(());
+        }
+        let found = follow(name, |name| self.after(name))?;
+        let good = match expected {
+            Expected::Any => true,
+            Expected::Absent => self.after(name)? == Stored::Absent,
+            Expected::At(id) => found == Some(id),
+        };
+        let text = |id: Option<Id<Commit>>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let wanted = if let Expected::At(id) = expected { Some(id) } else { None };
+        if good {
+            Ok(())
+        } else {
+            Err(Error::RefMoved { name: name.clone(), expected: text(wanted), found: text(found) })
+        }
+    }
+
+    fn apply(&mut self, edit: RefEdit, exists: &dyn Fn(Id<Commit>) -> Result<()>) -> Result<()> {
+        match edit {
+            RefEdit::Set { name, expected, target } => {
+                self.expect(&name, expected)?;
+                exists(target)?;
+                self.set(name, Stored::At(target))
+            }
+            RefEdit::Alias { name, of } => {
+                let alias = Refspec::local(name);
+                self.set(alias.clone(), Stored::Alias(of.clone()))?;
+                match follow(&alias, |name| self.after(name))? {
+                    Some(_) => Ok(()),
+                    None => Err(Error::UnknownRevision { text: of.to_string() }),
+                }
+            }
+            RefEdit::Delete { name, expected } => {
+                self.expect(&name, expected)?;
+                self.set(name, Stored::Absent)
+            }
+        }
+    }
+
+    /// Nothing that is removed may have an alias left.
+    fn check_aliases(&self, removed: &[Refspec]) -> Result<()> {
+        let trees: BTreeSet<_> = removed.iter().map(|name| name.remote.clone()).collect();
+        for remote in trees {
+            let disk = self.db.list_stored(remote.as_ref())?.into_iter();
+            let names: BTreeSet<RefName> = disk
+                .map(|(name, _)| name)
+                .chain(self.changed.keys().filter(|name| name.remote == remote).map(|name| name.name.clone()))
+                .collect();
+            for alias in names {
+                let alias = Refspec { remote: remote.clone(), name: alias };
+                if let Stored::Alias(of) = self.after(&alias)?
+                    && let Some(name) = removed.iter().find(|name| name.remote == remote && name.name == of)
+                {
+                    return Err(Error::HasAlias { name: name.clone(), alias: alias.name.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No ref may be a directory of another one.
+    fn check_conflicts(&self, name: &Refspec) -> Result<()> {
+        let conflict = |other: &str| Error::RefConflict { name: name.clone(), other: other.to_owned() };
+        for parent in parents(&name.name) {
+            let parent = Refspec { remote: name.remote.clone(), name: parent };
+            if self.after(&parent)? != Stored::Absent {
+                return Err(conflict(parent.name.as_str()));
+            }
+        }
+        let base = base_of(name.remote.as_ref());
+        for path in files_below(self.db.dir, &format!("{base}/{}", name.name))? {
+            let path = format!("{}/{path}", name.name);
+            let gone = RefName::new(&path).is_ok_and(|other| {
+                let other = Refspec { remote: name.remote.clone(), name: other };
+                self.changed.get(&other).is_some_and(|change| change.after == Stored::Absent)
+            });
+            if !gone {
+                return Err(conflict(&path));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names that would have to be directories for `name` to exist.
+fn parents(name: &RefName) -> impl Iterator<Item = RefName> {
+    let text = name.as_str();
+    text.match_indices('/').filter_map(move |(at, _)| RefName::new(text.get(..at)?).ok())
+}
+
+/// Everything below the directory at `path` that is not a directory; nothing where there is no directory.
+fn files_below(dir: &Dir, path: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    let mut todo = vec![String::new()];
+    while let Some(prefix) = todo.pop() {
+        let path = if prefix.is_empty() { path.to_owned() } else { format!("{path}/{prefix}") };
+        let here = match sapwood_fsio::open_dir_optional(dir, path) {
+            Err(error) if error.source.kind() == ErrorKind::NotADirectory => None,
+            other => other?,
+        };
+        let Some(here) = here else { continue };
+        for entry in sapwood_fsio::entries(&here)? {
+            let name = format!("{prefix}{}", entry.name.to_string_lossy());
+            if entry.kind == Kind::Dir { todo.push(name + "/") } else { files.push(name) }
+        }
+    }
+    Ok(files)
+}
+
+impl<'a> RefTxn<'a> {
+    pub(crate) fn new(dir: &'a Dir, writing: RefWriting, edits: Vec<RefEdit>) -> Self {
+        Self { db: RefDb::new(dir), writing, edits }
+    }
+
+    /// Takes the lock and checks every edit, in order, each on what those before it would leave.
+    ///
+    /// `exists` says whether a commit may be pointed to. On an error nothing has changed.
+    pub(crate) fn prepare(self, exists: &dyn Fn(Id<Commit>) -> Result<()>) -> Result<PreparedRefs<'a>> {
+        let dir = self.db.dir;
+        let lock = match self.writing.lock_wait {
+            Some(wait) => Some(Lock::acquire(dir, LOCK, LockKind::Exclusive, wait)?),
+            None => None,
+        };
+        let mut overlay = Overlay { db: self.db, changed: BTreeMap::new() };
+        for edit in self.edits {
+            overlay.apply(edit, exists)?;
+        }
+        let real = overlay.changed.iter().filter(|(_, change)| change.before != change.after);
+        let (removed, sets): (Vec<_>, Vec<_>) = real.partition(|(_, change)| change.after == Stored::Absent);
+        let removed: Vec<Refspec> = removed.into_iter().map(|(name, _)| name.clone()).collect();
+        let sets: Vec<(Refspec, Stored)> =
+            sets.into_iter().map(|(name, change)| (name.clone(), change.after.clone())).collect();
+        if !removed.is_empty() {
+            overlay.check_aliases(&removed)?;
+        }
+        for (name, _) in &sets {
+            overlay.check_conflicts(name)?;
+        }
+        let in_the_way = |gone: &Refspec| {
+            sets.iter().any(|(new, _)| {
+                let is_below = |a: &Refspec, b: &Refspec| {
+                    b.name.as_str().strip_prefix(a.name.as_str()).is_some_and(|rest| rest.starts_with('/'))
+                };
+                new.remote == gone.remote && (is_below(gone, new) || is_below(new, gone))
+            })
+        };
+        let (removed_first, removed_last) = removed.into_iter().partition(in_the_way);
+        Ok(PreparedRefs { dir, fsync: self.writing.fsync, sets, removed_first, removed_last, _lock: lock })
+    }
+}
+
+/// A new ref that has its content, but not its name yet.
+enum New {
+    File(Staged),
+    Link(String),
+}
+
+impl PreparedRefs<'_> {
+    /// Makes the changes, durably.
+    pub(crate) fn commit(self) -> Result<()> {
+        if self.sets.is_empty() && self.removed_first.is_empty() && self.removed_last.is_empty() {
+            return Ok(());
+        }
+        let tmp = sapwood_fsio::ensure_dir(self.dir, "tmp", 0o775)?;
+        let mut staged = Vec::with_capacity(self.sets.len());
+        for (name, value) in &self.sets {
+            staged.push((name, self.stage(&tmp, name, value)?));
+        }
+        let mut touched = BTreeSet::new();
+        for name in &self.removed_first {
+            self.remove(name, &mut touched)?;
+        }
+        for (name, new) in staged {
+            self.publish(&tmp, name, new, &mut touched)?;
+        }
+        self.sync(&mut touched)?;
+        for name in &self.removed_last {
+            self.remove(name, &mut touched)?;
+        }
+        self.sync(&mut touched)?;
+        touch(self.dir)
+    }
+
+    fn stage(&self, tmp: &Dir, name: &Refspec, value: &Stored) -> Result<New> {
+        match value {
+            Stored::Alias(of) => {
+                let link = alias_link(&name.name, of);
+                for attempt in 0..u32::MAX {
+                    let temporary = format!("alias-{}-{attempt}", std::process::id());
+                    match sapwood_fsio::symlink(&link, tmp, &temporary) {
+                        Err(error) if error.is_exists() => {}
+                        made => return Ok(made.map(|()| New::Link(temporary))?),
+                    }
+                }
+                Err(Error::MalformedRef { name: name.clone() })
+            }
+            Stored::At(id) => {
+                let mut file = Staged::create(tmp)?;
+                let written = file.write_all(format!("{id}\n").as_bytes());
+                sapwood_fsio::At::at(written, "write the ref", name.name.as_str())?;
+                sapwood_fsio::set_mode(file.file(), 0o644)?;
+                if self.fsync {
+                    file.sync()?;
+                }
+                Ok(New::File(file))
+            }
+            Stored::Absent => Err(Error::MalformedRef { name: name.clone() }),
+        }
+    }
+
+    fn publish(&self, tmp: &Dir, name: &Refspec, new: New, touched: &mut BTreeSet<String>) -> Result<()> {
+        let path = format!("{}/{}", base_of(name.remote.as_ref()), name.name);
+        let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
+        // What is created has to be synced, and so has what it is created in.
+        let mut at = parent;
+        touched.insert(at.to_owned());
+        while let Some((above, _)) = at.rsplit_once('/')
+            && sapwood_fsio::stat_optional(self.dir, at)?.is_none()
+        {
+            touched.insert(above.to_owned());
+            at = above;
+        }
+        let dir = sapwood_fsio::ensure_dir(self.dir, parent, 0o775)?;
+        remove_empty_dirs(&dir, last)?;
+        match new {
+            New::File(file) => file.publish(&dir, last)?,
+            New::Link(temporary) => sapwood_fsio::rename(tmp, temporary, &dir, last)?,
+        }
+        Ok(())
+    }
+
+    /// Removes a ref, and the directories that it leaves empty.
+    fn remove(&self, name: &Refspec, touched: &mut BTreeSet<String>) -> Result<()> {
+        let path = format!("{}/{}", base_of(name.remote.as_ref()), name.name);
+        sapwood_fsio::remove_file_optional(self.dir, &path)?;
+        let mut at = path.as_str();
+        while let Some((parent, _)) = at.rsplit_once('/') {
+            touched.insert(parent.to_owned());
+            if parent == HEADS || parent == REMOTES {
+                break;
+            }
+            match sapwood_fsio::remove_dir(self.dir, parent) {
+                Ok(()) => touched.remove(parent),
+                Err(error) if error.source.kind() == ErrorKind::DirectoryNotEmpty => break,
+                Err(error) if error.is_not_found() => touched.remove(parent),
+                Err(error) => return Err(error.into()),
+            };
+            at = parent;
+        }
+        Ok(())
+    }
+
+    fn sync(&self, touched: &mut BTreeSet<String>) -> Result<()> {
+        for path in std::mem::take(touched) {
+            if self.fsync
+                && let Some(dir) = sapwood_fsio::open_dir_optional(self.dir, path)?
+            {
+                sapwood_fsio::sync_dir(&dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes a directory that holds nothing but empty directories; nothing happens where there is none.
+fn remove_empty_dirs(dir: &Dir, name: &str) -> Result<()> {
+    let is_dir = |path: &str| {
+        Ok::<_, Error>(sapwood_fsio::stat_optional(dir, path)?.is_some_and(|stat| stat.kind == Kind::Dir))
+    };
+    if !is_dir(name)? {
+        return Ok(());
+    }
+    let mut found = vec![name.to_owned()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        for entry in sapwood_fsio::entries(&sapwood_fsio::open_dir(dir, &path)?)? {
+            if entry.kind == Kind::Dir {
+                found.push(format!("{path}/{}", entry.name.to_string_lossy()));
+            }
+        }
+        next += 1;
+    }
+    for path in found.iter().rev() {
+        sapwood_fsio::remove_dir(dir, path)?;
+    }
+    Ok(())
+}
+
+/// Programs that watch a repository look at the time of its directory. Only its owner can set that.
+fn touch(dir: &Dir) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    match sapwood_fsio::set_mtime(dir, i128::try_from(now.as_nanos()).unwrap_or_default()) {
+        Err(error) if error.source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,199 @@
+//! Reading refs from disk: hostile content is an error that names the ref; nothing outside `refs/` is looked at.
+
+use super::{RefEntry, Stored};
+use crate::{CollectionId, Error, RefName, Refspec, RemoteName, Result};
+use sapwood_fsio::{Dir, Kind};
+use sapwood_objstore::{Commit, Id, ObjectId};
+use std::io::ErrorKind;
+
+/// Where local refs are.
+pub(super) const HEADS: &str = "refs/heads";
+/// Where the last known states of remotes' refs are.
+pub(super) const REMOTES: &str = "refs/remotes";
+/// Where refs of other collections are.
+const MIRRORS: &str = "refs/mirrors";
+
+/// Largest ref file read, in bytes. A good one has 65.
+const MAX_FILE_BYTES: u64 = 256;
+/// How many aliases may follow each other.
+const MAX_ALIASES: usize = 8;
+
+/// The refs of a repository directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefDb<'a> {
+    pub(super) dir: &'a Dir,
+}
+
+/// The directory that holds a ref, relative to the repository.
+pub(super) fn base_of(remote: Option<&RemoteName>) -> String {
+    match remote {
+        None => HEADS.to_owned(),
+        Some(remote) => format!("{REMOTES}/{remote}"),
+    }
+}
+
+impl<'a> RefDb<'a> {
+    pub(crate) fn new(dir: &'a Dir) -> Self {
+        Self { dir }
+    }
+
+    /// What is stored under the name; an alias is not followed.
+    pub(super) fn stored(&self, name: &Refspec) -> Result<Stored> {
+        read_one(self.dir, &base_of(name.remote.as_ref()), name)
+    }
+
+    /// Where a ref points, through aliases; `None` where there is none.
+    pub(crate) fn target(&self, name: &Refspec) -> Result<Option<Id<Commit>>> {
+        follow(name, |name| self.stored(name))
+    }
+
+    /// All local refs and those of remotes, sorted. Aliases of what does not exist are left out.
+    pub(crate) fn list(&self) -> Result<Vec<RefEntry>> {
+        let mut all = Vec::new();
+        let mut remotes = vec![None];
+        remotes.extend(self.remotes()?.into_iter().map(Some));
+        for remote in remotes {
+            for (name, stored) in self.list_stored(remote.as_ref())? {
+                let name = Refspec { remote: remote.clone(), name };
+                let (target, alias_of) = match stored {
+                    Stored::At(id) => (Some(id), None),
+                    Stored::Alias(of) => (self.target(&name)?, Some(of)),
+                    Stored::Absent => continue,
+                };
+                match target {
+                    Some(target) => all.push(RefEntry { name, target, alias_of }),
+                    None => tracing::warn!(%name, "an alias of a ref that does not exist"),
+                }
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The refs of other collections.
+    pub(crate) fn list_mirrors(&self) -> Result<Vec<(CollectionId, RefName, Id<Commit>)>> {
+        let mut all = Vec::new();
+        for id in self.dirs_in(MIRRORS)? {
+            let Ok(id) = CollectionId::new(&id) else { continue };
+            for (name, stored) in list_below(self.dir, &format!("{MIRRORS}/{id}"), &Refspec::local)? {
+                if let Stored::At(target) = stored {
+                    all.push((id.clone(), name, target));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The remotes that have refs here.
+    pub(crate) fn remotes(&self) -> Result<Vec<RemoteName>> {
+        Ok(self.dirs_in(REMOTES)?.iter().filter_map(|name| RemoteName::new(name).ok()).collect())
+    }
+
+    fn dirs_in(&self, path: &str) -> Result<Vec<String>> {
+        let Some(dir) = sapwood_fsio::open_dir_optional(self.dir, path)? else { return Ok(Vec::new()) };
+        let entries = sapwood_fsio::entries(&dir)?.into_iter();
+        Ok(entries
+            .filter(|entry| entry.kind == Kind::Dir)
+            .filter_map(|entry| entry.name.into_string().ok())
+            .collect())
+    }
+
+    /// All refs of one tree as they are stored. Files whose name no ref can have are left out.
+    pub(super) fn list_stored(&self, remote: Option<&RemoteName>) -> Result<Vec<(RefName, Stored)>> {
+        let spec = |name| Refspec { remote: remote.cloned(), name };
+        list_below(self.dir, &base_of(remote), &spec)
+    }
+}
+
+/// Follows aliases from `name` on, with what `stored` says of each.
+pub(super) fn follow(
+    name: &Refspec,
+    mut stored: impl FnMut(&Refspec) -> Result<Stored>,
+) -> Result<Option<Id<Commit>>> {
+    let mut at = name.clone();
+    for _ in 0..=MAX_ALIASES {
+        match stored(&at)? {
+            Stored::Absent => return Ok(None),
+            Stored::At(id) => return Ok(Some(id)),
+            Stored::Alias(next) => at.name = next,
+        }
+    }
+    Err(Error::MalformedRef { name: name.clone() })
+}
+
+fn list_below(dir: &Dir, base: &str, spec: &dyn Fn(RefName) -> Refspec) -> Result<Vec<(RefName, Stored)>> {
+    let mut all = Vec::new();
+    let mut todo = vec![String::new()];
+    while let Some(prefix) = todo.pop() {
+        let Some(here) = sapwood_fsio::open_dir_optional(dir, format!("{base}/{prefix}"))? else { continue };
+        for entry in sapwood_fsio::entries(&here)? {
+            let Some(name) =
+                entry.name.to_str().and_then(|name| RefName::new(&format!("{prefix}{name}")).ok())
+            else {
+                continue;
+            };
+            match entry.kind {
+                Kind::Dir => todo.push(format!("{name}/")),
+                _ => match read_one(dir, base, &spec(name.clone()))? {
+                    // Removed in the meantime.
+                    Stored::Absent => {}
+                    stored => all.push((name, stored)),
+                },
+            }
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+fn read_one(dir: &Dir, base: &str, name: &Refspec) -> Result<Stored> {
+    let path = format!("{base}/{}", name.name);
+    let malformed = || Error::MalformedRef { name: name.clone() };
+    let stat = match sapwood_fsio::stat_optional(dir, &path) {
+        // Another ref is where a directory would have to be.
+        Err(error) if error.source.kind() == ErrorKind::NotADirectory => None,
+        other => other?,
+    };
+    let Some(stat) = stat else { return Ok(Stored::Absent) };
+    match stat.kind {
+        Kind::Dir => Ok(Stored::Absent),
+        Kind::File if stat.size > MAX_FILE_BYTES => Err(malformed()),
+        Kind::File => match sapwood_fsio::read_optional(dir, &path, MAX_FILE_BYTES)? {
+            None => Ok(Stored::Absent),
+            Some(bytes) => parse_file(&bytes).map(Stored::At).ok_or_else(malformed),
+        },
+        Kind::Symlink => {
+            let link = sapwood_fsio::read_link(dir, &path)?;
+            parse_alias(&name.name, &link).map(Stored::Alias).ok_or_else(malformed)
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// Reads the content of a ref file: an id, and white space after it.
+pub(super) fn parse_file(bytes: &[u8]) -> Option<Id<Commit>> {
+    let text = std::str::from_utf8(bytes.trim_ascii_end()).ok()?;
+    ObjectId::from_hex(text).ok().map(Id::new)
+}
+
+/// The ref that the symlink at `name` leads to, if it stays in the tree of refs. No link on the way is followed.
+pub(super) fn parse_alias(name: &RefName, link: &[u8]) -> Option<RefName> {
+    let link = std::str::from_utf8(link).ok()?;
+    let mut parts: Vec<&str> = name.as_str().split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            ".." => {
+                parts.pop()?;
+            }
+            "." => {}
+            part => parts.push(part),
+        }
+    }
+    RefName::new(&parts.join("/")).ok()
+}
+
+/// What the symlink at `name` must hold to lead to `of`.
+pub(super) fn alias_link(name: &RefName, of: &RefName) -> String {
+    "../".repeat(name.as_str().matches('/').count()) + of.as_str()
+}
