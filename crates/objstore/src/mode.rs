@@ -72,7 +72,7 @@ impl Default for StoreOptions {
             fsync: true,
             compression_level: None,
             reserve: Reserve::Bytes(0),
-            lock_wait: Wait::For(Duration::from_secs(300)),
+            lock_wait: Wait::For(Duration::from_mins(5)),
             locking: true,
             xattrs: true,
         }

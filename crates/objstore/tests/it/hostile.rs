@@ -1,6 +1,6 @@
 //! Bytes from an enemy: what is wrong is found, named, and does not get in.
 
-use crate::support::{TestResult, each_store, noise, object_path, put, regular, store_file, tempdir};
+use crate::support::{TestResult, each_store, noise, object_path, regular, store_file, tempdir};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{
     Error, Format, Id, Mode, ObjectId, ObjectKind, ObjectName, Store, StoreOptions, TxnOptions, Verdict, kind,
