@@ -1,8 +1,7 @@
 //! Dates in HTTP headers.
 
-use std::fmt::Write;
-
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 /// Seconds since the epoch as `Sun, 06 Nov 1994 08:49:37 GMT`; dates after the year 9999 become its end.
@@ -10,18 +9,12 @@ pub(crate) fn format(seconds: u64) -> String {
     let seconds = seconds.min(253_402_300_799);
     let (days, time) = (seconds / 86400, seconds % 86400);
     let (year, month, day) = civil(days);
-    let name = |list: &[&'static str], at: u64| usize::try_from(at).ok().and_then(|at| list.get(at).copied()).unwrap_or_default();
-    let mut text = String::with_capacity(29);
+    let name = |list: &[&'static str], at: u64| {
+        usize::try_from(at).ok().and_then(|at| list.get(at).copied()).unwrap_or_default()
+    };
     let (weekday, month) = (name(&DAYS, days % 7), name(&MONTHS, month - 1));
-    // Writing to a string cannot fail.
-    drop(write!(
-        text,
-        "{weekday}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT",
-        time / 3600,
-        time / 60 % 60,
-        time % 60
-    ));
-    text
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 /// Reads a date of that form; `None` for any other, and for one before the epoch.
@@ -33,7 +26,8 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     let month = 1 + MONTHS.iter().position(|name| *name == month)? as u64;
     let year = digits(parts.next()?, 4)?;
     let mut time = parts.next()?.split(':');
-    let (hour, minute, second) = (digits(time.next()?, 2)?, digits(time.next()?, 2)?, digits(time.next()?, 2)?);
+    let (hour, minute, second) =
+        (digits(time.next()?, 2)?, digits(time.next()?, 2)?, digits(time.next()?, 2)?);
     let ends = time.next().is_none() && parts.next()? == "GMT" && parts.next().is_none();
     if !ends || year < 1970 || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -88,7 +82,15 @@ mod tests {
 
     #[test]
     fn other_forms_are_no_dates() {
-        for bad in ["", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49 GMT", "Sun, 31 Dec 1969 23:59:59 GMT"] {
+        for bad in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 31 Dec 1969 23:59:59 GMT",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

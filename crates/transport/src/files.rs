@@ -38,7 +38,8 @@ pub(crate) fn open(dir: &Dir, path: &str) -> Result<Option<Public>, Error> {
     if !is_public(path) {
         return Ok(None);
     }
-    let opened = if path.split('/').next() == Some(wire::REFS) { through_links(dir, path) } else { plain(dir, path) };
+    let opened =
+        if path.split('/').next() == Some(wire::REFS) { through_links(dir, path) } else { plain(dir, path) };
     let file = match opened {
         Ok(file) => file,
         Err(error) if is_absence(&error.source) => return Ok(None),
@@ -64,9 +65,11 @@ fn through_links(dir: &Dir, path: &str) -> Result<File, Error> {
 fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     use rustix::io::Errno;
-    let kinds = [Kind::NotFound, Kind::PermissionDenied, Kind::NotADirectory, Kind::IsADirectory, Kind::InvalidInput];
+    let kinds =
+        [Kind::NotFound, Kind::PermissionDenied, Kind::NotADirectory, Kind::IsADirectory, Kind::InvalidInput];
     let numbers = [Errno::LOOP, Errno::INVAL, Errno::NXIO, Errno::XDEV, Errno::NAMETOOLONG, Errno::NODEV];
-    kinds.contains(&error.kind()) || numbers.iter().any(|number| error.raw_os_error() == Some(number.raw_os_error()))
+    kinds.contains(&error.kind())
+        || numbers.iter().any(|number| error.raw_os_error() == Some(number.raw_os_error()))
 }
 
 fn is_public(path: &str) -> bool {
@@ -130,10 +133,25 @@ mod tests {
 
     #[test]
     fn private_names_and_ways_out_are_not_public() {
-        for public in ["config", "summary.sig", "refs/heads/a/b", "objects/ab/c.filez", "deltas/xx/superblock"] {
+        for public in
+            ["config", "summary.sig", "refs/heads/a/b", "objects/ab/c.filez", "deltas/xx/superblock"]
+        {
             assert!(is_public(public), "{public}");
         }
-        for private in ["", ".lock", "tmp/x", "state/x.commitpartial", "/config", "refs/../config", "refs//heads", "refs/heads/", "objects/./x", "a.trustedkeys.gpg", "refs/heads/.hidden", "refs/heads/a\0"] {
+        for private in [
+            "",
+            ".lock",
+            "tmp/x",
+            "state/x.commitpartial",
+            "/config",
+            "refs/../config",
+            "refs//heads",
+            "refs/heads/",
+            "objects/./x",
+            "a.trustedkeys.gpg",
+            "refs/heads/.hidden",
+            "refs/heads/a\0",
+        ] {
             assert!(!is_public(private), "{private:?}");
         }
     }

@@ -13,8 +13,8 @@ use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
 use client::{Web, shown};
 use hyper::header::{
-    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_RANGE, RANGE,
-    RETRY_AFTER, USER_AGENT,
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_RANGE,
+    RANGE, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{HeaderMap, StatusCode, Uri};
 use std::sync::Arc;
@@ -105,13 +105,17 @@ impl HttpRemote {
         let (base, credentials) = url::Url::parse(url)?;
         let wrong = |why| UrlError { url: base.shown(), why };
         let secret = |value: &str| {
-            let mut value = HeaderValue::from_str(value).map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed header"))?;
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed header"))?;
             value.set_sensitive(true);
             Ok(value)
         };
         let mut headers = HeaderMap::new();
         let agent = HeaderValue::from_str(&options.user_agent);
-        headers.insert(USER_AGENT, agent.map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed user agent"))?);
+        headers.insert(
+            USER_AGENT,
+            agent.map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed user agent"))?,
+        );
         let mut private = HeaderMap::new();
         if let Some(credentials) = credentials {
             private.insert(AUTHORIZATION, secret(&url::basic(&credentials))?);
@@ -129,7 +133,12 @@ impl HttpRemote {
 
 #[async_trait]
 impl Remote for HttpRemote {
-    async fn get(&self, path: &str, range: Option<Range>, limits: Limits) -> Result<Option<Response>, FetchError> {
+    async fn get(
+        &self,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
         let address = self.inner.base.join(path);
         let Ok(uri) = address.parse::<Uri>() else {
             // Every path encodes to a valid address, unless it is too long for one.
@@ -138,7 +147,8 @@ impl Remote for HttpRemote {
         let Some(opened) = self.inner.open(&uri, range).await? else { return Ok(None) };
         let resumable = opened.tag.is_some() || crate::wire::is_immutable(path);
         let Opened { body, start, length, tag } = opened;
-        let body = body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, tag.clone(), resumable);
+        let body =
+            body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, tag.clone(), resumable);
         Response::new(start, length, tag, Box::new(body), limits).map(Some)
     }
 
@@ -188,7 +198,9 @@ impl Inner {
             FetchError::Status { status, .. } if retry::is_transient(*status) => self.options.retries,
             // An address that never worked is more likely wrong than down.
             FetchError::Connect { .. } if !self.web.was_connected() => self.options.retries.min(1),
-            FetchError::Connect { .. } | FetchError::Broken { .. } | FetchError::Timeout { .. } => self.options.retries,
+            FetchError::Connect { .. } | FetchError::Broken { .. } | FetchError::Timeout { .. } => {
+                self.options.retries
+            }
             FetchError::TooSlow { .. } | FetchError::Truncated { .. } => self.options.retries,
             _ => 0,
         }
@@ -200,7 +212,11 @@ impl Inner {
         tokio::time::sleep(wait).await;
     }
 
-    async fn once(&self, uri: &Uri, range: Option<&Range>) -> Result<hyper::Response<hyper::body::Incoming>, FetchError> {
+    async fn once(
+        &self,
+        uri: &Uri,
+        range: Option<&Range>,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, FetchError> {
         let Some(range) = range else { return self.web.get(uri, &self.headers, &self.private).await };
         let mut headers = self.headers.clone();
         headers.insert(RANGE, header(&format!("bytes={}-", range.start)));
@@ -244,7 +260,8 @@ fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     let length = if length == "*" { None } else { Some(length.trim().parse().ok()?) };
     // A range that ends before the file does would look like the end of the file.
-    (first <= last && length.is_none_or(|length| last.checked_add(1) == Some(length))).then_some((first, length))
+    (first <= last && length.is_none_or(|length| last.checked_add(1) == Some(length)))
+        .then_some((first, length))
 }
 
 #[cfg(test)]
@@ -255,14 +272,22 @@ mod tests {
     fn only_ranges_to_the_end_of_the_file_are_understood() {
         assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
         assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-        for bad in ["", "bytes */10", "bytes 5-8/10", "bytes 9-5/10", "items 5-9/10", "bytes 5-18446744073709551615/1"] {
+        for bad in [
+            "",
+            "bytes */10",
+            "bytes 5-8/10",
+            "bytes 9-5/10",
+            "items 5-9/10",
+            "bytes 5-18446744073709551615/1",
+        ] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_remote_is_described_without_its_credentials() {
-        let remote = HttpRemote::new("http://user:secret@example.org/repo/", HttpOptions::default()).expect("valid");
+        let remote =
+            HttpRemote::new("http://user:secret@example.org/repo/", HttpOptions::default()).expect("valid");
         assert_eq!(remote.describe(), "http://example.org/repo");
         assert!(!format!("{remote:?}").contains("secret"));
     }

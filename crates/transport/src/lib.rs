@@ -36,8 +36,8 @@ pub use error::{FetchError, PullError, WantedError};
 pub use http::{HttpOptions, HttpRemote, UrlError};
 pub use local::DirRemote;
 pub use pull::{
-    Bindings, Progress, PullEvent, PullLimits, PullOptions, PullOutcome, RefUpdate, RefsInto, Scope, Trust,
-    Wanted, pull, pull_local, remote_refs, remote_summary,
+    Bindings, Progress, PullEvent, PullLimits, PullOptions, PullOutcome, RefUpdate, RefsInto, Scope, Wanted,
+    pull, pull_local, remote_refs, remote_summary,
 };
 pub use remote::{Limits, Range, Remote, Response};
 pub use serve::{Access, ServeOptions, serve};

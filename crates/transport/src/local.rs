@@ -25,7 +25,12 @@ impl DirRemote {
 
 #[async_trait]
 impl Remote for DirRemote {
-    async fn get(&self, path: &str, range: Option<Range>, limits: Limits) -> Result<Option<Response>, FetchError> {
+    async fn get(
+        &self,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
         let Some(public) = files::open(&self.dir, path)? else { return Ok(None) };
         let tag = public.tag();
         let length = public.stat.size;

@@ -1,22 +1,43 @@
 //! Pulling: refs and all they reach, from a remote or from another repository of this machine.
+//!
+//! The thread that calls owns the [frontier](frontier), which knows what is needed. Threads look objects up, verify and
+//! store them; tasks on the runtime fetch. An object that arrived is hashed before it gets its name; a commit is marked
+//! as incomplete, durably, before it is taken in, and the mark goes and refs move when all objects are durable.
 
+mod driver;
 mod events;
+mod frontier;
+mod net;
 mod options;
+mod queue;
+mod resolve;
+mod scratch;
+mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
-pub use options::{Bindings, PullLimits, PullOptions, RefsInto, Scope, Trust, Wanted};
+pub use options::{Bindings, PullLimits, PullOptions, RefsInto, Scope, Wanted};
+pub use resolve::{remote_refs, remote_summary};
 
-use crate::{PullError, Remote};
-use sapwood_objstore::{Commit, Format, Id};
-use sapwood_repo::{RefName, Repo, Summary};
-use std::sync::Arc;
+use crate::{PullError, Remote, wire};
+use driver::Wire;
+use frontier::{Excess, Frontier};
+use net::{Net, OnEvent, Traffic};
+use queue::Queue;
+use resolve::{Resolved, Target};
+use sapwood_objstore::Id;
+use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Transaction};
+use scratch::Scratch;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use tokio::runtime::Handle;
+use worker::{Local, Workshop};
 
 /// Pulls from a remote.
 ///
-/// Blocks; must not be called from a task of `runtime`, which does the networking and needs timers and I/O enabled.
-/// Refs move last, when all they reach is durable. After an error or a kill at any moment no ref has moved, and the
-/// next pull takes up what had arrived.
+/// Blocks; must not be called from a task of `runtime`, which does the networking, must be a multi-threaded one, and needs
+/// timers and I/O enabled. Refs move last, when all they reach is durable. After an error or a kill at any moment no ref
+/// has moved, and the next pull takes up what had arrived.
 ///
 /// # Errors
 /// See [`PullError`].
@@ -27,13 +48,41 @@ pub fn pull(
     options: &PullOptions,
     on_event: &(dyn Fn(PullEvent<'_>) + Sync),
 ) -> Result<PullOutcome, PullError> {
-    todo!()
+    let source = remote.describe();
+    let traffic = Traffic::default();
+    let resolving = resolve::resolve(&*remote, &traffic, repo.store().format(), options);
+    let Resolved { targets, commit_bytes, summary } = runtime.block_on(resolving)?;
+    let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
+    let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
+    let scratch = Arc::new(Scratch::open(scratch)?);
+    let queue = Arc::new(Queue::default());
+    let channel = mpsc::channel();
+    let net = Arc::new(Net {
+        remote,
+        limits: options.limits,
+        commit_bytes,
+        scratch: Arc::clone(&scratch),
+        traffic,
+        queue: Arc::clone(&queue),
+        news: channel.0.clone(),
+    });
+    let roots = pull.complete_roots()?;
+    let wire = Wire { runtime, net: Arc::clone(&net), roots };
+    pull.run(None, Some(&scratch), &queue, Some(wire), channel)?;
+    let mut outcome = pull.commit()?;
+    outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
+    outcome.requests = net.traffic.requests.load(Ordering::Relaxed);
+    if let Some((summary, signatures)) = summary {
+        copy_summary(repo, &summary, signatures.as_deref())?;
+    }
+    Ok(outcome)
 }
 
 /// Pulls from another repository of this machine, of the same format and any mode.
 ///
 /// Blocks. Files are hardlinked or reflinked where both modes and `options.trust` allow. Refs move last, as in
-/// [`pull`]. With nothing named all refs of `from` itself are pulled; its summary is not looked at.
+/// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled; its summary is not looked at.
+/// `options.requests` and `options.copy_summary` mean nothing here.
 ///
 /// # Errors
 /// See [`PullError`].
@@ -43,27 +92,145 @@ pub fn pull_local(
     options: &PullOptions,
     on_event: &(dyn Fn(PullEvent<'_>) + Sync),
 ) -> Result<PullOutcome, PullError> {
-    todo!()
+    let source = "the other repository";
+    let (ours, theirs) = (repo.store().format(), from.store().format());
+    if ours != theirs {
+        return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
+    }
+    let mut pull = Pull::begin(repo, options, source, local_targets(from, source, options)?, on_event)?;
+    let local = Local { repo: from, trust: options.trust };
+    pull.run(Some(local), None, &Queue::default(), None, mpsc::channel())?;
+    pull.commit()
 }
 
-/// The remote's summary and its bytes; `None` if it has none.
-///
-/// # Errors
-/// When it cannot be fetched, or is malformed.
-pub async fn remote_summary(
-    remote: &dyn Remote,
-    format: Format,
-) -> Result<Option<(Summary, Vec<u8>)>, PullError> {
-    todo!()
+fn local_targets(from: &Repo, source: &str, options: &PullOptions) -> Result<Vec<Target>, PullError> {
+    if options.wanted.is_empty() {
+        let own = from.refs()?.into_iter().filter(|entry| entry.name.remote.is_none());
+        return Ok(own.map(|entry| Target { name: Some(entry.name.name), commit: entry.target }).collect());
+    }
+    let resolve = |wanted: &Wanted| match wanted {
+        Wanted::Commit(commit) => Ok(Target { name: None, commit: *commit }),
+        Wanted::RefAt(name, commit) => Ok(Target { name: Some(name.clone()), commit: *commit }),
+        Wanted::Ref(name) => match from.ref_target(&Refspec::local(name.clone()))? {
+            Some(commit) => Ok(Target { name: Some(name.clone()), commit }),
+            None => Err(PullError::UnknownRef { remote: source.into(), name: name.clone() }),
+        },
+    };
+    options.wanted.iter().map(resolve).collect()
 }
 
-/// The refs that the remote's summary lists.
-///
-/// # Errors
-/// As [`remote_summary`], and [`PullError::NoSummary`].
-pub async fn remote_refs(
-    remote: &dyn Remote,
-    format: Format,
-) -> Result<Vec<(RefName, Id<Commit>)>, PullError> {
-    todo!()
+/// A pull from the moment its commits are known.
+struct Pull<'a> {
+    repo: &'a Repo,
+    options: &'a PullOptions,
+    source: &'a str,
+    txn: Transaction<'a>,
+    targets: Vec<Target>,
+    outcome: PullOutcome,
+    on_event: OnEvent<'a>,
+}
+
+impl<'a> Pull<'a> {
+    fn begin(
+        repo: &'a Repo,
+        options: &'a PullOptions,
+        source: &'a str,
+        targets: Vec<Target>,
+        on_event: OnEvent<'a>,
+    ) -> Result<Self, PullError> {
+        let mut outcome = PullOutcome::default();
+        for target in &targets {
+            let name = target.name.as_ref().map(|name| destination(options, name));
+            on_event(PullEvent::Resolved { name: name.as_ref(), commit: target.commit });
+            match name {
+                Some(name) => {
+                    let old = repo.ref_target(&name)?;
+                    outcome.refs.push(RefUpdate { name, old, new: target.commit });
+                }
+                None => outcome.commits.push(target.commit),
+            }
+        }
+        let txn = repo.begin()?;
+        Ok(Self { repo, options, source, txn, targets, outcome, on_event })
+    }
+
+    /// Commits that are here as a whole, so that only what is beside them may be new.
+    fn complete_roots(&self) -> Result<Vec<Id<sapwood_objstore::Commit>>, PullError> {
+        let unique: HashSet<_> = self.targets.iter().map(|target| target.commit).collect();
+        let mut complete = Vec::new();
+        for commit in unique {
+            let here = self.txn.objects().contains(commit.name()).map_err(sapwood_repo::Error::from)?;
+            if here {
+                complete.push(commit);
+            }
+        }
+        Ok(complete)
+    }
+
+    fn run(
+        &mut self,
+        local: Option<Local<'_>>,
+        scratch: Option<&Scratch>,
+        queue: &Queue,
+        wire: Option<Wire<'_>>,
+        channel: (mpsc::Sender<worker::News>, mpsc::Receiver<worker::News>),
+    ) -> Result<(), PullError> {
+        let options = self.options;
+        let mut bound: HashMap<_, Vec<RefName>> = HashMap::new();
+        let mut frontier = Frontier::new(options.scope, options.limits.max_objects, options.limits.max_depth);
+        for target in &self.targets {
+            frontier.want(target.commit, options.depth).map_err(|excess: Excess| {
+                tracing::debug!(?excess, "too many refs");
+                PullError::TooManyObjects { limit: options.limits.max_objects }
+            })?;
+            if let Some(name) = &target.name {
+                bound.entry(target.commit.raw()).or_default().push(name.clone());
+            }
+        }
+        let workshop = Workshop {
+            repo: self.repo,
+            objects: self.txn.objects(),
+            local,
+            scratch,
+            source: self.source,
+            bound: &bound,
+            bindings: options.bindings,
+            scope: options.scope,
+        };
+        let frontier = driver::drive(frontier, options, &workshop, queue, wire, channel, self.on_event)?;
+        let progress = frontier.progress();
+        self.outcome.meta_fetched = progress.meta_done;
+        self.outcome.files_fetched = progress.files_done;
+        for commit in frontier.walked() {
+            self.txn.complete(commit);
+        }
+        Ok(())
+    }
+
+    fn commit(mut self) -> Result<PullOutcome, PullError> {
+        (self.on_event)(PullEvent::Syncing);
+        for update in self.outcome.refs.iter().filter(|update| update.old != Some(update.new)) {
+            let (name, target) = (update.name.clone(), update.new);
+            self.txn.edit_ref(RefEdit::Set { name, expected: Expected::Any, target });
+        }
+        self.outcome.published = self.txn.commit()?;
+        Ok(self.outcome)
+    }
+}
+
+fn destination(options: &PullOptions, name: &RefName) -> Refspec {
+    match &options.into {
+        RefsInto::Heads => Refspec::local(name.clone()),
+        RefsInto::Remote(remote) => Refspec { remote: Some(remote.clone()), name: name.clone() },
+    }
+}
+
+/// Keeps the summary as the remote has it. The old signatures go first: they would not fit the new summary.
+fn copy_summary(repo: &Repo, summary: &[u8], signatures: Option<&[u8]>) -> Result<(), PullError> {
+    sapwood_fsio::remove_file_optional(repo.dir(), wire::SUMMARY_SIG)?;
+    sapwood_fsio::replace(repo.dir(), wire::SUMMARY, 0o644, summary)?;
+    if let Some(signatures) = signatures {
+        sapwood_fsio::replace(repo.dir(), wire::SUMMARY_SIG, 0o644, signatures)?;
+    }
+    Ok(())
 }

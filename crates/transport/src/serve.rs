@@ -9,8 +9,8 @@ mod range;
 use crate::files::{self, Public};
 use body::FileBody;
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -79,7 +79,12 @@ struct Site {
 /// Serves the repository in `dir` until `shutdown` resolves, then lets requests under way finish.
 ///
 /// A connection that fails ends alone; the server goes on.
-pub async fn serve(dir: Dir, listener: TcpListener, options: ServeOptions, shutdown: impl Future<Output = ()> + Send) {
+pub async fn serve(
+    dir: Dir,
+    listener: TcpListener,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let places = Arc::new(Semaphore::new(options.max_connections.max(1)));
     let grace = options.shutdown_grace;
     let site = Arc::new(Site { dir, options });
@@ -130,7 +135,12 @@ async fn connection(
     // Small answers go out at once.
     drop(stream.set_nodelay(true));
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_headers(100).max_buf_size(64 << 10);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_headers(100)
+        .max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,7 +1,6 @@
 //! Names on the wire: the only file that knows where a remote keeps what.
 
-use sapwood_objstore::{Commit, Id};
-use sapwood_objstore::{Format, ObjectKind, ObjectName};
+use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
 
 /// The repository's configuration.
 pub(crate) const CONFIG: &str = "config";
@@ -23,12 +22,12 @@ pub(crate) fn head(name: &str) -> String {
 }
 
 /// An object of an archive repository.
-pub(crate) fn object(format: Format, name: ObjectName) -> String {
-    let kind = match (format, name.kind) {
-        (_, ObjectKind::Commit) => "commit",
-        (_, ObjectKind::DirTree) => "dirtree",
-        (_, ObjectKind::DirMeta) => "dirmeta",
-        (_, ObjectKind::File) => "filez",
+pub(crate) fn object(name: ObjectName) -> String {
+    let kind = match name.kind {
+        ObjectKind::Commit => "commit",
+        ObjectKind::DirTree => "dirtree",
+        ObjectKind::DirMeta => "dirmeta",
+        ObjectKind::File => "filez",
     };
     below_objects(&name.id.to_hex(), kind)
 }

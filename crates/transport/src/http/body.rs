@@ -70,7 +70,11 @@ impl HttpBody {
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => {
                     let url = shown(&self.uri);
-                    return Err(FetchError::Broken { url, received_bytes: self.position, source: error.into() });
+                    return Err(FetchError::Broken {
+                        url,
+                        received_bytes: self.position,
+                        source: error.into(),
+                    });
                 }
             };
             self.window_bytes += bytes.len() as u64;

@@ -45,7 +45,10 @@ mod tests {
         };
         for (attempt, full) in [(0, 100), (1, 200), (2, 400), (3, 800), (4, 1000), (40, 1000)] {
             let wait = backoff(&options, attempt, None);
-            assert!(wait >= Duration::from_millis(full / 2) && wait <= Duration::from_millis(full), "{attempt}: {wait:?}");
+            assert!(
+                wait >= Duration::from_millis(full / 2) && wait <= Duration::from_millis(full),
+                "{attempt}: {wait:?}"
+            );
         }
     }
 

@@ -44,8 +44,10 @@ impl Url {
             return Err(wrong("a repository's address has no query and no fragment"));
         }
         let path = format!("/{}", encode(path.trim_matches('/'), Keep::Escapes));
-        let url = Self { secure, authority: authority.to_owned(), path: path.trim_end_matches('/').to_owned() };
-        let uri: Uri = url.join("x").parse().map_err(|_: hyper::http::uri::InvalidUri| wrong("malformed address"))?;
+        let url =
+            Self { secure, authority: authority.to_owned(), path: path.trim_end_matches('/').to_owned() };
+        let uri: Uri =
+            url.join("x").parse().map_err(|_: hyper::http::uri::InvalidUri| wrong("malformed address"))?;
         if uri.host().is_none_or(str::is_empty) {
             return Err(wrong("the address has no host"));
         }
@@ -83,7 +85,8 @@ pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, &'static str> 
         let dir = from.path().rsplit_once('/').map_or("", |(dir, _)| dir);
         format!("{scheme}://{authority}{dir}/{location}")
     };
-    let to: Uri = encode(&whole, Keep::Escapes).parse().map_err(|_: hyper::http::uri::InvalidUri| malformed)?;
+    let to: Uri =
+        encode(&whole, Keep::Escapes).parse().map_err(|_: hyper::http::uri::InvalidUri| malformed)?;
     match (scheme, to.scheme_str()) {
         ("http", Some("http" | "https")) | ("https", Some("https")) => {}
         ("https", Some("http")) => return Err("redirected from https to http"),
@@ -161,7 +164,8 @@ pub(super) fn basic(credentials: &Credentials) -> String {
     let bytes = [credentials.user.as_slice(), b":", &credentials.password].concat();
     let mut text = "Basic ".to_owned();
     for group in bytes.chunks(3) {
-        let word = group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let word =
+            group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4_usize {
             let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or(0);
             let digit = DIGITS.get(digit).copied().unwrap_or(b'A');
@@ -196,7 +200,16 @@ mod tests {
 
     #[test]
     fn what_is_no_web_address_is_refused() {
-        for bad in ["", "example.org", "file:///x", "http://", "http:///x", "http://h/?q", "http://h/#f", "http://a b/"] {
+        for bad in [
+            "",
+            "example.org",
+            "file:///x",
+            "http://",
+            "http:///x",
+            "http://h/?q",
+            "http://h/#f",
+            "http://a b/",
+        ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }

@@ -171,6 +171,12 @@ impl Frontier {
         tolerated
     }
 
+    /// As [`missing`](Self::missing), for an object that was looked up in both places at once.
+    pub(crate) fn nowhere(&mut self, item: Item) -> bool {
+        self.known(item);
+        self.missing(item)
+    }
+
     /// Whether everything wanted is here.
     pub(crate) fn is_done(&self) -> bool {
         self.outstanding == 0 && self.look.is_empty() && !self.has_fetch()

@@ -1,7 +1,7 @@
 //! What is pulled, and how.
 
 use crate::WantedError;
-use sapwood_objstore::{Commit, Format, Id, ObjectId};
+use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
 use sapwood_repo::{RefName, RemoteName};
 
 /// One thing to pull.
@@ -61,16 +61,6 @@ pub enum Bindings {
     Ignore,
 }
 
-/// Whether another repository of this machine is believed to hold what it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Trust {
-    /// Files may be hardlinked or reflinked without reading them. Metadata is checked all the same.
-    #[default]
-    Trusted,
-    /// Everything is read, hashed and written.
-    Untrusted,
-}
-
 /// How much a remote may make this machine do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullLimits {
@@ -108,7 +98,8 @@ pub struct PullOptions {
     pub scope: Scope,
     /// Whether ref bindings are checked. Default: yes.
     pub bindings: Bindings,
-    /// For [`pull_local`](crate::pull_local): whether the other repository is trusted. Default: yes.
+    /// For [`pull_local`](crate::pull_local): whether the other repository is believed. Metadata is checked all the
+    /// same. Default: yes.
     pub trust: Trust,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
@@ -128,7 +119,7 @@ impl Default for PullOptions {
             depth: Some(0),
             scope: Scope::default(),
             bindings: Bindings::default(),
-            trust: Trust::default(),
+            trust: Trust::Trusted,
             copy_summary: false,
             requests: 32,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -13,7 +13,8 @@ pub(super) enum Wanted {
 
 /// Reads `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT` for a file of this size. Several ranges are ignored.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some((first, last)) = header.and_then(|value| value.trim().strip_prefix("bytes=")?.split_once('-')) else {
+    let Some((first, last)) = header.and_then(|value| value.trim().strip_prefix("bytes=")?.split_once('-'))
+    else {
         return Wanted::All;
     };
     let number = |text: &str| {
@@ -44,7 +45,12 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
 }
 
 /// Whether the client's copy, of which it sent `If-None-Match` or else `If-Modified-Since`, is still right.
-pub(super) fn is_current(none_match: Option<&str>, modified_since: Option<&str>, tag: &str, mtime: u64) -> bool {
+pub(super) fn is_current(
+    none_match: Option<&str>,
+    modified_since: Option<&str>,
+    tag: &str,
+    mtime: u64,
+) -> bool {
     match none_match {
         Some(list) => list.split(',').any(|one| {
             let one = one.trim();

@@ -1,0 +1,225 @@
+//! Joins the frontier, the threads and the fetches, with a bounded number of each under way.
+
+use super::events::PullEvent;
+use super::frontier::{Excess, Frontier, Item};
+use super::net::{Net, OnEvent};
+use super::options::PullOptions;
+use super::queue::{Job, Queue};
+use super::worker::{Found, News, Workshop};
+use crate::PullError;
+use sapwood_objstore::{Commit, Error, Id, ObjectName};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+/// Objects looked up by one thread at once.
+const LOOK_BATCH: usize = 128;
+/// Batches under way for each thread.
+const BATCHES_PER_THREAD: usize = 2;
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Where what is not here comes from over the network.
+pub(super) struct Wire<'a> {
+    pub(super) runtime: &'a Handle,
+    pub(super) net: Arc<Net>,
+    /// Commits whose metadata is asked for even if they are here.
+    pub(super) roots: Vec<Id<Commit>>,
+}
+
+/// Everything under way.
+struct Driver<'a> {
+    frontier: Frontier,
+    options: &'a PullOptions,
+    source: &'a str,
+    queue: &'a Queue,
+    wire: Option<Wire<'a>>,
+    fetches: JoinSet<()>,
+    /// Fetches that are not stored yet, and other answers waited for.
+    in_flight: usize,
+    batches: usize,
+    /// Objects that came wrong once.
+    retried: HashSet<ObjectName>,
+    on_event: OnEvent<'a>,
+    last_tick: Instant,
+}
+
+/// Runs until the frontier is done; returns it.
+pub(super) fn drive(
+    frontier: Frontier,
+    options: &PullOptions,
+    workshop: &Workshop<'_>,
+    queue: &Queue,
+    wire: Option<Wire<'_>>,
+    channel: (Sender<News>, Receiver<News>),
+    on_event: OnEvent<'_>,
+) -> Result<Frontier, PullError> {
+    let (sender, receiver) = channel;
+    let threads = options.threads.max(1);
+    let context = sapwood_fsio::fault::context();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (context, sender) = (context.clone(), sender.clone());
+            scope.spawn(move || {
+                let _in = context.enter();
+                workshop.work(queue, threads, &sender);
+            });
+        }
+        let mut driver = Driver {
+            frontier,
+            options,
+            source: workshop.source,
+            queue,
+            wire,
+            fetches: JoinSet::new(),
+            in_flight: 0,
+            batches: 0,
+            retried: HashSet::new(),
+            on_event,
+            last_tick: Instant::now(),
+        };
+        let result = driver.run(&receiver, threads);
+        // Ends the threads, whatever came of it; fetches end with the driver.
+        queue.close();
+        result.map(|()| driver.frontier)
+    })
+}
+
+impl Driver<'_> {
+    fn run(&mut self, news: &Receiver<News>, threads: usize) -> Result<(), PullError> {
+        self.ask_for_metadata_of_roots();
+        loop {
+            self.hand_out(threads);
+            if self.frontier.is_done() && self.in_flight == 0 && self.batches == 0 {
+                break;
+            }
+            match news.recv_timeout(TICK) {
+                Ok(news) => self.digest(news)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(PullError::Stopped { why: "all threads ended" });
+                }
+            }
+            while let Ok(news) = news.try_recv() {
+                self.digest(news)?;
+            }
+            while let Some(ended) = self.fetches.try_join_next() {
+                if ended.is_err() {
+                    return Err(PullError::Stopped { why: "the runtime is shutting down" });
+                }
+            }
+            if self.last_tick.elapsed() >= TICK {
+                self.tell();
+            }
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn ask_for_metadata_of_roots(&mut self) {
+        let Some(wire) = &self.wire else { return };
+        for root in &wire.roots {
+            let net = Arc::clone(&wire.net);
+            self.fetches.spawn_on(net.detached(*root), wire.runtime);
+            self.in_flight += 1;
+        }
+    }
+
+    fn hand_out(&mut self, threads: usize) {
+        while self.batches < threads * BATCHES_PER_THREAD {
+            let batch: Vec<_> = std::iter::from_fn(|| self.frontier.next_look()).take(LOOK_BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            self.batches += 1;
+            self.queue.push(Job::Look(batch));
+        }
+        while self.in_flight < self.options.requests.max(1) {
+            let Some(item) = self.frontier.next_fetch() else { break };
+            self.fetch(item, false);
+        }
+    }
+
+    fn fetch(&mut self, item: Item, whole: bool) {
+        let Some(wire) = &self.wire else { return };
+        self.in_flight += 1;
+        self.fetches.spawn_on(Arc::clone(&wire.net).object(item, whole), wire.runtime);
+    }
+
+    fn digest(&mut self, news: News) -> Result<(), PullError> {
+        if !matches!(news, News::Looked(_)) {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        match news {
+            News::Looked(looked) => {
+                self.batches -= 1;
+                for (item, found) in looked {
+                    let added = match found {
+                        Found::Here(contents) => self.frontier.here(item, contents),
+                        Found::Taken(contents) => self.frontier.taken(item, contents),
+                        Found::Absent => {
+                            self.frontier.absent(item);
+                            Ok(())
+                        }
+                        Found::Missing => {
+                            let tolerated = self.frontier.nowhere(item);
+                            self.ends(item, tolerated)?;
+                            Ok(())
+                        }
+                    };
+                    added.map_err(|excess| self.excess(excess))?;
+                }
+            }
+            News::Stored(item, contents) => {
+                self.frontier.arrived(item, contents).map_err(|excess| self.excess(excess))?;
+            }
+            News::Bad(item, error) => self.bad(item, error)?,
+            News::NotThere(item) => {
+                let tolerated = self.frontier.missing(item);
+                self.ends(item, tolerated)?;
+            }
+            News::Detached => {}
+            News::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// A proxy may have mangled it, or a part of it be from another time: it is fetched as a whole once more.
+    fn bad(&mut self, item: Item, error: Error) -> Result<(), PullError> {
+        if self.retried.insert(item.name) {
+            tracing::warn!(object = %item.name, %error, "came wrong, fetching it again");
+            self.fetch(item, true);
+            return Ok(());
+        }
+        Err(PullError::BadObject { remote: self.source.into(), object: item.name, source: Box::new(error) })
+    }
+
+    fn ends(&self, item: Item, tolerated: bool) -> Result<(), PullError> {
+        if tolerated {
+            tracing::debug!(object = %item.name, "history ends here");
+            return Ok(());
+        }
+        Err(PullError::NotThere { remote: self.source.into(), object: item.name })
+    }
+
+    fn excess(&self, excess: Excess) -> PullError {
+        match excess {
+            Excess::Objects => PullError::TooManyObjects { limit: self.options.limits.max_objects },
+            Excess::Depth(object) => PullError::TooDeep { limit: self.options.limits.max_depth, object },
+        }
+    }
+
+    fn tell(&mut self) {
+        self.last_tick = Instant::now();
+        let mut progress = self.frontier.progress();
+        if let Some(wire) = &self.wire {
+            progress.bytes_received = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
+            progress.requests = wire.net.traffic.requests.load(Ordering::Relaxed);
+        }
+        (self.on_event)(PullEvent::Progress(progress));
+    }
+}

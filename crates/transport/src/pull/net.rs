@@ -1,0 +1,198 @@
+//! Fetching: what runs on the async runtime.
+
+use super::events::PullEvent;
+use super::frontier::Item;
+use super::options::PullLimits;
+use super::queue::{Job, Payload, Queue};
+use super::scratch::Scratch;
+use super::worker::News;
+use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
+use bytes::{Bytes, BytesMut};
+use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+/// Larger bodies go to a file: memory is bounded by this times the number of requests under way.
+const MAX_MEMORY_BYTES: usize = 1 << 20;
+
+/// What came over the wire.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) received_bytes: AtomicU64,
+    pub(super) requests: AtomicU64,
+}
+
+/// Everything a fetch needs; shared by all of them.
+#[derive(Debug)]
+pub(super) struct Net {
+    pub(super) remote: Arc<dyn Remote>,
+    pub(super) limits: PullLimits,
+    /// Sizes that the summary gives for commits.
+    pub(super) commit_bytes: HashMap<ObjectId, u64>,
+    pub(super) scratch: Arc<Scratch>,
+    pub(super) traffic: Traffic,
+    pub(super) queue: Arc<Queue>,
+    pub(super) news: Sender<News>,
+}
+
+/// Why there is nothing to store.
+enum Failure {
+    NotThere,
+    Fetch(FetchError),
+    Disk(sapwood_fsio::Error),
+    Shutdown,
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+impl Net {
+    /// Fetches an object and has it stored. `whole`: what is there of it already is of no use.
+    pub(super) async fn object(self: Arc<Self>, item: Item, whole: bool) {
+        let fetched = match item.name.kind {
+            ObjectKind::File => self.file(item, whole).await,
+            ObjectKind::Commit => self.commit(Id::new(item.name.id)).await,
+            ObjectKind::DirTree | ObjectKind::DirMeta => {
+                self.small(&wire::object(item.name), self.limits.max_meta_bytes).await.map(Payload::Bytes)
+            }
+        };
+        let news = match fetched {
+            Ok(payload) => return self.queue.push(Job::Store(item, payload)),
+            Err(Failure::NotThere) => News::NotThere(item),
+            Err(Failure::Fetch(source)) => {
+                let what = format!("object {}", item.name).into();
+                News::Failed(PullError::Fetch { what, source: Box::new(source) })
+            }
+            Err(Failure::Disk(error)) => News::Failed(error.into()),
+            Err(Failure::Shutdown) => {
+                News::Failed(PullError::Stopped { why: "the runtime is shutting down" })
+            }
+        };
+        // Nobody listens if the pull has failed otherwise.
+        drop(self.news.send(news));
+    }
+
+    /// Fetches the metadata beside a commit and has it stored.
+    pub(super) async fn detached(self: Arc<Self>, commit: Id<Commit>) {
+        match self.optional(&wire::detached(commit), self.limits.max_meta_bytes).await {
+            Ok(bytes) => self.queue.push(Job::Detached(commit, bytes)),
+            Err(source) => {
+                let what = format!("the metadata beside commit {commit}").into();
+                drop(self.news.send(News::Failed(PullError::Fetch { what, source: Box::new(source) })));
+            }
+        }
+    }
+
+    async fn commit(&self, id: Id<Commit>) -> Result<Payload, Failure> {
+        let limit = self.commit_bytes.get(&id.raw()).copied().unwrap_or(u64::MAX);
+        let detached = self.optional(&wire::detached(id), self.limits.max_meta_bytes).await?;
+        let bytes = self.small(&wire::object(id.name()), limit.min(self.limits.max_meta_bytes)).await?;
+        Ok(Payload::Commit(bytes, detached))
+    }
+
+    async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {
+        let path = wire::object(item.name);
+        let limits = Limits { max_bytes: self.limits.max_file_bytes };
+        let found = self.scratch.take_found(item.name.id).unwrap_or_default();
+        let range = (found.bytes > 0 && !whole).then(|| Range { start: found.bytes, if_tag: None });
+        let mut response = self.get(&path, range, limits).await?.ok_or(Failure::NotThere)?;
+        let mut memory = BytesMut::new();
+        let in_memory =
+            found.names.is_empty() && response.length.is_none_or(|length| length <= MAX_MEMORY_BYTES as u64);
+        if in_memory {
+            // Most objects come in one piece, which then need not be copied.
+            let Some(first) = self.chunk(&mut response).await? else {
+                return Ok(Payload::Bytes(Bytes::new()));
+            };
+            let Some(second) = self.chunk(&mut response).await? else { return Ok(Payload::Bytes(first)) };
+            memory.reserve(first.len() + second.len());
+            memory.extend_from_slice(&first);
+            memory.extend_from_slice(&second);
+            while memory.len() <= MAX_MEMORY_BYTES {
+                let Some(more) = self.chunk(&mut response).await? else {
+                    return Ok(Payload::Bytes(memory.freeze()));
+                };
+                memory.extend_from_slice(&more);
+            }
+        }
+        let discard = response.start != found.bytes || whole;
+        let writer = self.scratch.write(item.name.id, found, discard);
+        let mut more = Some(memory.freeze());
+        let mut broken = None;
+        while let Some(bytes) = more {
+            if !writer.send(bytes).await {
+                break;
+            }
+            more = match self.chunk(&mut response).await {
+                Ok(more) => more,
+                Err(error) => {
+                    broken = Some(error);
+                    None
+                }
+            };
+        }
+        let parts = writer.finish().await.ok_or(Failure::Shutdown)?.map_err(Failure::Disk)?;
+        broken.map_or(Ok(Payload::Parts(parts)), |error| Err(error.into()))
+    }
+
+    /// A file that must be there, in memory.
+    async fn small(&self, path: &str, max_bytes: u64) -> Result<Bytes, Failure> {
+        self.optional(path, max_bytes).await?.ok_or(Failure::NotThere)
+    }
+
+    async fn optional(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, FetchError> {
+        small(&*self.remote, &self.traffic, path, max_bytes).await
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
+        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        self.remote.get(path, range, limits).await
+    }
+
+    async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
+        let chunk = response.chunk().await?;
+        let len = chunk.as_ref().map_or(0, Bytes::len);
+        self.traffic.received_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(chunk)
+    }
+}
+
+/// How often a file that changes while it is read is begun again.
+const FRESH_STARTS: u32 = 3;
+
+/// Reads a small file whole, from the start again where it changed on the way; `None` if it is not there.
+pub(super) async fn small(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    path: &str,
+    max_bytes: u64,
+) -> Result<Option<Bytes>, FetchError> {
+    let mut starts = 0;
+    loop {
+        traffic.requests.fetch_add(1, Ordering::Relaxed);
+        let Some(response) = remote.get(path, None, Limits { max_bytes }).await? else { return Ok(None) };
+        starts += 1;
+        match response.bytes().await {
+            Ok(bytes) => {
+                traffic.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                return Ok(Some(bytes));
+            }
+            Err(FetchError::Changed { .. } | FetchError::Broken { .. } | FetchError::Truncated { .. })
+                if starts < FRESH_STARTS => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// So that news can be told while the refs are resolved.
+pub(super) type OnEvent<'a> = &'a (dyn Fn(PullEvent<'_>) + Sync);

@@ -1,0 +1,193 @@
+//! The beginning of a pull: what the remote is, and where its refs point.
+
+use super::net::{Traffic, small};
+use super::options::{PullLimits, PullOptions, Wanted};
+use crate::{PullError, Remote, wire};
+use bytes::Bytes;
+use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
+use sapwood_repo::{Config, Keyfile, RefName, Summary};
+use std::collections::HashMap;
+
+/// One thing to pull, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The ref to set.
+    pub(super) name: Option<RefName>,
+    pub(super) commit: Id<Commit>,
+}
+
+/// All things to pull, resolved.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    pub(super) targets: Vec<Target>,
+    /// The sizes that the summary gives for commits.
+    pub(super) commit_bytes: HashMap<ObjectId, u64>,
+    /// The summary and its signatures as they came.
+    pub(super) summary: Option<(Bytes, Option<Bytes>)>,
+}
+
+/// A ref file holds 65 bytes.
+const MAX_REF_BYTES: u64 = 1024;
+/// How many ref files are asked for at once.
+const REFS_AT_ONCE: usize = 16;
+
+/// Asks the remote what it is and where the wanted refs point.
+pub(super) async fn resolve(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    format: Format,
+    options: &PullOptions,
+) -> Result<Resolved, PullError> {
+    let (config, summary, signatures) = tokio::join!(
+        file(remote, traffic, wire::CONFIG, Keyfile::MAX_BYTES as u64),
+        file(remote, traffic, wire::SUMMARY, options.limits.max_meta_bytes),
+        async {
+            if options.copy_summary {
+                file(remote, traffic, wire::SUMMARY_SIG, options.limits.max_meta_bytes).await
+            } else {
+                Ok(None)
+            }
+        },
+    );
+    if let Some(bytes) = config? {
+        check_config(remote, &bytes, format)?;
+    }
+    let summary_bytes = summary?;
+    let summary = summary_bytes.as_ref().map(|bytes| decode(remote, format, bytes)).transpose()?;
+    let mut resolved = Resolved::default();
+    for listed in summary.iter().flat_map(|summary| &summary.refs) {
+        resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
+    }
+    let wanted = match (&summary, options.wanted.is_empty()) {
+        (_, false) => options.wanted.clone(),
+        (Some(summary), true) => summary.refs.iter().map(|listed| Wanted::Ref(listed.name.clone())).collect(),
+        (None, true) => return Err(PullError::NoSummary { remote: remote.describe().into() }),
+    };
+    for chunk in wanted.chunks(REFS_AT_ONCE) {
+        let mut pending = Vec::new();
+        for wanted in chunk {
+            pending.push(target(remote, traffic, summary.as_ref(), wanted));
+        }
+        for target in join_all(pending).await {
+            resolved.targets.push(target?);
+        }
+    }
+    if options.copy_summary {
+        let signatures = signatures?;
+        resolved.summary = summary_bytes.map(|bytes| (bytes, signatures));
+    }
+    Ok(resolved)
+}
+
+/// Runs a few futures side by side.
+async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut open = false;
+        for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
+            match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => *result = Some(value),
+                std::task::Poll::Pending => open = true,
+            }
+        }
+        if open { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, result)| result).collect()
+}
+
+async fn target(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    summary: Option<&Summary>,
+    wanted: &Wanted,
+) -> Result<Target, PullError> {
+    let name = match wanted {
+        Wanted::Commit(commit) => return Ok(Target { name: None, commit: *commit }),
+        Wanted::RefAt(name, commit) => return Ok(Target { name: Some(name.clone()), commit: *commit }),
+        Wanted::Ref(name) => name,
+    };
+    if let Some(listed) = summary.and_then(|summary| summary.get(name.as_str())) {
+        return Ok(Target { name: Some(name.clone()), commit: listed.target });
+    }
+    // There is no summary, or it was not renewed since the ref was made.
+    let Some(bytes) = file(remote, traffic, &wire::head(name.as_str()), MAX_REF_BYTES).await? else {
+        return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
+    };
+    let id = std::str::from_utf8(&bytes).ok().and_then(|text| ObjectId::from_hex(text.trim_end()).ok());
+    let id =
+        id.ok_or_else(|| PullError::MalformedRef { remote: remote.describe().into(), name: name.clone() })?;
+    Ok(Target { name: Some(name.clone()), commit: Id::new(id) })
+}
+
+async fn file(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    path: &str,
+    max_bytes: u64,
+) -> Result<Option<Bytes>, PullError> {
+    let fetched = small(remote, traffic, path, max_bytes).await;
+    fetched.map_err(|source| PullError::Fetch { what: path.into(), source: Box::new(source) })
+}
+
+fn decode(remote: &dyn Remote, format: Format, bytes: &[u8]) -> Result<Summary, PullError> {
+    Summary::decode(format, bytes).map_err(|source| PullError::Malformed {
+        remote: remote.describe().into(),
+        file: wire::SUMMARY,
+        source: source.into(),
+    })
+}
+
+/// Refuses a remote of another format, or one whose objects are not those of an archive.
+fn check_config(remote: &dyn Remote, bytes: &[u8], ours: Format) -> Result<(), PullError> {
+    let name = || remote.describe().into();
+    let malformed = |source: Box<dyn std::error::Error + Send + Sync>| PullError::Malformed {
+        remote: name(),
+        file: wire::CONFIG,
+        source,
+    };
+    let config = match Keyfile::parse(bytes).map(Config::from_keyfile) {
+        Ok(Ok(config)) => config,
+        Ok(Err(sapwood_repo::Error::NewerFormat { what })) => {
+            return Err(PullError::NewerFormat { remote: name(), what });
+        }
+        Ok(Err(error)) => return Err(malformed(error.into())),
+        Err(error) => return Err(malformed(error.into())),
+    };
+    if config.format != ours {
+        return Err(PullError::FormatMismatch { remote: name(), theirs: config.format, ours });
+    }
+    if config.mode != Mode::Archive {
+        return Err(PullError::NotAnArchive { remote: name(), mode: config.mode.as_str().to_owned() });
+    }
+    Ok(())
+}
+
+/// The remote's summary and its bytes; `None` if it has none.
+///
+/// # Errors
+/// When it cannot be fetched, or is malformed.
+pub async fn remote_summary(
+    remote: &dyn Remote,
+    format: Format,
+) -> Result<Option<(Summary, Vec<u8>)>, PullError> {
+    let traffic = Traffic::default();
+    let bytes = file(remote, &traffic, wire::SUMMARY, PullLimits::default().max_meta_bytes).await?;
+    bytes.map(|bytes| Ok((decode(remote, format, &bytes)?, bytes.to_vec()))).transpose()
+}
+
+/// The refs that the remote's summary lists.
+///
+/// # Errors
+/// As [`remote_summary`], and [`PullError::NoSummary`].
+pub async fn remote_refs(
+    remote: &dyn Remote,
+    format: Format,
+) -> Result<Vec<(RefName, Id<Commit>)>, PullError> {
+    match remote_summary(remote, format).await? {
+        Some((summary, _)) => {
+            Ok(summary.refs.into_iter().map(|listed| (listed.name, listed.target)).collect())
+        }
+        None => Err(PullError::NoSummary { remote: remote.describe().into() }),
+    }
+}
