@@ -1,10 +1,18 @@
 //! Removing what no boot entry needs.
+//!
+//! First of all the links that say what is current are made durable: what they replaced must not go while a power loss
+//! could bring it back. What is removed is recognised by its name; files that are not known stay.
 
-use crate::{Locked, Result};
-use sapwood_repo::Pruned;
+use crate::boot::kernel::BootId;
+use crate::deployment::{DeploymentId, StaterootName};
+use crate::list::{BootVersion, Current};
+use crate::{Error, Locked, Result, Sysroot, layout, write};
+use sapwood_fsio::{self as fsio, Kind};
+use sapwood_repo::{Expected, PruneOptions, Pruned, RefEdit};
+use std::collections::BTreeSet;
 
 /// What is cleaned up.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CleanupOptions {
     /// Whether what is not needed any more stays in the repository. Default: it is deleted.
     pub keep_objects: bool,
@@ -17,6 +25,8 @@ pub struct Cleaned {
     pub deployments: usize,
     /// Kernels that no entry names.
     pub kernels: usize,
+    /// Boot links, sets of entries, and what an interrupted run left beside deployments.
+    pub leftovers: usize,
     /// Refs that kept the commits of deployments.
     pub refs: usize,
     /// What was removed from the repository, unless objects were kept.
@@ -30,7 +40,175 @@ impl Locked<'_> {
     /// # Errors
     /// When something cannot be removed; what boots is not touched, and calling it again goes on.
     pub fn cleanup(&self, options: &CleanupOptions) -> Result<Cleaned> {
-        let _ = options;
-        todo!()
+        let mut cleaned = remove_unneeded(self, &self.current()?)?;
+        if !options.keep_objects {
+            // As in OSTree, only refs keep commits: deployments have theirs.
+            let prune = PruneOptions { depth: Some(0), refs_only: true, keep_younger_than: None };
+            cleaned.pruned = Some(self.repo().plan_prune(&prune)?.apply()?);
+        }
+        Ok(cleaned)
     }
+}
+
+/// What goes, by path relative to the root of the sysroot.
+#[derive(Debug, Default)]
+struct Unneeded {
+    deployments: Vec<String>,
+    kernels: Vec<String>,
+    leftovers: Vec<String>,
+    refs: Vec<RefEdit>,
+}
+
+/// Removes all but objects of the repository.
+pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current) -> Result<Cleaned> {
+    let mut unneeded = Unneeded::default();
+    find_boot(sysroot, current, &mut unneeded)?;
+    for stateroot in sysroot.stateroots()? {
+        find_deployments(sysroot, current, &stateroot, &mut unneeded)?;
+    }
+    find_unfinished(sysroot, &mut unneeded)?;
+    find_refs(sysroot, current, &mut unneeded)?;
+    let Unneeded { deployments, kernels, leftovers, refs } = unneeded;
+    let cleaned = Cleaned {
+        deployments: deployments.len(),
+        kernels: kernels.len(),
+        leftovers: leftovers.len(),
+        refs: refs.len(),
+        pruned: None,
+    };
+    if cleaned == Cleaned::default() {
+        return Ok(cleaned);
+    }
+    let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
+    write::sync_all(sysroot, &boot)?;
+    for path in leftovers.iter().chain(&kernels).chain(&deployments) {
+        fsio::remove_tree(sysroot.root(), path)?;
+    }
+    if !refs.is_empty() {
+        sysroot.repo().edit_refs(refs)?;
+    }
+    Ok(cleaned)
+}
+
+fn push_existing(sysroot: &Sysroot, path: String, to: &mut Vec<String>) -> Result<()> {
+    if fsio::stat_optional(sysroot.root(), &path)?.is_some() {
+        to.push(path);
+    }
+    Ok(())
+}
+
+/// Entries and links of the set that is not current, links in the state that is not current, unneeded kernels.
+fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> Result<()> {
+    let boot = |name: &str| format!("{}/{name}", layout::BOOT);
+    let ostree = |name: &str| format!("{}/{name}", layout::OSTREE);
+    let mut paths = vec![boot(layout::LOADER_TMP), boot(&layout::loader_dir(current.version.other()))];
+    for version in [BootVersion::Zero, BootVersion::One] {
+        let link = layout::boot_link(version);
+        let stale = version != current.version;
+        paths.push(ostree(&format!("{link}.tmp")));
+        if stale {
+            paths.push(ostree(&link));
+        }
+        for sub in [BootVersion::Zero, BootVersion::One] {
+            if stale || current.sub(version).is_some_and(|used| used != sub) {
+                paths.push(ostree(&layout::boot_dir(version, sub)));
+            }
+        }
+    }
+    for path in paths {
+        push_existing(sysroot, path, &mut unneeded.leftovers)?;
+    }
+    let used: BTreeSet<String> =
+        current.deployments.iter().map(|d| layout::kernel_dir(&d.id.stateroot, &d.boot_id)).collect();
+    let Some(kernels) = fsio::open_dir_optional(sysroot.root(), boot(layout::BOOT_OSTREE))? else {
+        return Ok(());
+    };
+    for entry in fsio::entries(&kernels)? {
+        let parsed = entry.name.to_str().and_then(|name| {
+            let (stateroot, boot_id) = name.rsplit_once('-')?;
+            Some(layout::kernel_dir(&StaterootName::new(stateroot).ok()?, BootId::parse(boot_id)?))
+        });
+        if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && !used.contains(name)) {
+            unneeded.kernels.push(boot(&name));
+        }
+    }
+    Ok(())
+}
+
+/// Trees and origins that are in no list.
+fn find_deployments(
+    sysroot: &Sysroot,
+    current: &Current,
+    stateroot: &StaterootName,
+    unneeded: &mut Unneeded,
+) -> Result<()> {
+    let listed = |name: &str| {
+        let (commit, serial) = DeploymentId::parse_dir_name(name.as_bytes()).ok()?;
+        let id = DeploymentId { stateroot: stateroot.clone(), commit, serial };
+        Some(current.deployments.iter().any(|deployment| deployment.id == id))
+    };
+    let path = layout::deployments_dir(stateroot);
+    if let Some(dir) = fsio::open_dir_optional(sysroot.root(), &path)? {
+        for entry in fsio::entries(&dir)? {
+            let Some(name) = entry.name.to_str() else { continue };
+            let origin = name.strip_suffix(".origin");
+            if listed(origin.unwrap_or(name)) != Some(false) {
+                continue;
+            }
+            let path = format!("{path}/{name}");
+            if origin.is_some() {
+                unneeded.leftovers.push(path);
+            } else if !sysroot.is_running(&dir, name)? {
+                unneeded.deployments.push(path);
+            }
+        }
+    }
+    let path = format!("{}/backing", layout::stateroot_dir(stateroot));
+    if let Some(dir) = fsio::open_dir_optional(sysroot.root(), &path)? {
+        for entry in fsio::entries(&dir)? {
+            if let Some(name) = entry.name.to_str().filter(|name| listed(name) == Some(false)) {
+                unneeded.leftovers.push(format!("{path}/{name}"));
+            }
+        }
+    }
+    push_existing(sysroot, crate::var::unfinished(stateroot), &mut unneeded.leftovers)
+}
+
+/// Stateroots that were never finished.
+fn find_unfinished(sysroot: &Sysroot, unneeded: &mut Unneeded) -> Result<()> {
+    let Some(dir) = fsio::open_dir_optional(sysroot.root(), layout::DEPLOY)? else { return Ok(()) };
+    for entry in fsio::entries(&dir)? {
+        if let Some(name) = entry.name.to_str().filter(|name| name.starts_with(layout::NEW_STATEROOT)) {
+            unneeded.leftovers.push(format!("{}/{name}", layout::DEPLOY));
+        }
+    }
+    Ok(())
+}
+
+fn find_refs(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> Result<()> {
+    let sub = current.sub(current.version).unwrap_or(BootVersion::Zero);
+    let needed: BTreeSet<String> = (0..current.deployments.len())
+        .map(|index| layout::deployment_ref(current.version, sub, index))
+        .collect();
+    let mut present = BTreeSet::new();
+    for entry in sysroot.repo().refs()? {
+        let name = entry.name.name.as_str();
+        if entry.name.remote.is_some() || !layout::is_deployment_ref(name) {
+            continue;
+        }
+        if needed.contains(name) {
+            present.insert(name.to_owned());
+        } else {
+            unneeded.refs.push(RefEdit::Delete { name: entry.name, expected: Expected::Any });
+        }
+    }
+    // A commit that a deployment was made of and that is here must not be pruned.
+    for (index, deployment) in current.deployments.iter().enumerate() {
+        let name = layout::deployment_ref(current.version, sub, index);
+        let commit = deployment.id.commit;
+        if !present.contains(&name) && sysroot.repo().store().contains(commit.name()).map_err(Error::from)? {
+            unneeded.refs.push(write::set_ref(&name, commit)?);
+        }
+    }
+    Ok(())
 }

@@ -58,12 +58,6 @@ pub enum Error {
         /** Its place. */
         index: usize,
     },
-    /// The deployment is pinned.
-    #[error("deployment {index} is pinned")]
-    Pinned {
-        /** Its place. */
-        index: usize,
-    },
     /// A boot entry cannot be understood; nothing was changed.
     #[error("boot entry {file}: {reason}")]
     BadEntry {
@@ -146,6 +140,13 @@ pub enum Error {
     Bootloader {
         /** Which. */
         name: String,
+    },
+    /// The new list is in the boot order, but something after that failed: making the switch durable, or removing what
+    /// it replaced. Cleaning up does both again.
+    #[error("the boot order was switched, but could not be cleaned up")]
+    AfterSwitch {
+        /** What failed. */
+        source: Box<Error>,
     },
     /// Merging `/etc` failed.
     #[error("cannot merge /etc into {deployment}")]

@@ -11,6 +11,8 @@ pub(crate) const REPO: &str = "ostree/repo";
 pub(crate) const LOCK: &str = "ostree/lock";
 /// The directory of stateroots.
 pub(crate) const DEPLOY: &str = "ostree/deploy";
+/// Begins the name of a stateroot that is being made.
+pub(crate) const NEW_STATEROOT: &str = ".new-";
 /// What boot loaders read.
 pub(crate) const BOOT: &str = "boot";
 /// Kernels, below [`BOOT`].

@@ -57,7 +57,7 @@ pub use deployment::{Deployment, DeploymentId, NameError, StaterootName};
 pub use error::{Error, Result};
 pub use list::BootVersion;
 pub use origin::{Origin, OriginError};
-pub use plan::{Change, Position, Retain, Slot};
+pub use plan::{Change, Position, Retain};
 pub use sapwood_etcmerge::{Conflict, Policy};
 pub use status::{Status, StatusEntry};
 pub use sysroot::{Epoch, InitOptions, Locked, Sysroot};

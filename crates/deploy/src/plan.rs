@@ -2,8 +2,10 @@
 
 use crate::boot::bls::Bls;
 use crate::boot::kernel::BootId;
+use crate::boot::link::BootLink;
 use crate::deployment::{Deployment, DeploymentId, StaterootName};
-use crate::list::BootVersion;
+use crate::list::{BootVersion, Current};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a new deployment goes in the boot order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,17 +32,6 @@ pub enum Retain {
     All,
 }
 
-/// One deployment of a new list, before its place in it is known.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Slot {
-    /// What it is.
-    pub id: DeploymentId,
-    /// The checksum of its kernel.
-    pub boot_id: BootId,
-    /// Its entry, with a title that does not say its place; version and `ostree=` are filled in.
-    pub entry: Bls,
-}
-
 /// What has to be switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -61,3 +52,148 @@ pub enum Change {
         sub: BootVersion,
     },
 }
+
+/// One deployment of a new list, before its place in it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Slot {
+    /// What it is.
+    pub(crate) id: DeploymentId,
+    /// The checksum of its kernel.
+    pub(crate) boot_id: BootId,
+    /// Its entry, with a title that does not say its place. Version and `ostree=` are filled in by the plan.
+    pub(crate) entry: Bls,
+}
+
+/// One deployment of a new list.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Planned {
+    pub(crate) id: DeploymentId,
+    pub(crate) link: BootLink,
+    pub(crate) entry: Bls,
+    /// The file name of its entry.
+    pub(crate) file: String,
+}
+
+/// A new list of deployments, and how to get there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DeployPlan {
+    pub(crate) change: Change,
+    pub(crate) planned: Vec<Planned>,
+    /// How many deployments there are now.
+    pub(crate) before: usize,
+}
+
+impl Slot {
+    /// What a deployment of the current list is like in a new one.
+    pub(crate) fn of(deployment: &Deployment) -> Self {
+        let mut entry = deployment.entry.clone();
+        let title = entry.get("title").unwrap_or_default();
+        let title = without_place(title).to_owned();
+        entry.set("title", &title);
+        Self { id: deployment.id.clone(), boot_id: deployment.boot_id.clone(), entry }
+    }
+}
+
+/// Cuts ` (ostree:INDEX)` or ` (ostree:STATEROOT:INDEX)` off a title.
+fn without_place(title: &str) -> &str {
+    match title.rfind(" (ostree:") {
+        Some(at) if title.ends_with(')') => title.get(..at).unwrap_or(title),
+        _ => title,
+    }
+}
+
+/// The order of a new list: places in the current one, and `None` for the new deployment.
+pub(crate) fn arrange(
+    current: &[Deployment],
+    stateroot: &StaterootName,
+    merge: Option<&DeploymentId>,
+    retain: Retain,
+    position: Position,
+) -> Vec<Option<usize>> {
+    let booted = current.iter().position(|d| d.booted);
+    // What is before this place was not booted yet; what is behind it is older.
+    let crossing = booted.or_else(|| current.iter().position(|d| Some(&d.id) == merge));
+    let mut order = Vec::with_capacity(current.len() + 1);
+    if position == Position::Default {
+        order.push(None);
+    }
+    for (index, deployment) in current.iter().enumerate() {
+        let before = crossing.is_none_or(|at| index < at);
+        let keep = deployment.booted
+            || deployment.pinned()
+            || deployment.id.stateroot != *stateroot
+            || Some(&deployment.id) == merge
+            || match retain {
+                Retain::Necessary => false,
+                Retain::Pending => before,
+                Retain::Rollback => !before,
+                Retain::All => true,
+            };
+        if keep {
+            order.push(Some(index));
+        }
+        if deployment.booted && position == Position::NotDefault {
+            order.push(None);
+        }
+    }
+    if !order.contains(&None) {
+        order.push(None);
+    }
+    order
+}
+
+impl DeployPlan {
+    /// How to get from the current list to `slots`.
+    pub(crate) fn new(current: &Current, slots: &[Slot]) -> Self {
+        let before = current.deployments.len();
+        let unchanged = render(slots, current.version);
+        let same_entries = before == unchanged.len()
+            && current
+                .deployments
+                .iter()
+                .zip(&unchanged)
+                .all(|(old, new)| old.entry.to_text() == new.entry.to_text());
+        if same_entries {
+            let same = current.deployments.iter().zip(&unchanged).all(|(old, new)| old.id == new.id);
+            let version = current.version;
+            let sub = current.sub(version).map_or(BootVersion::One, BootVersion::other);
+            let change = if same { Change::Nothing } else { Change::Links { version, sub } };
+            return Self { change, planned: unchanged, before };
+        }
+        let version = current.version.other();
+        let sub = current.sub(version).map_or(BootVersion::One, BootVersion::other);
+        Self { change: Change::Entries { version, sub }, planned: render(slots, version), before }
+    }
+}
+
+/// Fills in what depends on the place in the list.
+fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
+    let several = slots.iter().map(|slot| &slot.id.stateroot).collect::<BTreeSet<_>>().len() > 1;
+    let mut serials: BTreeMap<&BootId, u32> = BTreeMap::new();
+    let mut planned = Vec::with_capacity(slots.len());
+    for (index, slot) in slots.iter().enumerate() {
+        let serial = serials.entry(&slot.boot_id).or_default();
+        let stateroot = slot.id.stateroot.clone();
+        let link = BootLink { version, stateroot, boot_id: slot.boot_id.clone(), serial: *serial };
+        *serial += 1;
+        let number = slots.len() - index;
+        let mut entry = slot.entry.clone();
+        let stateroot = if several { format!("{}:", slot.id.stateroot) } else { String::new() };
+        let title = entry.get("title").unwrap_or_default();
+        let title = format!("{title} (ostree:{stateroot}{index})");
+        entry.set("title", &title);
+        entry.set("version", &number.to_string());
+        let mut kargs = entry.kargs();
+        kargs.set(&format!("ostree={link}"));
+        if entry.get("initrd").is_none() {
+            // No initramfs: the kernel itself starts what prepares the root.
+            kargs.set(&format!("init={link}/usr/lib/ostree/ostree-prepare-root"));
+        }
+        entry.set("options", &kargs.to_string());
+        planned.push(Planned { id: slot.id.clone(), link, entry, file: format!("ostree-{number}.conf") });
+    }
+    planned
+}
+
+#[cfg(test)]
+mod tests;

@@ -159,6 +159,13 @@ impl Sysroot {
         Ok(fsio::entries(&dir)?.into_iter().filter(|e| e.kind == Kind::Dir).filter_map(named).collect())
     }
 
+    /// Whether `name` in `dir` is the root of the running system.
+    pub(crate) fn is_running(&self, dir: &Dir, name: &str) -> Result<bool> {
+        let Some(running) = self.running else { return Ok(false) };
+        let stat = fsio::stat(dir, name)?;
+        Ok((stat.dev, stat.ino) == running)
+    }
+
     pub(crate) fn current(&self) -> Result<Current> {
         list::read(&self.root, self.running)
     }
@@ -200,7 +207,7 @@ impl Locked<'_> {
         if fsio::stat_optional(&self.root, &dir)?.is_some() {
             return Err(Error::StaterootExists { name: name.clone() });
         }
-        let temporary = format!("{}/.new-{name}", layout::DEPLOY);
+        let temporary = format!("{}/{}{name}", layout::DEPLOY, layout::NEW_STATEROOT);
         fsio::remove_tree(&self.root, &temporary)?;
         let new = fsio::create_dir(&self.root, &temporary, 0o755)?;
         crate::var::create(&new)?;

@@ -1,1 +1,154 @@
-//! x
+//! The tree of a new deployment: checked out, with an `/etc` of its own.
+//!
+//! It is made where it will be. A crash leaves a part of it, which no boot entry names: the next run removes it.
+
+use crate::deployment::DeploymentId;
+use crate::{Error, Result, Sysroot, layout};
+use sapwood_etcmerge::{self as etcmerge, Conflict, Policy, ScanOptions, Sides, Snapshot};
+use sapwood_fsio::{self as fsio, Dir};
+use sapwood_objstore::{LinkPolicy, Mode};
+use sapwood_repo::{Checkout, CheckoutEvent, CheckoutOptions, Node, Ownership, Root, TreePath};
+use std::path::Path;
+
+/// Where a commit has the defaults of `/etc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defaults {
+    /// In `/usr/etc`; there may be an empty `/etc`.
+    UsrEtc,
+    /// In `/etc`, from where they are moved.
+    Etc,
+    Nowhere,
+}
+
+const ETC: &str = "etc";
+const USR_ETC: &str = "usr/etc";
+
+/// What is at a path of a commit.
+pub(crate) fn lookup(sysroot: &Sysroot, root: Root, path: &TreePath) -> Result<Option<Node>> {
+    match sysroot.repo().lookup(root, path) {
+        Ok(node) => Ok(Some(node)),
+        Err(sapwood_repo::Error::NoSuchPath { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Checks out a tree, or a part of it, as its owner if the sysroot can have foreign owners, else as the user.
+pub(crate) fn checkout(
+    sysroot: &Sysroot,
+    root: Root,
+    subpath: Option<&TreePath>,
+    parent: &Dir,
+    name: &Path,
+    links: LinkPolicy,
+    on_files: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    let ownership = match sysroot.repo().store().mode() {
+        Mode::Bare => Ownership::Full,
+        Mode::BareUserOnly => Ownership::User,
+        Mode::BareUser | Mode::Archive => {
+            if rustix::process::geteuid().is_root() {
+                Ownership::Full
+            } else {
+                Ownership::User
+            }
+        }
+    };
+    let options =
+        CheckoutOptions { ownership, links, passthrough_whiteouts: true, ..CheckoutOptions::default() };
+    let on_event = |event: CheckoutEvent| {
+        let CheckoutEvent::Files { files } = event else { return };
+        on_files(files);
+    };
+    sysroot.repo().checkout(&Checkout { root, subpath }, parent, name, &options, &on_event)?;
+    Ok(())
+}
+
+fn defaults(sysroot: &Sysroot, id: &DeploymentId, root: Root) -> Result<Defaults> {
+    let etc = lookup(sysroot, root, &TreePath::parse(ETC)?)?;
+    let usr_etc = lookup(sysroot, root, &TreePath::parse(USR_ETC)?)?;
+    let empty = match &etc {
+        None => true,
+        Some(Node::File(_)) => false,
+        Some(Node::Dir(dir)) => {
+            let tree = sysroot.repo().store().load(dir.tree)?;
+            tree.files().is_empty() && tree.dirs().is_empty()
+        }
+    };
+    match (etc, usr_etc) {
+        (_, Some(_)) if empty => Ok(Defaults::UsrEtc),
+        (_, Some(_)) => Err(Error::TwoEtcs { commit: id.commit.to_hex() }),
+        (Some(_), None) => Ok(Defaults::Etc),
+        (None, None) => Ok(Defaults::Nowhere),
+    }
+}
+
+/// Makes the tree of a deployment, with the defaults as its `/etc`. Not durable yet.
+pub(crate) fn install(
+    sysroot: &Sysroot,
+    id: &DeploymentId,
+    root: Root,
+    on_files: &(dyn Fn(u64) + Sync),
+) -> Result<Dir> {
+    let defaults = defaults(sysroot, id, root)?;
+    let parent = fsio::ensure_dir(sysroot.root(), layout::deployments_dir(&id.stateroot), 0o755)?;
+    let name = id.dir_name();
+    checkout(sysroot, root, None, &parent, Path::new(&name), LinkPolicy::Prefer, on_files)?;
+    let tree = fsio::open_dir(&parent, &name)?;
+    let from = match defaults {
+        Defaults::Nowhere => return Ok(tree),
+        Defaults::UsrEtc => {
+            if fsio::stat_optional(&tree, ETC)?.is_some() {
+                fsio::remove_dir(&tree, ETC)?;
+            }
+            USR_ETC
+        }
+        Defaults::Etc => {
+            fsio::ensure_dir(&tree, "usr", 0o755)?;
+            fsio::rename(&tree, ETC, &tree, USR_ETC)?;
+            ETC
+        }
+    };
+    // Copies, since an administrator may write into these files.
+    let from = TreePath::parse(from)?;
+    checkout(sysroot, root, Some(&from), &tree, Path::new(ETC), LinkPolicy::Copy, &|_| {})?;
+    fsio::remove_file_optional(&tree, format!("{ETC}/.updated"))?;
+    Ok(tree)
+}
+
+/// What a merge came to.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) copies: usize,
+    pub(crate) removals: usize,
+    pub(crate) conflicts: Vec<Conflict>,
+}
+
+/// Takes over what was changed in the `/etc` of another deployment, which is only read.
+pub(crate) fn merge_etc(
+    sysroot: &Sysroot,
+    from: &DeploymentId,
+    to: &DeploymentId,
+    policy: Policy,
+    before_apply: &dyn Fn(&Merged),
+) -> Result<Merged> {
+    let failed = |source| Error::Merge { deployment: to.clone(), source };
+    let old = sysroot.deployment_dir(from)?;
+    let new = sysroot.deployment_dir(to)?;
+    let Some(local) = fsio::open_dir_optional(&old, ETC)? else { return Ok(Merged::default()) };
+    let options = ScanOptions::default();
+    let scan = |dir: Option<&Dir>| match dir {
+        Some(dir) => etcmerge::scan(dir, &options).map_err(failed),
+        None => Ok(Snapshot::default()),
+    };
+    let new_defaults = fsio::open_dir_optional(&new, USR_ETC)?;
+    let base = scan(fsio::open_dir_optional(&old, USR_ETC)?.as_ref())?;
+    let ours = scan(Some(&local))?;
+    let theirs = scan(new_defaults.as_ref())?;
+    let plan = etcmerge::plan(Sides { base: &base, ours: &ours, theirs: &theirs }, policy);
+    let merged =
+        Merged { copies: plan.copies(), removals: plan.removals(), conflicts: plan.conflicts.clone() };
+    before_apply(&merged);
+    let target = fsio::ensure_dir(&new, ETC, 0o755)?;
+    etcmerge::apply(&plan, &local, &target, new_defaults.as_ref().unwrap_or(&target)).map_err(failed)?;
+    Ok(merged)
+}

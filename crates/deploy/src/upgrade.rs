@@ -1,9 +1,11 @@
 //! The local half of an upgrade: what to pull, and, when it is here, whether to deploy it.
 
 use crate::deploy::{DeployEvent, DeployOptions, Deployed};
-use crate::{Deployment, Locked, Origin, Result, StaterootName, Sysroot};
+use crate::sysroot::merge_deployment;
+use crate::{Deployment, Error, Locked, Origin, Result, StaterootName, Sysroot};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::Refspec;
+use std::collections::BTreeSet;
 
 /// What an upgrade follows. The caller pulls [`refspec`](Self::refspec) if it is a remote's, then calls
 /// [`Locked::upgrade`].
@@ -59,36 +61,107 @@ impl Sysroot {
     /// that has deployments.
     ///
     /// # Errors
-    /// When nothing is deployed, or the origin of the deployment names no ref.
+    /// [`Error::StaterootNeeded`], [`Error::NothingDeployed`]; [`Error::NoOrigin`] when the origin of the deployment names
+    /// no ref, [`Error::Unconfigured`] when it says that something else is to be done first.
     pub fn plan_upgrade(&self, stateroot: Option<&StaterootName>) -> Result<UpgradePlan> {
-        let _ = stateroot;
-        todo!()
+        let from = self.upgraded_deployment(stateroot)?;
+        let origin = from.origin.inherited();
+        if let Some(reason) = origin.unconfigured_state() {
+            return Err(Error::Unconfigured { deployment: from.id, reason });
+        }
+        let Some(refspec) = origin.refspec() else { return Err(Error::NoOrigin { deployment: from.id }) };
+        Ok(UpgradePlan {
+            stateroot: from.id.stateroot.clone(),
+            from,
+            refspec: Refspec::parse(&refspec).map_err(sapwood_repo::Error::from)?,
+            override_commit: origin.override_commit(),
+            origin,
+            switched: false,
+        })
     }
 
     /// As [`plan_upgrade`](Self::plan_upgrade), to follow another ref from now on. A ref without a remote is one of the
     /// remote that is followed now.
     ///
     /// # Errors
-    /// As there, and [`Error::SameRef`](crate::Error::SameRef).
+    /// As there, and [`Error::SameRef`].
     pub fn plan_switch(&self, stateroot: Option<&StaterootName>, refspec: &str) -> Result<UpgradePlan> {
-        let _ = (stateroot, refspec);
-        todo!()
+        let from = self.upgraded_deployment(stateroot)?;
+        let mut origin = from.origin.inherited();
+        let parse = |text: &str| Refspec::parse(text).map_err(sapwood_repo::Error::from);
+        let old = origin.refspec().map(|text| parse(&text)).transpose()?;
+        let mut new = parse(refspec)?;
+        if new.remote.is_none() {
+            new.remote = old.as_ref().and_then(|old| old.remote.clone());
+        }
+        if Some(&new) == old.as_ref() {
+            return Err(Error::SameRef { refspec: new.to_string() });
+        }
+        origin.set_refspec(&new.to_string());
+        let stateroot = from.id.stateroot.clone();
+        Ok(UpgradePlan { stateroot, from, refspec: new, override_commit: None, origin, switched: true })
+    }
+
+    fn upgraded_deployment(&self, stateroot: Option<&StaterootName>) -> Result<Deployment> {
+        let deployments = self.deployments()?;
+        let stateroot = match (stateroot, deployments.iter().find(|d| d.booted)) {
+            (Some(named), _) => named.clone(),
+            (None, Some(booted)) => booted.id.stateroot.clone(),
+            (None, None) => {
+                let names: BTreeSet<_> = deployments.iter().map(|d| &d.id.stateroot).collect();
+                match (names.first(), names.len()) {
+                    (Some(only), 1) => (*only).clone(),
+                    _ => {
+                        let names = names.into_iter().map(ToString::to_string).collect();
+                        return Err(Error::StaterootNeeded { names });
+                    }
+                }
+            }
+        };
+        merge_deployment(&deployments, &stateroot).cloned().ok_or(Error::NothingDeployed { name: stateroot })
     }
 }
 
 impl Locked<'_> {
-    /// Deploys what the ref of the plan points to now, or the commit it is held at.
+    /// Deploys what the ref of the plan points to now, or the commit it is held at. The plan should be made under the
+    /// same lock.
     ///
     /// # Errors
-    /// [`Error::Downgrade`](crate::Error::Downgrade), and those of [`deploy`](Self::deploy). The boot order is the old
-    /// one then.
+    /// [`Error::Downgrade`], and those of [`deploy`](Self::deploy).
     pub fn upgrade(
         &self,
         plan: &UpgradePlan,
         options: &UpgradeOptions,
         on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
     ) -> Result<UpgradeOutcome> {
-        let _ = (plan, options, on_event);
-        todo!()
+        let commit = match &plan.override_commit {
+            Some(commit) => self.repo().resolve(commit)?,
+            None => self
+                .repo()
+                .ref_target(&plan.refspec)?
+                .ok_or_else(|| sapwood_repo::Error::UnknownRevision { text: plan.refspec.to_string() })?,
+        };
+        if commit == plan.from.id.commit && !plan.switched {
+            return Ok(UpgradeOutcome::Unchanged { commit });
+        }
+        if !plan.switched && options.downgrade == Downgrade::Refuse {
+            self.refuse_older(plan.from.id.commit, commit)?;
+        }
+        let deploy = DeployOptions { origin: Some(plan.origin.clone()), ..options.deploy.clone() };
+        let deployed = self.deploy(&plan.stateroot, commit, &deploy, on_event)?;
+        Ok(UpgradeOutcome::Deployed(Box::new(deployed)))
+    }
+
+    fn refuse_older(&self, current: Id<Commit>, new: Id<Commit>) -> Result<()> {
+        let store = self.repo().store();
+        if !store.contains(current.name())? {
+            // It was pruned, so its time is not known.
+            return Ok(());
+        }
+        let (current_time, new_time) = (store.load(current)?.timestamp, store.load(new)?.timestamp);
+        if new_time >= current_time {
+            return Ok(());
+        }
+        Err(Error::Downgrade { new: new.to_hex(), new_time, current: current.to_hex(), current_time })
     }
 }

@@ -1,21 +1,110 @@
 //! The `/var` of a stateroot: one for all of its deployments.
+//!
+//! An update never touches it. Only while it is as new, with nothing in it but the directories made here, is it filled
+//! from the first commit that has content for it: beside it, durable, then exchanged.
 
-use crate::Result;
-use sapwood_fsio::{self as fsio, Dir};
+use crate::deployment::StaterootName;
+use crate::{Result, Sysroot, layout, tree};
+use sapwood_fsio::{self as fsio, Dir, Kind};
+use sapwood_objstore::LinkPolicy;
+use sapwood_repo::{Node, Root, TreePath, WalkEntry};
+use std::path::Path;
 
 /// The directories of a new `/var`, and their modes.
 const DIRS: [(&str, u32); 3] = [("tmp", 0o1777), ("lib", 0o755), ("log", 0o755)];
 /// Its links: programs that know nothing of `/run` find there what is gone after a reboot.
 const LINKS: [(&str, &str); 2] = [("run", "../run"), ("lock", "../run/lock")];
+const VAR: &str = "var";
+const NEW_VAR: &str = ".var-new";
+/// A stamp of systemd: services that run once for an update run when it is missing.
+const UPDATED: &str = ".updated";
 
 /// Creates `var` in the directory of a stateroot.
 pub(crate) fn create(stateroot: &Dir) -> Result<()> {
-    let var = fsio::create_dir(stateroot, "var", 0o755)?;
+    add_missing(&fsio::create_dir(stateroot, VAR, 0o755)?)
+}
+
+fn add_missing(var: &Dir) -> Result<()> {
     for (name, mode) in DIRS {
-        fsio::create_dir(&var, name, mode)?;
+        if fsio::stat_optional(var, name)?.is_none() {
+            fsio::create_dir(var, name, mode)?;
+        }
     }
     for (name, target) in LINKS {
-        fsio::symlink(target, &var, name)?;
+        if fsio::stat_optional(var, name)?.is_none() {
+            fsio::symlink(target, var, name)?;
+        }
     }
     Ok(())
+}
+
+/// Where a `/var` is made.
+pub(crate) fn unfinished(stateroot: &StaterootName) -> String {
+    format!("{}/{NEW_VAR}", layout::stateroot_dir(stateroot))
+}
+
+/// What became of the content for `/var` in a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Var {
+    /// It has none.
+    Nothing,
+    /// The stateroot got it.
+    Populated,
+    /// The stateroot has its own already.
+    Ignored,
+}
+
+/// Whether nothing was put into a `/var` yet.
+fn is_new(var: &Dir) -> Result<bool> {
+    for entry in fsio::entries(var)? {
+        let dir = DIRS.iter().any(|(name, _)| *name == entry.name) && entry.kind == Kind::Dir;
+        let link = LINKS.iter().any(|(name, _)| *name == entry.name) && entry.kind == Kind::Symlink;
+        let empty = link || (dir && fsio::entries(&fsio::open_dir(var, &entry.name)?)?.is_empty());
+        if !empty {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes sure that a stateroot has a `/var`, and fills a new one from the commit with this root. Removes the stamp by
+/// which systemd would take the system for not updated.
+pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) -> Result<Var> {
+    let dir = fsio::open_dir(sysroot.root(), layout::stateroot_dir(stateroot))?;
+    let var = match fsio::open_dir_optional(&dir, VAR)? {
+        Some(var) => var,
+        None => {
+            create(&dir)?;
+            fsio::open_dir(&dir, VAR)?
+        }
+    };
+    fsio::remove_file_optional(&var, UPDATED)?;
+    let path = TreePath::parse("/var")?;
+    let Some(Node::Dir(content)) = tree::lookup(sysroot, root, &path)? else { return Ok(Var::Nothing) };
+    if !has_content(sysroot, content)? {
+        return Ok(Var::Nothing);
+    }
+    if !is_new(&var)? {
+        return Ok(Var::Ignored);
+    }
+    fsio::remove_tree(&dir, NEW_VAR)?;
+    tree::checkout(sysroot, root, Some(&path), &dir, Path::new(NEW_VAR), LinkPolicy::Copy, &|_| {})?;
+    add_missing(&fsio::open_dir(&dir, NEW_VAR)?)?;
+    fsio::syncfs(&dir)?;
+    fsio::exchange(&dir, NEW_VAR, &dir, VAR)?;
+    fsio::sync_dir(&dir)?;
+    fsio::remove_tree(&dir, NEW_VAR)?;
+    Ok(Var::Populated)
+}
+
+/// Whether a `/var` in a commit has more than directories, and the links that each has.
+fn has_content(sysroot: &Sysroot, content: Root) -> Result<bool> {
+    for entry in sysroot.repo().walk(content) {
+        if let WalkEntry::File { path, .. } = entry?
+            && !LINKS.iter().any(|(name, _)| path.trim_start_matches('/') == *name)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

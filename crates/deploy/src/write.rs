@@ -1,6 +1,19 @@
 //! Writing a new list of deployments: new beside old, durable, one rename, durable.
+//!
+//! Until the rename nothing that boots now is touched: entries go into the other `loader.N`, links into the other
+//! `boot.N.M`. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
+//! [`cleanup`](crate::cleanup), which begins when the rename is durable.
 
-use crate::plan::Change;
+use crate::bootloader::Bootloader;
+use crate::list::{self, BootVersion};
+use crate::plan::{Change, DeployPlan, Planned};
+use crate::{Error, Result, Sysroot, layout};
+use sapwood_fsio::{self as fsio, Dir, Kind};
+use sapwood_objstore::{Commit, Id};
+use sapwood_repo::{Expected, RefEdit, RefName, Refspec};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::SystemTime;
 
 /// How a list was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,4 +24,151 @@ pub struct Written {
     pub before: usize,
     /// How many there are now.
     pub after: usize,
+}
+
+/// A list that is written and not switched to.
+struct Prepared {
+    /// The directory of the link.
+    dir: Dir,
+    /// The link that says what is current, and what is to be renamed to it.
+    link: String,
+    temporary: String,
+}
+
+/// Writes a list and switches to it. On an error the old list is current, but for [`Error::AfterSwitch`].
+pub(crate) fn apply(
+    sysroot: &Sysroot,
+    plan: &DeployPlan,
+    bootloader: &dyn Bootloader,
+    on_syncing: &dyn Fn(),
+) -> Result<Written> {
+    let written = Written { change: plan.change, before: plan.before, after: plan.planned.len() };
+    let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
+    let ostree = fsio::open_dir(sysroot.root(), layout::OSTREE)?;
+    let prepared = match plan.change {
+        Change::Nothing => return Ok(written),
+        Change::Links { version, sub } => {
+            write_links(&ostree, version, sub, &plan.planned)?;
+            prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?
+        }
+        Change::Entries { version, sub } => {
+            write_entries(&boot, version, &plan.planned, bootloader)?;
+            write_links(&ostree, version, sub, &plan.planned)?;
+            fsio::replace_symlink(layout::boot_dir(version, sub), &ostree, layout::boot_link(version))?;
+            prepare(&boot, layout::LOADER, &layout::loader_dir(version))?
+        }
+    };
+    let (Change::Links { version, sub } | Change::Entries { version, sub }) = plan.change else {
+        return Ok(written);
+    };
+    let refs = plan.planned.iter().enumerate().map(|(index, planned)| {
+        let name = layout::deployment_ref(version, sub, index);
+        set_ref(&name, planned.id.commit)
+    });
+    sysroot.repo().edit_refs(refs.collect::<Result<_>>()?)?;
+    on_syncing();
+    sync_all(sysroot, &boot)?;
+
+    fsio::rename(&prepared.dir, &prepared.temporary, &prepared.dir, &prepared.link)?;
+    finish(sysroot, &prepared.dir, &boot, bootloader)
+        .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
+    Ok(written)
+}
+
+/// Makes the switch durable, and tells who waits for it.
+fn finish(sysroot: &Sysroot, switched: &Dir, boot: &Dir, bootloader: &dyn Bootloader) -> Result<()> {
+    fsio::sync_dir(switched)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+    let deploy = fsio::open_dir(sysroot.root(), layout::DEPLOY)?;
+    fsio::set_mtime(&deploy, i128::try_from(now).unwrap_or(i128::MAX))?;
+    bootloader.switched(boot)
+}
+
+pub(crate) fn set_ref(name: &str, target: Id<Commit>) -> Result<RefEdit> {
+    let name = Refspec::local(RefName::new(name).map_err(sapwood_repo::Error::from)?);
+    Ok(RefEdit::Set { name, expected: Expected::Any, target })
+}
+
+/// Makes durable all filesystems that hold a part of what boots.
+pub(crate) fn sync_all(sysroot: &Sysroot, boot: &Dir) -> Result<()> {
+    let deploy = fsio::open_dir(sysroot.root(), layout::DEPLOY)?;
+    let mut synced = Vec::new();
+    for dir in [sysroot.root(), &deploy, boot] {
+        let dev = fsio::stat_dir(dir)?.dev;
+        if !synced.contains(&dev) {
+            fsio::syncfs(dir)?;
+            synced.push(dev);
+        }
+    }
+    Ok(())
+}
+
+/// Creates the link that will be renamed.
+fn prepare(dir: &Dir, link: &str, target: &str) -> Result<Prepared> {
+    let temporary =
+        if link == layout::LOADER { layout::LOADER_TMP.to_owned() } else { format!("{link}.tmp") };
+    fsio::remove_file_optional(dir, &temporary)?;
+    fsio::symlink(target, dir, &temporary)?;
+    Ok(Prepared { dir: fsio::open_dir(dir, ".")?, link: link.to_owned(), temporary })
+}
+
+/// Writes the entries of a set that is not current.
+fn write_entries(
+    boot: &Dir,
+    version: BootVersion,
+    planned: &[Planned],
+    bootloader: &dyn Bootloader,
+) -> Result<()> {
+    let name = layout::loader_dir(version);
+    fsio::remove_tree(boot, &name)?;
+    let loader = fsio::create_dir(boot, &name, 0o755)?;
+    let entries = fsio::create_dir(&loader, layout::ENTRIES, 0o755)?;
+    for entry in planned {
+        write_file(&entries, &entry.file, entry.entry.to_text().as_bytes())?;
+    }
+    let old = Path::new(&layout::loader_dir(version.other())).join(layout::ENTRIES);
+    if let Some(old) = fsio::open_dir_optional(boot, old)? {
+        carry_over(&old, &entries)?;
+    }
+    if fsio::stat_optional(boot, layout::BOOT)?.is_none() {
+        fsio::symlink(".", boot, layout::BOOT)?;
+    }
+    let entries: Vec<_> = planned.iter().map(|planned| planned.entry.clone()).collect();
+    bootloader.write(&loader, &entries)
+}
+
+/// Copies entries that are none of ours.
+fn carry_over(old: &Dir, new: &Dir) -> Result<()> {
+    for entry in fsio::entries(old)? {
+        if entry.kind == Kind::File && !list::is_own_entry(Path::new(&entry.name)) {
+            let bytes = fsio::read(old, &entry.name, layout::MAX_TEXT_BYTES)?;
+            write_file(new, &entry.name, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// A new file that the caller makes durable.
+fn write_file(dir: &Dir, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let name = name.as_ref();
+    let mut file = fsio::Staged::create_named(dir, name)?;
+    file.write_all(bytes).map_err(|source| fsio::Error { op: "write", path: name.to_owned(), source })?;
+    fsio::set_mode(file.file(), 0o644)?;
+    file.keep()?;
+    Ok(())
+}
+
+/// Writes `boot.N.M`, which is not current.
+fn write_links(ostree: &Dir, version: BootVersion, sub: BootVersion, planned: &[Planned]) -> Result<()> {
+    let name = layout::boot_dir(version, sub);
+    fsio::remove_tree(ostree, &name)?;
+    let links = fsio::create_dir(ostree, &name, 0o755)?;
+    for planned in planned {
+        let link = &planned.link;
+        let dir = format!("{}/{}", link.stateroot, link.boot_id);
+        let dir = fsio::ensure_dir(&links, dir, 0o755)?;
+        let target = format!("../../../deploy/{}/deploy/{}", link.stateroot, planned.id.dir_name());
+        fsio::symlink(target, &dir, link.serial.to_string())?;
+    }
+    Ok(())
 }
