@@ -3,14 +3,14 @@
 //! Each action says how a path has to be in the end, not what to change about it, so that carrying out a plan twice, or
 //! again after it was interrupted, gives the same tree. The local tree and the new defaults are only read.
 
-use crate::walker::{Walker, at};
+use crate::walker::{Walker, at, last};
 use crate::{Action, Entry, EntryKind, Error, MergePlan, Source, Tree};
 use sapwood_fsio::{self as fsio, Dir, Staged, Stat, xattr};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// What of a file's attributes the system did not let us set.
@@ -118,18 +118,18 @@ impl Apply<'_> {
         };
         let tree = source.tree;
         let (from_dir, from_name) = source.parent(from)?;
-        let (dir, name) = target.parent(path)?;
+        let (dir, _) = target.parent(path)?;
         let refused = match &entry.kind {
             EntryKind::File { .. } => {
                 let file = fsio::open_file(from_dir, from_name).map_err(at(tree, from))?;
                 let attributes = Attributes::of_open(&file).map_err(at(tree, from))?;
                 applied.copied_bytes += attributes.stat.size;
-                copy_file(&file, &attributes, dir, name).map_err(at(Tree::Target, path))?
+                copy_file(&file, &attributes, dir, path).map_err(at(Tree::Target, path))?
             }
             EntryKind::Symlink { .. } => {
                 let to = fsio::read_link(from_dir, from_name).map_err(at(tree, from))?;
                 let attributes = Attributes::of_name(from_dir, from_name).map_err(at(tree, from))?;
-                copy_symlink(&OsString::from_vec(to), &attributes, dir, name)
+                copy_symlink(&OsString::from_vec(to), &attributes, dir, path)
                     .map_err(at(Tree::Target, path))?
             }
             // A plan from `plan` has none.
@@ -162,39 +162,65 @@ impl Applied {
     }
 }
 
-/// Writes under a temporary name with the attributes of `file`, then takes the place of what has the name.
-fn copy_file(
-    file: &File,
-    attributes: &Attributes,
+/// The name under which the content for `path` is written. It is always the same, so that a repeated call takes away
+/// what an interrupted one left.
+fn temporary_name(path: &Path) -> OsString {
+    let hash = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+    format!(".tmp-{}", hash.get(..16).unwrap_or_default()).into()
+}
+
+/// Runs `create` with the temporary name for `path`, after removing what an interrupted call left there.
+fn create_temporary<T>(
     dir: &Dir,
-    name: &OsStr,
-) -> fsio::Result<Vec<NotKeptWhat>> {
-    let staged = Staged::create(dir)?;
+    path: &Path,
+    create: impl Fn(&OsStr) -> fsio::Result<T>,
+) -> fsio::Result<(OsString, T)> {
+    let name = temporary_name(path);
+    let created = match create(&name) {
+        Err(error) if error.is_exists() => {
+            fsio::remove_tree(dir, &name)?;
+            create(&name)?
+        }
+        other => other?,
+    };
+    Ok((name, created))
+}
+
+/// Writes under a temporary name with the attributes of `file`, then takes the place of what is at `path`.
+fn copy_file(file: &File, attributes: &Attributes, dir: &Dir, path: &Path) -> fsio::Result<Vec<NotKeptWhat>> {
+    let (_, staged) = create_temporary(dir, path, |name| Staged::create_named(dir, name))?;
     fsio::copy_contents(file, staged.file())?;
     let refused = attributes.put_on(staged.file())?;
     fsio::set_mtime(staged.file(), attributes.stat.mtime_ns)?;
-    staged.publish(dir, name)?;
+    staged.publish(dir, last(path))?;
     Ok(refused)
 }
 
+/// As [`copy_file`], for a symlink.
 fn copy_symlink(
     to: &OsStr,
     attributes: &Attributes,
     dir: &Dir,
-    name: &OsStr,
+    path: &Path,
 ) -> fsio::Result<Vec<NotKeptWhat>> {
-    fsio::replace_symlink(to, dir, name)?;
-    let mut refused = Vec::new();
-    let made = fsio::stat(dir, name)?;
-    if !attributes.is_owner(&made) {
-        let set = fsio::set_owner_of(dir, name, attributes.stat.uid, attributes.stat.gid);
-        unless_refused(set, || refused.push(NotKeptWhat::Owner))?;
-    }
-    for (attribute, value) in &attributes.xattrs {
-        let set = xattr::set_of(dir, name, attribute, value);
-        unless_refused(set, || refused.push(NotKeptWhat::Xattr(attribute.clone())))?;
-    }
-    Ok(refused)
+    let (name, ()) = create_temporary(dir, path, |name| fsio::symlink(to, dir, name))?;
+    let finish = || {
+        let mut refused = Vec::new();
+        if !attributes.is_owner(&fsio::stat(dir, &name)?) {
+            let set = fsio::set_owner_of(dir, &name, attributes.stat.uid, attributes.stat.gid);
+            unless_refused(set, || refused.push(NotKeptWhat::Owner))?;
+        }
+        for (attribute, value) in &attributes.xattrs {
+            let set = xattr::set_of(dir, &name, attribute, value);
+            unless_refused(set, || refused.push(NotKeptWhat::Xattr(attribute.clone())))?;
+        }
+        fsio::rename(dir, &name, dir, last(path))?;
+        Ok(refused)
+    };
+    finish().inspect_err(|_| {
+        // The first failure is the one to report.
+        drop(fsio::remove_file_optional(dir, &name));
+    })
 }
 
 impl Attributes {

@@ -156,12 +156,12 @@ struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     fn new(sides: Sides<'a>, policy: Policy) -> Self {
-        let [base, mut ours, mut theirs] = [sides.base, sides.ours, sides.theirs].map(|side| {
+        let [mut base, mut ours, mut theirs] = [sides.base, sides.ours, sides.theirs].map(|side| {
             let mut side = view(side);
             side.retain(|path, _| !path.starts_with(UPDATED));
             side
         });
-        keep_the_top(&base, &mut ours, &mut theirs);
+        keep_the_top(&mut base, &mut ours, &mut theirs);
         let skipped = leave_special_files(&base, &mut ours);
 
         let (prevails, yields) = match policy {
@@ -198,16 +198,16 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// A tree always has a top: a side that has none, or none that is a directory, did not change it.
-fn keep_the_top<'a>(base: &View<'a>, ours: &mut View<'a>, theirs: &mut View<'a>) {
+/// A tree always has a top, which is a directory: a side that has none did not change it.
+fn keep_the_top<'a>(base: &mut View<'a>, ours: &mut View<'a>, theirs: &mut View<'a>) {
     let top = Path::new("");
-    let valid = |side: &View<'a>| side.get(top).copied().filter(|entry| entry.is_dir());
-    let Some(any) = valid(theirs).or(valid(base)).or(valid(ours)) else { return };
-    let old = valid(base).unwrap_or(any);
-    for side in [ours, theirs] {
-        if valid(side).is_none() {
-            side.insert(top, old);
-        }
+    let [new, old, local] = [theirs, base, ours];
+    for side in [&mut *new, old, local] {
+        side.retain(|path, entry| *path != top || entry.is_dir());
+    }
+    let Some(any) = [&*old, new, local].iter().find_map(|side| side.get(top).copied()) else { return };
+    for side in [new, local] {
+        side.entry(top).or_insert(any);
     }
 }
 

@@ -32,14 +32,18 @@ impl<'a> Walker<'a> {
 
     /// The directory that holds `path`, and its last component.
     pub(crate) fn parent<'p>(&mut self, path: &'p Path) -> Result<(&Dir, &'p OsStr), Error> {
-        let name = path.iter().next_back().unwrap_or_default();
         let parent = path.parent().unwrap_or(Path::new(""));
-        Ok((self.dir(parent)?, name))
+        Ok((self.dir(parent)?, last(path)))
     }
 
     fn last(&self) -> &Dir {
         self.open.last().map_or(self.top, |(_, dir)| dir)
     }
+}
+
+/// The last component.
+pub(crate) fn last(path: &Path) -> &OsStr {
+    path.iter().next_back().unwrap_or_default()
 }
 
 /// Names tree and path. In a tree that we only read, something missing, or of another type, has changed since the plan

@@ -1,0 +1,9 @@
+//! What the merge promises: its laws on random trees, a table of cases, crashes, and hostile trees.
+
+mod apply;
+mod crash;
+mod laws;
+mod table;
+mod tree;
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
