@@ -207,10 +207,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     ensure!(args.runs > 0, "--runs must be at least 1");
     let tree = args.tree.canonicalize().with_context(|| format!("--tree {}", args.tree.display()))?;
     let peer = Ostree::find().context("the real `ostree` is not installed (Debian package `ostree`)")?;
-    let ours = match &args.sapwood {
-        Some(path) => path.canonicalize().with_context(|| format!("--sapwood {}", path.display()))?,
-        None => sh::build_sapwood(sh::Profile::Release)?,
-    };
+    let ours = sh::sapwood(args.sapwood.as_deref(), sh::Profile::Release)?;
     let root = rustix::process::geteuid().is_root();
     let folder = match &args.work {
         Some(work) => tempfile::Builder::new().prefix("sapwood-bench-").tempdir_in(work)?,

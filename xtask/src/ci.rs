@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::docs::DocsArgs;
 use crate::sh;
 
 /// Options of `cargo xtask test`.
@@ -29,7 +30,10 @@ pub(crate) fn ci() -> Result<()> {
     sh::run(sh::cargo().args(["fmt", "--all", "--check"]))?;
     sh::run(sh::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     crate::tidy::run()?;
-    test(&TestArgs::default())
+    test(&TestArgs::default())?;
+    // Both use the program that the tests have just built.
+    crate::docs::run(&DocsArgs { check: true })?;
+    sh::run(sh::cargo().args(["xtask", "demo", "--debug"]))
 }
 
 /// The programs tests compare with, the package each comes in, and what is lost without it.

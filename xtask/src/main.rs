@@ -9,11 +9,15 @@
 
 mod bench;
 mod ci;
+mod demo;
+mod docs;
+mod lab;
 mod measure;
 mod relay;
 mod server;
 mod sh;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -23,14 +27,20 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    /// Show the main job step by step: build, serve, install, upgrade, roll back
+    Demo(demo::DemoArgs),
     /// Run everything CI runs: formatting, lints, tidy, the command reference, all tests
     Ci,
     /// Run all tests, and set up the programs they compare with
     Test(ci::TestArgs),
     /// Check the conventions no compiler checks
     Tidy,
+    /// Write the command reference `docs/cli.md`
+    Docs(docs::DocsArgs),
     /// Compare with the real ostree: time, processor time, memory
     Bench(bench::BenchArgs),
+    /// Kill the program at random moments of a pull and of an upgrade, and check what is left
+    Torture(torture::TortureArgs),
     /// Run a program and report what it cost (used by `bench`)
     #[command(hide = true)]
     Measured(measure::MeasuredArgs),
@@ -38,10 +48,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Command::parse() {
+        Command::Demo(args) => demo::run(&args),
         Command::Ci => ci::ci(),
         Command::Test(args) => ci::test(&args),
         Command::Tidy => tidy::run(),
+        Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Measured(args) => measure::measured(&args),
     };
     match done {

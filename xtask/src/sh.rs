@@ -52,8 +52,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(out.stdout).with_context(|| format!("`{line}` printed something other than UTF-8"))
 }
 
-/// Builds the program `sapwood` and returns where it is.
-pub(crate) fn build_sapwood(profile: Profile) -> Result<PathBuf> {
+/// The program `sapwood`: the one given, else one that is built now.
+pub(crate) fn sapwood(given: Option<&Path>, profile: Profile) -> Result<PathBuf> {
+    if let Some(path) = given {
+        return path.canonicalize().with_context(|| format!("there is no program {}", path.display()));
+    }
     let mut build = cargo();
     build.args(["build", "--quiet", "--package", "sapwood"]);
     if profile == Profile::Release {

@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/FORMAT.md",
     "docs/LIMITS.md",
+    "docs/cli.md",
     "docs/performance.md",
 ];
 
