@@ -52,6 +52,14 @@ pub(crate) fn detached_name(commit: ObjectId) -> String {
     text
 }
 
+/// The name, in its shard, of the note that a commit was deleted.
+pub(crate) fn tombstone_name(commit: ObjectId) -> String {
+    let mut text = commit.to_hex();
+    text.replace_range(..2, "");
+    text.push_str(".tombstone-commit");
+    text
+}
+
 /// The object that `file` in `shard` is, if it is one.
 pub(crate) fn parse_name(mode: Mode, shard: u8, file: &str) -> Option<ObjectName> {
     let (rest, ext) = file.split_once('.')?;

@@ -219,6 +219,18 @@ impl Store {
         Ok(())
     }
 
+    /// Notes beside where a commit is that it was deleted on purpose, durably. Clients then take history to end there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put_tombstone(&self, commit: Id<Commit>) -> Result<(), Error> {
+        let mut metadata = Metadata::default();
+        metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
+        let dir = self.shard_or_create(layout::shard(commit.raw()))?;
+        let bytes = self.format.encode_metadata(&metadata);
+        Ok(fsio::replace(dir, layout::tombstone_name(commit.raw()), 0o644, &bytes)?)
+    }
+
     /// Calls `each` with every object here, shard by shard; parents are not listed, nor are foreign files.
     ///
     /// # Errors
