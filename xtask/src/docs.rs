@@ -49,7 +49,7 @@ fn describe(program: &Path, words: &[String], text: &mut String) -> Result<()> {
     let title =
         std::iter::once("sapwood").chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let trimmed: Vec<_> = help.lines().map(str::trim_end).collect();
-    text.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", trimmed.join("\n").trim()));
+    text.extend(["\n## ", &title, "\n\n```text\n", trimmed.join("\n").trim(), "\n```\n"]);
     for name in commands(&help) {
         let mut below = words.to_vec();
         below.push(name.to_owned());
