@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// What of a tree counts, and how much of it there may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
-    /// Extended attributes that do not count. Default: `security.selinux`, since a policy assigns labels by path.
+    /// Extended attributes that do not count. Default: `security.selinux`, since a policy assigns labels by path, and
+    /// `user.ostreemeta`, in which repositories of unprivileged users keep notes on files that are linked from them.
     pub ignored_xattrs: Vec<Vec<u8>>,
     /// How deeply directories may be nested. Default: 128.
     pub max_depth: usize,
@@ -20,7 +21,11 @@ pub struct ScanOptions {
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        Self { ignored_xattrs: vec![b"security.selinux".to_vec()], max_depth: 128, max_entries: 1_000_000 }
+        Self {
+            ignored_xattrs: vec![b"security.selinux".to_vec(), b"user.ostreemeta".to_vec()],
+            max_depth: 128,
+            max_entries: 1_000_000,
+        }
     }
 }
 

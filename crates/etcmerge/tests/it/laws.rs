@@ -159,7 +159,7 @@ fn changed<'a>(from: &'a Snapshot, to: &'a Snapshot) -> BTreeSet<&'a Path> {
 const POLICIES: [Policy; 3] = [Policy::KeepLocal, Policy::KeepNew, Policy::KeepBoth];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn an_untouched_etc_becomes_the_new_defaults([base, _, theirs] in three(true)) {
@@ -294,7 +294,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_on_disk_afterwards_is_the_merged_tree_once_or_twice([base, ours, theirs] in three(true)) {
