@@ -5,7 +5,7 @@
 
 use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
-    TxnOptions, layout,
+    TxnOptions, Value, layout,
 };
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
