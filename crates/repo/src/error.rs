@@ -83,6 +83,14 @@ pub enum Error {
         /** Its alias. */
         alias: String,
     },
+    /// A commit that a ref points to cannot be deleted.
+    #[error("commit {id} cannot be deleted: the ref {name} points to it")]
+    InUse {
+        /** Which. */
+        id: Id<Commit>,
+        /** The ref. */
+        name: String,
+    },
     /// There is no such remote.
     #[error("no remote is called {name:?}")]
     UnknownRemote {

@@ -15,6 +15,7 @@ mod name;
 mod partial;
 mod pool;
 mod prune;
+mod reach;
 mod refs;
 mod remote;
 mod repo;
