@@ -1,0 +1,10 @@
+//! Replication, tried out: over HTTP, over directories, between repositories, with real peers, and against liars.
+
+mod crash;
+mod hostile;
+mod liar;
+mod peers;
+mod pulls;
+mod remotes;
+mod server;
+mod world;
