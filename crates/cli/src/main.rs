@@ -1,2 +1,33 @@
-//! Stub.
-fn main() {}
+//! The command line of Sapwood. The same program, called `ostree`, stands in for OSTree's.
+//!
+//! A command is one file below `cmd`: it parses into its `Args`, its `run` returns an `Outcome` and prints nothing, and
+//! the outcome is shown as text or, with `--json`, as one JSON document. Data goes to standard output and everything
+//! else to standard error; a closed pipe is no failure.
+
+mod args;
+mod cmd;
+mod connect;
+mod ctx;
+mod report;
+mod time;
+mod ui;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let invocation: Vec<_> = std::env::args_os().collect();
+    let persona = args::Persona::of(&invocation);
+    let wants_json = invocation.iter().any(|word| word == "--json");
+    match args::parse(persona, &invocation) {
+        Ok(args::Parsed::Run(cli)) => {
+            ui::start_logging(cli.global.verbose());
+            let ctx = ctx::Ctx::new(persona, &cli.global);
+            match cmd::run(cli.command, &ctx) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => report::fail(&error, cli.global.json),
+            }
+        }
+        Ok(args::Parsed::Print(text)) => ui::print(&text),
+        Err(error) => report::fail(&error, wants_json),
+    }
+}

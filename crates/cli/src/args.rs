@@ -1,0 +1,274 @@
+//! What can be typed: the global options and the list of commands, and how wrong usage is put into one line.
+
+use crate::{cmd, report::Usage};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Under which name the program was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persona {
+    /// Its own.
+    Sapwood,
+    /// `ostree`: new repositories are of OSTree's format.
+    Ostree,
+}
+
+impl Persona {
+    /// The persona that the first word of a command line asks for.
+    pub(crate) fn of(invocation: &[OsString]) -> Self {
+        match invocation.first().map(Path::new).and_then(Path::file_name) {
+            Some(name) if name == "ostree" => Self::Ostree,
+            _ => Self::Sapwood,
+        }
+    }
+
+    /// The name as it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sapwood => "sapwood",
+            Self::Ostree => "ostree",
+        }
+    }
+}
+
+/// Git for operating system binaries
+///
+/// Records complete bootable file trees in a repository, replicates them over HTTP, and deploys several versions of
+/// several systems side by side, switching between them atomically. Called as `ostree` it stands in for OSTree.
+#[derive(Debug, Parser)]
+#[command(
+    args_override_self = true,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    subcommand_required = false,
+    max_term_width = 100
+)]
+struct Line {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// The repository [default: the current directory if it is one, else $OSTREE_REPO, else that of the system]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) repo: Option<PathBuf>,
+    /// Print the result as one JSON document, errors too
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// Say more on standard error about what is done (also -v)
+    #[arg(long = "verbose", global = true, help_heading = "Global options")]
+    verbose: bool,
+    #[arg(short = 'v', id = "v", global = true, hide = true)]
+    pub(crate) v: bool,
+    /// Print the version and what is built in
+    #[arg(long, global = true, help_heading = "Global options")]
+    version: bool,
+}
+
+impl Global {
+    /// Whether more was asked for. A lone `-v` of `summary` means `--view`, which that command sorts out.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Admin(cmd::admin::Args),
+    Cat(cmd::cat::Args),
+    Checkout(cmd::checkout::Args),
+    Commit(cmd::commit::Args),
+    #[command(hide = true)]
+    Completions(cmd::completions::Args),
+    Config(cmd::config::Args),
+    Diff(cmd::diff::Args),
+    Fsck(cmd::fsck::Args),
+    Init(cmd::init::Args),
+    Log(cmd::log::Args),
+    Ls(cmd::ls::Args),
+    Prune(cmd::prune::Args),
+    Pull(cmd::pull::Args),
+    PullLocal(cmd::pull_local::Args),
+    Refs(cmd::refs::Args),
+    Remote(cmd::remote::Args),
+    RevParse(cmd::rev_parse::Args),
+    Serve(cmd::serve::Args),
+    Show(cmd::show::Args),
+    Summary(cmd::summary::Args),
+}
+
+/// A command with the global options beside it.
+#[derive(Debug)]
+pub(crate) struct Cli {
+    pub(crate) global: Global,
+    pub(crate) command: Command,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// To run a command.
+    Run(Box<Cli>),
+    /// To print a text: the help or the version.
+    Print(String),
+}
+
+/// The description of the whole command line, for help and completions.
+pub(crate) fn command(persona: Persona) -> clap::Command {
+    Line::command().name(persona.name()).bin_name(persona.name())
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// [`Usage`], in one line.
+pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result<Parsed> {
+    let command = command(persona);
+    let matches = match command.clone().try_get_matches_from(invocation) {
+        Ok(matches) => matches,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Parsed::Print(error.render().to_string()));
+        }
+        Err(error) => return Err(explain(&error, &command, invocation).into()),
+    };
+    let mut line = Line::from_arg_matches(&matches).map_err(|e| explain(&e, &command, invocation))?;
+    if line.global.version {
+        return Ok(Parsed::Print(version(persona)));
+    }
+    let Some(command_given) = line.command.take() else {
+        return Err(Usage::new("No command specified", help_hint(&command, invocation)).into());
+    };
+    if line.global.v && !matches!(command_given, Command::Summary(_)) {
+        line.global.verbose = true;
+    }
+    Ok(Parsed::Run(Box::new(Cli { global: line.global, command: command_given })))
+}
+
+/// As OSTree prints it, which is YAML. Under its name, the version is the one that we follow.
+fn version(persona: Persona) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    let head = match persona {
+        Persona::Sapwood => format!("sapwood:\n Version: '{own}'\n"),
+        Persona::Ostree => format!("libostree:\n Version: '2026.4'\n Implementation: 'sapwood {own}'\n"),
+    };
+    format!("{head} Features:\n  - format-native\n  - format-ostree\n  - http2\n  - rustls\n")
+}
+
+/// OSTree's options that this version does not have: to be told apart from typing errors.
+const NOT_YET: &[&str] = &[
+    "--add-tombstones",
+    "--base",
+    "--bind-ref-collection",
+    "--bootable",
+    "--cache-dir",
+    "--collections",
+    "--commit-only",
+    "--composefs",
+    "--consume",
+    "--custom-backend",
+    "--devino-canonical",
+    "--editor",
+    "--from-file",
+    "--from-stdin",
+    "--generate-sizes",
+    "--gpg-homedir",
+    "--gpg-import",
+    "--gpg-sign",
+    "--gpg-verify",
+    "--gpg-verify-remote",
+    "--gpg-verify-summary",
+    "--kexec",
+    "--link-checkout-speedup",
+    "--localcache-repo",
+    "--lock-finalization",
+    "--mode-ro-executables",
+    "--only-branch",
+    "--overlay-initrd",
+    "--per-object-fsync",
+    "--print-related",
+    "--print-sizes",
+    "--print-variant-type",
+    "--reboot",
+    "--require-static-deltas",
+    "--retain-branch-depth",
+    "--selinux-policy",
+    "--selinux-policy-from-base",
+    "--selinux-prefix",
+    "--sign",
+    "--sign-type",
+    "--sign-verify",
+    "--skip-list",
+    "--stage",
+    "--static-deltas-only",
+    "--statoverride",
+    "--tar-autocreate-parents",
+    "--tar-pathname-filter",
+    "--verify-back-refs",
+    "--verify-bindings",
+    "--whiteouts",
+];
+
+/// The one line that says what is wrong with a command line.
+fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]) -> Usage {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let bad = text(ContextKind::InvalidArg).unwrap_or_default();
+    let mut hints = help_hint(command, invocation);
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument if bad.starts_with('-') => {
+            if NOT_YET.contains(&bad.as_str()) {
+                format!("{bad} is an option of OSTree that this version does not have")
+            } else {
+                format!("Unknown option {bad}")
+            }
+        }
+        ErrorKind::UnknownArgument => format!("Too many arguments given: {bad:?} is one more than is used"),
+        ErrorKind::InvalidSubcommand => {
+            format!("Unknown command '{}'", text(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "No command specified".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let names: Vec<_> = bad.split(", ").map(|n| n.trim_matches(['<', '>', '.', '[', ']'])).collect();
+            format!("{} must be specified", names.join(" and "))
+        }
+        _ => first_paragraph(&error.render().to_string()),
+    };
+    for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
+        if let Some(near) = text(kind) {
+            hints.insert(0, format!("did you mean {near}?"));
+        }
+    }
+    Usage { message, hints }
+}
+
+/// The first paragraph of a message of clap's, as one line.
+fn first_paragraph(message: &str) -> String {
+    let lines: Vec<_> = message.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let line = lines.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// Where to read how a command is used: the deepest command that the words name.
+fn help_hint(command: &clap::Command, invocation: &[OsString]) -> Vec<String> {
+    let mut path = vec![command.get_name().to_owned()];
+    let mut at = command;
+    for word in invocation.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(sub) = at.find_subcommand(word) {
+            path.push(word.to_owned());
+            at = sub;
+        }
+    }
+    vec![format!("`{} --help` shows how it is used", path.join(" "))]
+}

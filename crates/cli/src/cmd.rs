@@ -1,0 +1,52 @@
+//! The commands, one file each: `Args`, `Outcome`, `run`.
+
+pub(crate) mod admin;
+pub(crate) mod cat;
+pub(crate) mod checkout;
+pub(crate) mod commit;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod diff;
+pub(crate) mod fsck;
+pub(crate) mod init;
+pub(crate) mod log;
+pub(crate) mod ls;
+pub(crate) mod prune;
+pub(crate) mod pull;
+pub(crate) mod pull_local;
+pub(crate) mod refs;
+pub(crate) mod remote;
+pub(crate) mod rev_parse;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod summary;
+
+use crate::args::Command;
+use crate::ctx::Ctx;
+use crate::ui::show as emit;
+
+/// Runs a command and shows what came of it; gives the exit code.
+pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
+    match command {
+        Command::Admin(args) => admin::run(&args, ctx),
+        Command::Cat(args) => emit(&cat::run(&args, ctx)?, ctx.json),
+        Command::Checkout(args) => emit(&checkout::run(&args, ctx)?, ctx.json),
+        Command::Commit(args) => emit(&commit::run(&args, ctx)?, ctx.json),
+        Command::Completions(args) => emit(&completions::run(&args, ctx)?, ctx.json),
+        Command::Config(args) => emit(&config::run(&args, ctx)?, ctx.json),
+        Command::Diff(args) => emit(&diff::run(&args, ctx)?, ctx.json),
+        Command::Fsck(args) => emit(&fsck::run(&args, ctx)?, ctx.json),
+        Command::Init(args) => emit(&init::run(&args, ctx)?, ctx.json),
+        Command::Log(args) => emit(&log::run(&args, ctx)?, ctx.json),
+        Command::Ls(args) => emit(&ls::run(&args, ctx)?, ctx.json),
+        Command::Prune(args) => emit(&prune::run(&args, ctx)?, ctx.json),
+        Command::Pull(args) => emit(&pull::run(&args, ctx)?, ctx.json),
+        Command::PullLocal(args) => emit(&pull_local::run(&args, ctx)?, ctx.json),
+        Command::Refs(args) => emit(&refs::run(&args, ctx)?, ctx.json),
+        Command::Remote(args) => remote::run(&args, ctx),
+        Command::RevParse(args) => emit(&rev_parse::run(&args, ctx)?, ctx.json),
+        Command::Serve(args) => serve::run(&args, ctx),
+        Command::Show(args) => emit(&show::run(&args, ctx)?, ctx.json),
+        Command::Summary(args) => emit(&summary::run(&args, ctx)?, ctx.json),
+    }
+}

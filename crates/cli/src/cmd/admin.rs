@@ -1,0 +1,170 @@
+//! `admin`: what is installed on a machine, and what boots.
+
+pub(crate) mod cleanup;
+pub(crate) mod config_diff;
+pub(crate) mod deploy;
+pub(crate) mod init_fs;
+pub(crate) mod os_init;
+pub(crate) mod outcome;
+pub(crate) mod pin;
+pub(crate) mod set_default;
+pub(crate) mod status;
+pub(crate) mod switch;
+pub(crate) mod undeploy;
+pub(crate) mod upgrade;
+
+use crate::ctx::{Ctx, open_dir, variable};
+use crate::report::{Usage, usage};
+use crate::ui::{self, Render, show as emit};
+use anyhow::Context as _;
+use sapwood_deploy::{StaterootName, Sysroot};
+use sapwood_fsio::lock::Wait;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Manage what is installed on a machine
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    machine: Machine,
+    /// Print the directory of the running deployment, or of the one that boots by default
+    #[arg(long)]
+    print_current_dir: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Which machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Machine {
+    /// The root of the machine's disk [default: $OSTREE_SYSROOT, else /]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    sysroot: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Cleanup(cleanup::Args),
+    ConfigDiff(config_diff::Args),
+    Deploy(deploy::Args),
+    InitFs(init_fs::Args),
+    #[command(visible_alias = "stateroot-init")]
+    OsInit(os_init::Args),
+    Pin(pin::Args),
+    SetDefault(set_default::Args),
+    Status(status::Args),
+    Switch(switch::Args),
+    Undeploy(undeploy::Args),
+    Upgrade(upgrade::Args),
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
+    let machine = &args.machine;
+    let Some(command) = &args.command else {
+        if args.print_current_dir {
+            return emit(&current_dir(machine)?, ctx.json);
+        }
+        let hint = format!("`{} admin --help` shows how it is used", ctx.persona.name());
+        return Err(Usage::new("No \"admin\" subcommand specified", vec![hint]).into());
+    };
+    match command {
+        Command::Cleanup(args) => emit(&cleanup::run(args, machine)?, ctx.json),
+        Command::ConfigDiff(args) => emit(&config_diff::run(args, machine)?, ctx.json),
+        Command::Deploy(args) => emit(&deploy::run(args, machine, ctx)?, ctx.json),
+        Command::InitFs(args) => emit(&init_fs::run(args, machine, ctx)?, ctx.json),
+        Command::OsInit(args) => emit(&os_init::run(args, machine)?, ctx.json),
+        Command::Pin(args) => emit(&pin::run(args, machine)?, ctx.json),
+        Command::SetDefault(args) => emit(&set_default::run(args, machine)?, ctx.json),
+        Command::Status(args) => emit(&status::run(args, machine)?, ctx.json),
+        Command::Switch(args) => emit(&switch::run(args, machine, ctx)?, ctx.json),
+        Command::Undeploy(args) => emit(&undeploy::run(args, machine)?, ctx.json),
+        Command::Upgrade(args) => emit(&upgrade::run(args, machine, ctx)?, ctx.json),
+    }
+}
+
+/// How long another process may hold the sysroot before a command gives up.
+pub(super) const PATIENCE: Wait = Wait::For(Duration::from_secs(300));
+
+impl Machine {
+    /// Where its root is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.sysroot.clone().or_else(|| variable("OSTREE_SYSROOT")).unwrap_or_else(|| PathBuf::from("/"))
+    }
+
+    /// Opens it, and finds out which deployment runs, if one does.
+    pub(super) fn open(&self) -> anyhow::Result<Sysroot> {
+        let path = self.path();
+        let sysroot = Sysroot::open(&open_dir(&path)?);
+        let sysroot = sysroot.with_context(|| format!("loading sysroot {}", path.display()))?;
+        let running = sapwood_fsio::stat_dir(&open_dir("/".as_ref())?)?;
+        Ok(sysroot.with_running_root(running.dev, running.ino))
+    }
+}
+
+/// Checks the name of a stateroot.
+pub(super) fn stateroot(name: &str) -> anyhow::Result<StaterootName> {
+    Ok(StaterootName::new(name)?)
+}
+
+/// The stateroot that was named, or that of the running system.
+pub(super) fn stateroot_or_running(
+    sysroot: &Sysroot,
+    name: Option<&String>,
+) -> anyhow::Result<StaterootName> {
+    if let Some(name) = name {
+        return stateroot(name);
+    }
+    if let Some(running) = sysroot.deployments()?.into_iter().find(|deployment| deployment.booted) {
+        return Ok(running.id.stateroot);
+    }
+    let names: Vec<_> = sysroot.stateroots()?.iter().map(ToString::to_string).collect();
+    let hint = match names.as_slice() {
+        [] => "`sapwood admin os-init NAME` makes the first one".to_owned(),
+        names => format!("--os=NAME names one of: {}", names.join(", ")),
+    };
+    let message = "Not currently booted into an OSTree system and no --os= argument given";
+    Err(Usage::new(message, vec![hint]).into())
+}
+
+/// Reads the place of a deployment in the boot order.
+pub(super) fn index(text: &str, count: usize) -> anyhow::Result<usize> {
+    let index =
+        text.parse().map_err(|_| usage(format!("Invalid deployment index {text:?}: a number is needed")))?;
+    if index < count {
+        return Ok(index);
+    }
+    let hint = "`sapwood admin status` lists deployments; the first is 0".to_owned();
+    Err(Usage::new(format!("Out of range deployment index {index}, expected < {count}"), vec![hint]).into())
+}
+
+/// The directory of a deployment.
+#[derive(Debug, serde::Serialize)]
+struct CurrentDir {
+    path: PathBuf,
+}
+
+impl Render for CurrentDir {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.path.display())
+    }
+}
+
+fn current_dir(machine: &Machine) -> anyhow::Result<CurrentDir> {
+    let deployments = machine.open()?.deployments()?;
+    let current = deployments.iter().find(|deployment| deployment.booted).or(deployments.first());
+    let current = current.ok_or_else(|| usage("Unable to find a deployment in sysroot"))?;
+    Ok(CurrentDir { path: machine.path().canonicalize()?.join(current.path()) })
+}
+
+/// Says what of the running work is going on.
+pub(super) fn narrate(event: sapwood_deploy::DeployEvent<'_>, progress: &ui::progress::Progress) {
+    use sapwood_deploy::DeployEvent;
+    match event {
+        DeployEvent::CheckingOut { files } => progress.note(format!("checking out: {files} files")),
+        DeployEvent::MergingEtc { .. } => progress.note("merging /etc".to_owned()),
+        DeployEvent::Syncing => progress.note("syncing".to_owned()),
+        DeployEvent::Switched { .. } => progress.note("cleaning up".to_owned()),
+        _ => {}
+    }
+}

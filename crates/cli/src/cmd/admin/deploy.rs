@@ -1,0 +1,173 @@
+//! `admin deploy`.
+
+use super::outcome::{EtcMerge, Shown};
+use super::{Machine, PATIENCE, narrate, stateroot_or_running};
+use crate::ctx::{Ctx, read_file};
+use sapwood_deploy::{
+    DeployEvent, DeployOptions, KargEdit, Kargs, KargsFrom, Merge, Origin, Policy, Position, Retain,
+};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// Install a commit as the deployment that boots by default
+///
+/// Its /etc is that of the commit merged with what was changed in the /etc of the deployment before it.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
+pub(crate) struct Args {
+    /// The stateroot; that of the running system if missing
+    #[arg(long, visible_alias = "stateroot", value_name = "OSNAME")]
+    os: Option<String>,
+    /// A file that says where upgrades come from
+    #[arg(long, value_name = "FILENAME")]
+    origin_file: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+    /// Take over neither /etc nor kernel arguments
+    #[arg(long)]
+    no_merge: bool,
+    /// Keep all deployments that are there
+    #[arg(long)]
+    retain: bool,
+    /// Keep those that were to boot next
+    #[arg(long)]
+    retain_pending: bool,
+    /// Keep those that one could go back to
+    #[arg(long)]
+    retain_rollback: bool,
+    /// Boot the deployments that are there first
+    #[arg(long)]
+    not_as_default: bool,
+    /// Take over the kernel arguments of the running system
+    #[arg(long, conflicts_with = "karg_none")]
+    karg_proc_cmdline: bool,
+    /// Set a kernel argument, instead of those with the same name
+    #[arg(long, value_name = "NAME=VALUE")]
+    karg: Vec<String>,
+    /// Append a kernel argument
+    #[arg(long, value_name = "NAME=VALUE")]
+    karg_append: Vec<String>,
+    /// Take over no kernel arguments
+    #[arg(long)]
+    karg_none: bool,
+    /// Remove a kernel argument
+    #[arg(long, value_name = "NAME=VALUE")]
+    karg_delete: Vec<String>,
+    /// A ref, or a commit
+    #[arg(value_name = "REFSPEC")]
+    revision: String,
+}
+
+/// What `upgrade` and `switch` have in common with it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct How {
+    /// Leave in the repository what is not needed any more
+    #[arg(long)]
+    pub(super) no_prune: bool,
+    /// Which side prevails where /etc and its new defaults contradict each other
+    #[arg(long, value_name = "POLICY", default_value = "keep-local")]
+    #[arg(value_parser = ["keep-local", "keep-new", "keep-both"])]
+    pub(super) etc: String,
+}
+
+impl How {
+    pub(super) fn policy(&self) -> Policy {
+        match self.etc.as_str() {
+            "keep-new" => Policy::KeepNew,
+            "keep-both" => Policy::KeepBoth,
+            _ => Policy::KeepLocal,
+        }
+    }
+}
+
+impl Args {
+    fn kargs_from(&self) -> anyhow::Result<KargsFrom> {
+        if self.karg_none {
+            return Ok(KargsFrom::Nothing);
+        }
+        if self.karg_proc_cmdline {
+            let line = read_file("/proc/cmdline".as_ref(), 64 << 10)?;
+            return Ok(KargsFrom::Given(Kargs::parse_proc_cmdline(&line)));
+        }
+        Ok(KargsFrom::Merge)
+    }
+
+    fn options(&self, sysroot: &sapwood_deploy::Sysroot) -> anyhow::Result<DeployOptions> {
+        let origin = match &self.origin_file {
+            Some(path) => Some(Origin::parse(&read_file(path, 1 << 20)?)?),
+            // A ref is followed from now on; the bare id of a commit is not.
+            None => follows(sysroot, &self.revision)?.then(|| Origin::from_refspec(&self.revision)),
+        };
+        let edits = |texts: &[String], edit: fn(String) -> KargEdit| {
+            texts.iter().cloned().map(edit).collect::<Vec<_>>()
+        };
+        Ok(DeployOptions {
+            origin,
+            merge: if self.no_merge { Merge::None } else { Merge::Etc(self.how.policy()) },
+            kargs_from: self.kargs_from()?,
+            kargs: [
+                edits(&self.karg_delete, KargEdit::Delete),
+                edits(&self.karg, KargEdit::Set),
+                edits(&self.karg_append, KargEdit::Append),
+            ]
+            .concat(),
+            retain: match (
+                self.retain || (self.retain_pending && self.retain_rollback),
+                self.retain_pending,
+                self.retain_rollback,
+            ) {
+                (true, ..) => Retain::All,
+                (_, true, _) => Retain::Pending,
+                (.., true) => Retain::Rollback,
+                _ => Retain::Necessary,
+            },
+            position: if self.not_as_default { Position::NotDefault } else { Position::Default },
+            keep_objects: self.how.no_prune,
+        })
+    }
+}
+
+/// Whether a revision is a ref, so that upgrades can follow it.
+fn follows(sysroot: &sapwood_deploy::Sysroot, revision: &str) -> anyhow::Result<bool> {
+    match sapwood_repo::Refspec::parse(revision) {
+        Ok(refspec) => Ok(sysroot.repo().ref_target(&refspec)?.is_some()),
+        Err(_) => Ok(false),
+    }
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Shown> {
+    let sysroot = machine.open()?;
+    let locked = sysroot.lock(PATIENCE)?;
+    let stateroot = stateroot_or_running(&locked, args.os.as_ref())?;
+    let commit = locked.repo().resolve(&args.revision)?;
+    let options = args.options(&locked)?;
+    let watch = Watch::new(ctx);
+    let deployed = locked.deploy(&stateroot, commit, &options, &|event| watch.see(event))?;
+    Ok(Shown::new(deployed, watch.etc()))
+}
+
+/// Shows progress, and remembers what the outcome does not say.
+#[derive(Debug)]
+pub(super) struct Watch {
+    progress: crate::ui::progress::Progress,
+    etc: Mutex<Option<EtcMerge>>,
+}
+
+impl Watch {
+    pub(super) fn new(ctx: &Ctx) -> Self {
+        Self { progress: ctx.progress(), etc: Mutex::new(None) }
+    }
+
+    pub(super) fn see(&self, event: DeployEvent<'_>) {
+        if let DeployEvent::MergingEtc { copies, removals, conflicts } = event
+            && let Ok(mut etc) = self.etc.lock()
+        {
+            *etc = Some(EtcMerge { copies, removals, conflicts });
+        }
+        narrate(event, &self.progress);
+    }
+
+    pub(super) fn etc(self) -> Option<EtcMerge> {
+        self.etc.into_inner().ok().flatten()
+    }
+}

@@ -1,0 +1,142 @@
+//! What deploying did, as `deploy`, `upgrade` and `switch` tell it.
+
+use crate::ui::{Render, human};
+use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, Written};
+use sapwood_etcmerge::{ConflictKind, Resolution};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// A new deployment.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    deployed: Deployed,
+    etc: Option<EtcMerge>,
+}
+
+/// What the merge of `/etc` takes over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EtcMerge {
+    pub(crate) copies: usize,
+    pub(crate) removals: usize,
+    pub(crate) conflicts: usize,
+}
+
+impl Shown {
+    pub(crate) fn new(deployed: Deployed, etc: Option<EtcMerge>) -> Self {
+        Self { deployed, etc }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let deployed = &self.deployed;
+        let conflicts = deployed.conflicts.iter().map(|conflict| {
+            json!({
+                "path": shown_path(conflict),
+                "kind": kind(conflict.kind),
+                "resolution": resolution(&conflict.resolution),
+            })
+        });
+        json!({
+            "stateroot": deployed.id.stateroot.as_str(),
+            "commit": deployed.id.commit.to_hex(),
+            "serial": deployed.id.serial,
+            "index": deployed.index,
+            "merged_from": deployed.merged_from.as_ref().map(sapwood_deploy::DeploymentId::dir_name),
+            "etc": self.etc.map(|etc| json!({ "copied": etc.copies, "removed": etc.removals })),
+            "conflicts": conflicts.collect::<Vec<_>>(),
+            "deployments": deployed.written.after,
+            "cleaned": cleaned_json(&deployed.cleaned),
+        })
+    }
+}
+
+impl serde::Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().serialize(serializer)
+    }
+}
+
+impl Render for Shown {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(EtcMerge { copies, removals, conflicts }) = self.etc {
+            writeln!(
+                out,
+                "Copying /etc changes: {copies} copied, {removals} removed, {conflicts} conflicts"
+            )?;
+        }
+        written(&self.deployed.written, out)?;
+        cleaned(&self.deployed.cleaned, out)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let line = |conflict: &Conflict| {
+            let (what, how) = (kind(conflict.kind), resolution(&conflict.resolution));
+            format!("conflict: {}: {what}; {how}", shown_path(conflict))
+        };
+        self.deployed.conflicts.iter().map(line).collect()
+    }
+}
+
+fn shown_path(conflict: &Conflict) -> String {
+    format!("/etc/{}", conflict.path.display()).trim_end_matches('/').to_owned()
+}
+
+fn kind(kind: ConflictKind) -> &'static str {
+    match kind {
+        ConflictKind::BothModified => "modified here and in the new defaults",
+        ConflictKind::BothAdded => "added here and in the new defaults",
+        ConflictKind::ModifiedDeleted => "modified here, removed from the new defaults",
+        ConflictKind::DeletedModified => "removed here, modified in the new defaults",
+        ConflictKind::TypeChanged => "of different types here and in the new defaults",
+        ConflictKind::DirectoryRemoved => {
+            "a directory that one side removed and the other has something new in"
+        }
+        _ => "changed here and in the new defaults",
+    }
+}
+
+fn resolution(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::KeptLocal => "kept as it is here".to_owned(),
+        Resolution::TookNew => "took the new default".to_owned(),
+        Resolution::KeptBoth { beside } => {
+            format!("kept as it is here, the new default is /etc/{}", beside.display())
+        }
+        _ => "settled".to_owned(),
+    }
+}
+
+/// How the list of deployments was written, in OSTree's words.
+pub(super) fn written(written: &Written, out: &mut dyn Write) -> io::Result<()> {
+    let (swap, boot) = match written.change {
+        Change::Nothing => return Ok(()),
+        Change::Links { version, sub } => ("no", format!("boot.{version}.{sub}")),
+        Change::Entries { version, sub } => ("yes", format!("boot.{version}.{sub}")),
+    };
+    let before = i64::try_from(written.before).unwrap_or(i64::MAX);
+    let change = i64::try_from(written.after).unwrap_or(i64::MAX) - before;
+    writeln!(
+        out,
+        "Bootloader updated; bootconfig swap: {swap}; bootversion: {boot}, deployment count change: {change}"
+    )
+}
+
+/// What was removed from the repository, in OSTree's words.
+pub(super) fn cleaned(cleaned: &Cleaned, out: &mut dyn Write) -> io::Result<()> {
+    match &cleaned.pruned {
+        Some(pruned) if pruned.freed_bytes > 0 => {
+            writeln!(out, "Freed objects: {}", human::size(pruned.freed_bytes))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for programs.
+pub(super) fn cleaned_json(cleaned: &Cleaned) -> Value {
+    json!({
+        "deployments": cleaned.deployments,
+        "kernels": cleaned.kernels,
+        "refs": cleaned.refs,
+        "objects": cleaned.pruned.map(|pruned| pruned.deleted_objects),
+        "freed_bytes": cleaned.pruned.map(|pruned| pruned.freed_bytes),
+    })
+}

@@ -1,0 +1,34 @@
+//! `admin set-default`: this is how one goes back.
+
+use super::{Machine, PATIENCE, index};
+use crate::ui::Render;
+use std::io::{self, Write};
+
+/// Boot another deployment by default; its /etc is as it was when it was last used
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Its place in the boot order, from 0
+    #[arg(value_name = "INDEX")]
+    index: String,
+}
+
+/// What boots now.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    stateroot: String,
+    commit: String,
+    serial: u32,
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "Default deployment is now {} {}.{}", self.stateroot, self.commit, self.serial)
+    }
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
+    let sysroot = machine.open()?;
+    let locked = sysroot.lock(PATIENCE)?;
+    let id = locked.set_default(index(&args.index, locked.deployments()?.len())?)?;
+    Ok(Outcome { stateroot: id.stateroot.to_string(), commit: id.commit.to_hex(), serial: id.serial })
+}

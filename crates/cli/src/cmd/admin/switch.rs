@@ -1,0 +1,41 @@
+//! `admin switch`: follows another ref from now on.
+
+use super::deploy::How;
+use super::upgrade::{self, Outcome};
+use super::{Machine, PATIENCE, stateroot};
+use crate::ctx::Ctx;
+use sapwood_repo::{Expected, RefEdit, Refspec};
+
+/// Follow another ref from now on: pull its newest commit, and deploy it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The stateroot; that of the running system, or the only one that has deployments, if missing
+    #[arg(long, visible_alias = "stateroot", value_name = "OSNAME")]
+    os: Option<String>,
+    #[command(flatten)]
+    how: How,
+    /// REMOTE:REF, or a ref of the remote that is followed now
+    #[arg(value_name = "REFSPEC")]
+    refspec: String,
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let sysroot = machine.open()?;
+    let locked = sysroot.lock(PATIENCE)?;
+    let name = args.os.as_deref().map(stateroot).transpose()?;
+    let plan = locked.plan_switch(name.as_ref(), &args.refspec)?;
+    let pulled = upgrade::fetch(ctx, &locked, &plan)?;
+    // Another ref may well be older.
+    let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true)?;
+    // What was pulled of the old ref is kept by the deployments that need it.
+    let old = plan.from.origin.refspec().and_then(|text| Refspec::parse(&text).ok());
+    let old = old.filter(|old| old.remote.is_some() && *old != plan.refspec);
+    let mut deleted_ref = None;
+    if let Some(old) = old
+        && locked.repo().ref_target(&old)?.is_some()
+    {
+        deleted_ref = Some(old.to_string());
+        locked.repo().edit_refs(vec![RefEdit::Delete { name: old, expected: Expected::Any }])?;
+    }
+    Ok(Outcome { pulled, result, deleted_ref, persona: ctx.persona })
+}

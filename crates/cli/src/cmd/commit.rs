@@ -1,0 +1,296 @@
+//! `commit`: records a directory.
+
+use crate::ctx::{Ctx, open_dir, read_file};
+use crate::report::{Advised, usage};
+use crate::time;
+use crate::ui::Render;
+use anyhow::Context as _;
+use sapwood_objstore::{Commit, Id, Metadata, ObjectId, Published, Value};
+use sapwood_repo::{
+    CommitEvent, CommitOptions, ImportOptions, ImportedTree, Modifiers, Parent, RefName, Refspec, Repo,
+    Transaction,
+};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Record a directory as a new commit
+///
+/// The tree is the current directory, PATH, or that of --tree.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
+pub(crate) struct Args {
+    /// The ref that is moved to the new commit, whose parent is the commit it points to now
+    #[arg(long, short = 'b')]
+    branch: Option<String>,
+    /// Move no ref
+    #[arg(long, conflicts_with = "branch")]
+    orphan: bool,
+    /// The parent: the id of a commit, or none
+    #[arg(long, value_name = "COMMIT")]
+    parent: Option<String>,
+    /// One line about it
+    #[arg(long, short = 's', default_value = "", hide_default_value = true)]
+    subject: String,
+    /// More about it
+    #[arg(long, short = 'm')]
+    body: Option<String>,
+    /// A file with more about it
+    #[arg(long, short = 'F', value_name = "FILE", conflicts_with = "body")]
+    body_file: Option<PathBuf>,
+    /// The tree: dir=PATH or ref=COMMIT
+    #[arg(long, value_name = "dir=PATH or ref=COMMIT")]
+    tree: Vec<String>,
+    /// When it was made: @SECONDS, 2024-01-01 00:00:00 +0000, RFC 2822 [default: $SOURCE_DATE_EPOCH, else now]
+    #[arg(long)]
+    timestamp: Option<String>,
+    /// Owner of everything
+    #[arg(long, value_name = "UID")]
+    owner_uid: Option<u32>,
+    /// Group of everything
+    #[arg(long, value_name = "GID")]
+    owner_gid: Option<u32>,
+    /// Leave extended attributes out
+    #[arg(long)]
+    no_xattrs: bool,
+    /// Owner and group 0, modes within 0755, no extended attributes
+    #[arg(long)]
+    canonical_permissions: bool,
+    /// Add text to the metadata
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_metadata_string: Vec<String>,
+    /// Add a value in GVariant's text form to the metadata: text in quotes, numbers, true, false, lists of text
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_metadata: Vec<String>,
+    /// Take a value of the metadata over from the parent
+    #[arg(long, value_name = "KEY")]
+    keep_metadata: Vec<String>,
+    /// Add text to the metadata that stands beside the commit
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_detached_metadata_string: Vec<String>,
+    /// Do not write into the commit which ref it is for
+    #[arg(long)]
+    no_bindings: bool,
+    /// A further ref that the commit is for
+    #[arg(long, value_name = "BRANCH", conflicts_with = "no_bindings")]
+    bind_ref: Vec<String>,
+    /// Do nothing if the tree is that of the parent
+    #[arg(long)]
+    skip_if_unchanged: bool,
+    /// Print counts besides the id
+    #[arg(long)]
+    table_output: bool,
+    /// Accepted; objects are always synced once, before the ref moves
+    #[arg(long, value_name = "POLICY", hide = true)]
+    fsync: Option<String>,
+    /// The directory
+    #[arg(value_name = "PATH", conflicts_with = "tree")]
+    path: Option<PathBuf>,
+}
+
+/// The new commit.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    commit: String,
+    branch: Option<String>,
+    /// Whether it was the parent's tree, so that nothing was recorded.
+    unchanged: bool,
+    metadata_total: u64,
+    metadata_written: u64,
+    content_total: u64,
+    content_written: u64,
+    content_bytes_written: u64,
+    #[serde(skip)]
+    as_table: bool,
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        if !self.as_table {
+            return writeln!(out, "{}", self.commit);
+        }
+        writeln!(out, "Commit: {}", self.commit)?;
+        writeln!(out, "Metadata Total: {}", self.metadata_total)?;
+        writeln!(out, "Metadata Written: {}", self.metadata_written)?;
+        writeln!(out, "Content Total: {}", self.content_total)?;
+        writeln!(out, "Content Written: {}", self.content_written)?;
+        writeln!(out, "Content Cache Hits: 0")?;
+        writeln!(out, "Content Bytes Written: {}", self.content_bytes_written)
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = ctx.open_repo()?;
+    let branch = match &args.branch {
+        Some(text) => Some(Refspec::parse(text).map_err(|_| usage(format!("Invalid refspec {text}")))?),
+        None if args.orphan => None,
+        None => return Err(usage("A branch must be specified with --branch, or use --orphan")),
+    };
+    if let Some(policy) = &args.fsync {
+        super::checkout::boolean(policy)?;
+    }
+    let (parent, parent_id) = parent(args, &repo, branch.as_ref())?;
+    let options = CommitOptions {
+        parent,
+        subject: args.subject.clone(),
+        body: body(args)?,
+        timestamp: match &args.timestamp {
+            Some(text) => Some(time::parse(text)?),
+            None => time::source_date_epoch()?,
+        },
+        metadata: metadata(args, &repo, parent_id)?,
+        no_bindings: args.no_bindings,
+        bind_refs: args.bind_ref.iter().map(|name| RefName::new(name)).collect::<Result<_, _>>()?,
+        branch: branch.clone(),
+    };
+
+    let mut txn = repo.begin()?;
+    let tree = tree(args, ctx, &repo, &txn)?;
+    if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
+        && repo.root(parent)? == tree.root
+    {
+        return Ok(outcome(args, parent, true, Published::default()));
+    }
+    let commit = repo.stage_commit(&mut txn, tree, &options)?;
+    if !args.add_detached_metadata_string.is_empty() {
+        let mut detached = Metadata::default();
+        for (key, value) in pairs(&args.add_detached_metadata_string)? {
+            detached.set(key, Value::Str(value.to_owned()));
+        }
+        txn.objects().put_detached(commit, &detached)?;
+    }
+    let published = txn.commit()?;
+    Ok(outcome(args, commit, false, published))
+}
+
+fn outcome(args: &Args, commit: Id<Commit>, unchanged: bool, published: Published) -> Outcome {
+    Outcome {
+        commit: commit.to_hex(),
+        branch: args.branch.clone(),
+        unchanged,
+        metadata_total: published.meta_total,
+        metadata_written: published.meta_written,
+        content_total: published.files_total,
+        content_written: published.files_written,
+        content_bytes_written: published.bytes_written,
+        as_table: args.table_output,
+    }
+}
+
+/// Reads the tree into the transaction.
+fn tree(args: &Args, ctx: &Ctx, repo: &Repo, txn: &Transaction<'_>) -> anyhow::Result<ImportedTree> {
+    let spec = match args.tree.as_slice() {
+        [] => return import(args, ctx, repo, txn, args.path.as_deref().unwrap_or(Path::new("."))),
+        [spec] => spec,
+        _ => {
+            let hint = "check the trees out into one directory (`sapwood checkout --union`) and commit that";
+            let message = "only one --tree is supported".to_owned();
+            return Err(Advised { kind: "unsupported", message, hint: hint.to_owned() }.into());
+        }
+    };
+    match spec.split_once('=') {
+        None => Err(usage(format!("Missing type in tree specification '{spec}'"))),
+        Some(("dir", path)) => import(args, ctx, repo, txn, Path::new(path)),
+        Some(("ref", revision)) => {
+            let commit: Commit = repo.store().load(repo.resolve(revision)?)?;
+            let root = sapwood_repo::Root { tree: commit.tree, meta: commit.meta };
+            Ok(ImportedTree { root, totals: commit.totals.unwrap_or_default() })
+        }
+        Some(("tar", _)) => {
+            let message = "commits from tar archives are not supported".to_owned();
+            let hint = "unpack it into a directory, and commit that".to_owned();
+            Err(Advised { kind: "unsupported", message, hint }.into())
+        }
+        Some((kind, _)) => Err(usage(format!("Invalid tree type specification '{kind}'"))),
+    }
+}
+
+fn import(
+    args: &Args,
+    ctx: &Ctx,
+    repo: &Repo,
+    txn: &Transaction<'_>,
+    path: &Path,
+) -> anyhow::Result<ImportedTree> {
+    let dir = open_dir(path)?;
+    let options = ImportOptions {
+        modifiers: Modifiers {
+            owner_uid: args.owner_uid,
+            owner_gid: args.owner_gid,
+            no_xattrs: args.no_xattrs,
+            canonical_permissions: args.canonical_permissions,
+        },
+        ..ImportOptions::default()
+    };
+    let progress = ctx.progress();
+    let on_event = |event: CommitEvent| match event {
+        CommitEvent::Imported { files, bytes } => {
+            progress.note(format!("{files} files, {}", crate::ui::human::size(bytes)));
+        }
+        _ => progress.note("syncing".to_owned()),
+    };
+    repo.import(txn, &dir, &options, &on_event).with_context(|| format!("cannot commit {}", path.display()))
+}
+
+/// The parent as the repository takes it, and its id if there is one.
+fn parent(
+    args: &Args,
+    repo: &Repo,
+    branch: Option<&Refspec>,
+) -> anyhow::Result<(Parent, Option<Id<Commit>>)> {
+    match args.parent.as_deref() {
+        Some("none") => Ok((Parent::None, None)),
+        Some(text) => {
+            let id = ObjectId::from_hex(text).map_err(|_| usage(format!("Invalid rev {text}")))?;
+            Ok((Parent::Commit(Id::new(id)), Some(Id::new(id))))
+        }
+        None => match branch {
+            Some(branch) => Ok((Parent::Branch, repo.ref_target(branch)?)),
+            None => Ok((Parent::None, None)),
+        },
+    }
+}
+
+/// Largest file that --body-file takes.
+const MAX_BODY_BYTES: u64 = 1 << 20;
+
+fn body(args: &Args) -> anyhow::Result<String> {
+    let Some(path) = &args.body_file else { return Ok(args.body.clone().unwrap_or_default()) };
+    let bytes = read_file(path, MAX_BODY_BYTES)?;
+    String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// The texts as pairs of key and value.
+fn pairs(texts: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
+    let pair = |text: &'_ String| match text.split_once('=') {
+        Some((key, _)) if key.is_empty() => Err(usage(format!("Empty key in metadata '{text}'"))),
+        Some(_) => Ok(()),
+        None => Err(usage(format!("Missing '=' in KEY=VALUE metadata '{text}'"))),
+    };
+    texts.iter().try_for_each(pair)?;
+    Ok(texts.iter().filter_map(|text| text.split_once('=')).collect())
+}
+
+fn metadata(args: &Args, repo: &Repo, parent: Option<Id<Commit>>) -> anyhow::Result<Metadata> {
+    let mut metadata = Metadata::default();
+    if !args.keep_metadata.is_empty() {
+        let parent = parent.ok_or_else(|| {
+            usage("Either --branch or --parent must be specified when using --keep-metadata")
+        })?;
+        let before: Commit = repo.store().load(parent)?;
+        for key in &args.keep_metadata {
+            let value = before.metadata.get(key);
+            let value =
+                value.ok_or_else(|| usage(format!("Missing metadata key '{key}' from commit '{parent}'")))?;
+            metadata.set(key, value.clone());
+        }
+    }
+    for (key, value) in pairs(&args.add_metadata_string)? {
+        metadata.set(key, Value::Str(value.to_owned()));
+    }
+    for (key, text) in pairs(&args.add_metadata)? {
+        let value = crate::ui::gvariant::parse(text)
+            .ok_or_else(|| usage(format!("cannot read the value of metadata '{key}={text}'")))?;
+        metadata.set(key, value);
+    }
+    Ok(metadata)
+}

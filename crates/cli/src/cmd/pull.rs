@@ -1,0 +1,187 @@
+//! `pull`: brings commits from a remote.
+
+use crate::connect::{self, Overrides, Source};
+use crate::ctx::Ctx;
+use crate::report::{Usage, usage};
+use crate::ui::{Render, human};
+use sapwood_objstore::Trust;
+use sapwood_transport::{Bindings, PullOptions, PullOutcome, RefsInto, Scope, Wanted};
+use std::io::{self, Write};
+
+/// Pull refs, and all they reach, from a remote
+///
+/// Without refs, those that the remote's configuration names; with --mirror, all. What a pull that was interrupted had
+/// fetched is kept for the next one.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
+pub(crate) struct Args {
+    /// Fetch commits alone, without what they hold
+    #[arg(long)]
+    commit_metadata_only: bool,
+    /// Set refs of the same names rather than the remote's refs; without names fetch all
+    #[arg(long)]
+    mirror: bool,
+    /// How many parents of each commit are fetched; -1 is all
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    depth: i64,
+    /// The address to pull from, instead of the configured one
+    #[arg(long)]
+    url: Option<String>,
+    /// A header that is sent with each request
+    #[arg(long, value_name = "NAME=VALUE")]
+    http_header: Vec<String>,
+    /// How often a failed request is repeated
+    #[arg(long, value_name = "N")]
+    network_retries: Option<u32>,
+    /// Verify what comes from local repositories too
+    #[arg(long)]
+    untrusted: bool,
+    /// Do not check for which refs commits were made
+    #[arg(long)]
+    disable_verify_bindings: bool,
+    /// Accepted; there are no static deltas here
+    #[arg(long, hide = true)]
+    disable_static_deltas: bool,
+    /// Accepted; objects are synced once, before refs move
+    #[arg(long, hide = true)]
+    disable_fsync: bool,
+    /// Accepted; everything is verified
+    #[arg(long, hide = true)]
+    http_trusted: bool,
+    /// Accepted
+    #[arg(long, value_name = "FREQUENCY", hide = true)]
+    update_frequency: Option<u32>,
+    /// The remote, or REMOTE:REF
+    #[arg(value_name = "REMOTE")]
+    remote: String,
+    /// REF, REF@COMMIT or COMMIT
+    #[arg(value_name = "BRANCH")]
+    branches: Vec<String>,
+}
+
+/// What was pulled.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    refs: Vec<RefUpdate>,
+    commits: Vec<String>,
+    metadata_fetched: u64,
+    content_fetched: u64,
+    content_bytes_written: u64,
+    bytes_received: u64,
+    requests: u64,
+    #[serde(skip)]
+    seconds: Option<u64>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct RefUpdate {
+    name: String,
+    old: Option<String>,
+    new: String,
+}
+
+impl Outcome {
+    /// From what the pull did; with the time it took if it went over the network.
+    pub(crate) fn new(outcome: &PullOutcome, seconds: Option<u64>) -> Self {
+        let refs = outcome.refs.iter().map(|update| RefUpdate {
+            name: update.name.to_string(),
+            old: update.old.map(|id| id.to_hex()),
+            new: update.new.to_hex(),
+        });
+        Self {
+            refs: refs.collect(),
+            commits: outcome.commits.iter().map(|id| id.to_hex()).collect(),
+            metadata_fetched: outcome.meta_fetched,
+            content_fetched: outcome.files_fetched,
+            content_bytes_written: outcome.published.bytes_written,
+            bytes_received: outcome.bytes_received,
+            requests: outcome.requests,
+            seconds,
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether nothing came over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.refs.iter().all(|update| update.old.as_ref() == Some(&update.new))
+            && self.metadata_fetched == 0
+            && self.content_fetched == 0
+    }
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { metadata_fetched: meta, content_fetched: files, .. } = self;
+        let written = human::size(self.content_bytes_written);
+        match self.seconds {
+            None => {
+                writeln!(out, "{meta} metadata, {files} content objects imported; {written} content written")
+            }
+            Some(seconds) => writeln!(
+                out,
+                "{meta} metadata, {files} content objects fetched; {} transferred in {seconds} seconds; {written} \
+                 content written",
+                binary_size(self.bytes_received)
+            ),
+        }
+    }
+}
+
+/// A size in powers of 1024 without digits after the point, as OSTree counts what was transferred.
+fn binary_size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let fits = units.iter().zip(1..).filter(|(_, power)| bytes >= 1 << (10 * power)).last();
+    fits.map_or_else(|| format!("{bytes} B"), |(unit, power)| format!("{} {unit}", bytes >> (10 * power)))
+}
+
+/// How many parents: all below 0.
+pub(super) fn depth(depth: i64) -> anyhow::Result<Option<u32>> {
+    match depth {
+        ..0 => Ok(None),
+        _ => Ok(Some(u32::try_from(depth).map_err(|_| usage(format!("--depth {depth} is too large")))?)),
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = ctx.open_repo()?;
+    let (name, first) = match args.remote.split_once(':') {
+        Some((name, branch)) => (name, Some(branch.to_owned())),
+        None => (args.remote.as_str(), None),
+    };
+    let remote = repo.remote(name)?;
+    let named: Vec<String> = first.into_iter().chain(args.branches.iter().cloned()).collect();
+    let branches = match (named.is_empty(), args.mirror) {
+        (true, false) if remote.branches.is_empty() => {
+            let hint = "name the refs to pull, or pull all with --mirror; `sapwood remote refs` lists them"
+                .to_owned();
+            return Err(Usage::new(format!("No configured branches for remote {name}"), vec![hint]).into());
+        }
+        (true, false) => remote.branches.clone(),
+        _ => named,
+    };
+    let options = PullOptions {
+        copy_summary: args.mirror && branches.is_empty(),
+        wanted: branches.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
+        into: if args.mirror { RefsInto::Heads } else { RefsInto::Remote(remote.name.clone()) },
+        depth: depth(args.depth)?,
+        scope: if args.commit_metadata_only { Scope::CommitsOnly } else { Scope::Everything },
+        bindings: if args.disable_verify_bindings { Bindings::Ignore } else { Bindings::Check },
+        trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
+        ..PullOptions::default()
+    };
+    let header = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(usage(format!("Missing '=' in --http-header={text}"))),
+    };
+    let overrides = Overrides {
+        url: args.url.clone(),
+        retries: args.network_retries,
+        headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
+    };
+    let began = std::time::Instant::now();
+    let source = connect::source(&remote, &overrides)?;
+    let over_the_network = matches!(source, Source::Files(_));
+    let outcome = connect::pull_from(ctx, &repo, source, &options)?;
+    Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))
+}

@@ -1,0 +1,58 @@
+//! `pull-local`: brings commits from another repository of this machine.
+
+use super::pull::{self, Outcome};
+use crate::connect::{Source, pull_from};
+use crate::ctx::Ctx;
+use sapwood_objstore::Trust;
+use sapwood_repo::RemoteName;
+use sapwood_transport::{Bindings, PullOptions, RefsInto, Scope, Wanted};
+use std::path::PathBuf;
+
+/// Pull refs, and all they reach, from another repository of this machine
+///
+/// Without refs, all. Files are hardlinked where both repositories' modes allow it.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
+pub(crate) struct Args {
+    /// Fetch commits alone, without what they hold
+    #[arg(long)]
+    commit_metadata_only: bool,
+    /// Set the refs of this remote
+    #[arg(long)]
+    remote: Option<String>,
+    /// How many parents of each commit are fetched; -1 is all
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    depth: i64,
+    /// Read and verify everything; hardlink nothing
+    #[arg(long)]
+    untrusted: bool,
+    /// Do not check for which refs commits were made
+    #[arg(long)]
+    disable_verify_bindings: bool,
+    /// Accepted; objects are synced once, before refs move
+    #[arg(long, hide = true)]
+    disable_fsync: bool,
+    /// The repository
+    #[arg(value_name = "SRC_REPO")]
+    from: PathBuf,
+    /// REF, REF@COMMIT or COMMIT
+    #[arg(value_name = "REFS")]
+    refs: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = ctx.open_repo()?;
+    let options = PullOptions {
+        wanted: args.refs.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
+        into: match &args.remote {
+            Some(name) => RefsInto::Remote(RemoteName::new(name)?),
+            None => RefsInto::Heads,
+        },
+        depth: pull::depth(args.depth)?,
+        scope: if args.commit_metadata_only { Scope::CommitsOnly } else { Scope::Everything },
+        bindings: if args.disable_verify_bindings { Bindings::Ignore } else { Bindings::Check },
+        trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
+        ..PullOptions::default()
+    };
+    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &options)?, None))
+}

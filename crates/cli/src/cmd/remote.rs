@@ -1,0 +1,49 @@
+//! `remote`: where to pull from.
+
+pub(crate) mod add;
+pub(crate) mod delete;
+pub(crate) mod list;
+pub(crate) mod refs;
+pub(crate) mod show_url;
+pub(crate) mod summary;
+
+use crate::ctx::Ctx;
+use crate::ui::show as emit;
+use sapwood_repo::Repo;
+use std::path::PathBuf;
+
+/// Add, delete and look at remotes
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Add(add::Args),
+    Delete(delete::Args),
+    List(list::Args),
+    Refs(refs::Args),
+    ShowUrl(show_url::Args),
+    Summary(summary::Args),
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::Add(args) => emit(&add::run(args, ctx)?, ctx.json),
+        Command::Delete(args) => emit(&delete::run(args, ctx)?, ctx.json),
+        Command::List(args) => emit(&list::run(args, ctx)?, ctx.json),
+        Command::Refs(args) => emit(&refs::run(args, ctx)?, ctx.json),
+        Command::ShowUrl(args) => emit(&show_url::run(args, ctx)?, ctx.json),
+        Command::Summary(args) => emit(&summary::run(args, ctx)?, ctx.json),
+    }
+}
+
+/// The repository, or that of a sysroot.
+fn open(ctx: &Ctx, sysroot: Option<&PathBuf>) -> anyhow::Result<Repo> {
+    match sysroot {
+        Some(path) => ctx.open_repo_at(&path.join("ostree/repo")),
+        None => ctx.open_repo(),
+    }
+}

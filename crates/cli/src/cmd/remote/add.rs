@@ -1,0 +1,105 @@
+//! `remote add`.
+
+use crate::ctx::Ctx;
+use crate::report::{Advised, usage};
+use crate::ui::Render;
+use sapwood_repo::{CollectionId, RefName, RemoteName};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Add a remote
+///
+/// Unless --no-gpg-verify is given, pulling from it needs GPG signatures, as in OSTree; this version cannot verify
+/// them yet, and refuses to pull from such a remote.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Set a key of its configuration
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Do not ask for GPG signatures
+    #[arg(long)]
+    no_gpg_verify: bool,
+    /// Do not ask for other signatures
+    #[arg(long)]
+    no_sign_verify: bool,
+    /// Leave a remote of that name as it is
+    #[arg(long, conflicts_with = "force")]
+    if_not_exists: bool,
+    /// Replace a remote of that name
+    #[arg(long)]
+    force: bool,
+    /// Where objects are, if elsewhere
+    #[arg(long, value_name = "URL")]
+    contenturl: Option<String>,
+    /// The id of the collection that its refs belong to
+    #[arg(long, value_name = "COLLECTION-ID")]
+    collection_id: Option<String>,
+    /// Add it to the repository of this sysroot
+    #[arg(long, value_name = "PATH")]
+    sysroot: Option<PathBuf>,
+    /// What it is called here
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// http://, https:// or file://
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The refs that are pulled when none are named
+    #[arg(value_name = "BRANCH")]
+    branches: Vec<String>,
+}
+
+/// The remote that is there now.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    name: String,
+    url: String,
+    added: bool,
+}
+
+impl Render for Outcome {
+    fn render(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let name =
+        RemoteName::new(&args.name).map_err(|_| usage(format!("Invalid remote name {}", args.name)))?;
+    if args.url.starts_with("metalink=") {
+        let (message, hint) = ("metalink remotes are not supported", "name the address of one server");
+        return Err(
+            Advised { kind: "unsupported", message: message.to_owned(), hint: hint.to_owned() }.into()
+        );
+    }
+    let mut repo = super::open(ctx, args.sysroot.as_ref())?;
+    let there = repo.remotes()?.into_iter().find(|remote| remote.name == name);
+    if let Some(there) = there.filter(|_| args.if_not_exists) {
+        return Ok(Outcome { name: args.name.clone(), url: there.url, added: false });
+    }
+    let mut options: Vec<(String, String)> = Vec::new();
+    let mut set = |key: &str, value: &str| options.push((key.to_owned(), value.to_owned()));
+    if let Some(url) = &args.contenturl {
+        set("contenturl", url);
+    }
+    if !args.branches.is_empty() {
+        args.branches.iter().try_for_each(|branch| RefName::new(branch).map(drop))?;
+        set("branches", &args.branches.iter().fold(String::new(), |list, branch| list + branch + ";"));
+    }
+    for text in &args.set {
+        let (key, value) =
+            text.split_once('=').ok_or_else(|| usage(format!("Missing '=' in --set={text}")))?;
+        set(key, value);
+    }
+    if args.no_gpg_verify || args.no_sign_verify {
+        set("gpg-verify", "false");
+    }
+    if args.no_sign_verify {
+        set("sign-verify", "false");
+    }
+    if let Some(id) = &args.collection_id {
+        CollectionId::new(id).map_err(|_| usage(format!("Invalid collection ID {id}")))?;
+        set("collection-id", id);
+    }
+    repo.add_remote(&name, &args.url, &options, args.force)?;
+    Ok(Outcome { name: args.name.clone(), url: args.url.clone(), added: true })
+}

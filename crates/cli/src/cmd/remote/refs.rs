@@ -1,0 +1,54 @@
+//! `remote refs`.
+
+use crate::connect::{self, Overrides, Source};
+use crate::ctx::Ctx;
+use crate::ui::Render;
+use sapwood_transport::remote_refs;
+use std::io::{self, Write};
+
+/// List the refs that a remote has, as its summary says
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// List also the commit that each points to
+    #[arg(long, short = 'r')]
+    revision: bool,
+    /// The remote
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+/// The refs.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    remote: String,
+    refs: Vec<Ref>,
+    #[serde(skip)]
+    revision: bool,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Ref {
+    name: String,
+    commit: String,
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        for Ref { name, commit } in &self.refs {
+            write!(out, "{}:{name}", self.remote)?;
+            if self.revision { writeln!(out, "\t{commit}")? } else { writeln!(out)? }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = ctx.open_repo()?;
+    let remote = match connect::source(&repo.remote(&args.name)?, &Overrides::default())? {
+        Source::Files(remote) => remote,
+        Source::Local(path) => connect::as_files(&path)?,
+    };
+    let refs = connect::runtime()?.block_on(remote_refs(&*remote, repo.store().format()))?;
+    let refs = refs.into_iter().map(|(name, id)| Ref { name: name.to_string(), commit: id.to_hex() });
+    Ok(Outcome { remote: args.name.clone(), refs: refs.collect(), revision: args.revision })
+}

@@ -1,0 +1,83 @@
+//! `serve`: a static web server for the repository.
+
+use crate::connect::runtime;
+use crate::ctx::{Ctx, open_dir, open_parent};
+use crate::ui;
+use anyhow::Context as _;
+use sapwood_objstore::Mode;
+use sapwood_transport::{Access, ServeOptions, serve};
+use serde_json::json;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Serve the repository over HTTP until interrupted
+///
+/// The first line that is printed is its address. Meant for tests and small sites: any web server can serve the
+/// directory of an archive repository as well.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The port; 0 is any free one
+    #[arg(long, short = 'p', default_value_t = 8080)]
+    port: u16,
+    /// The address to listen at
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// A file into which the port is written once it is open
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// Print each request on standard error
+    #[arg(long)]
+    log: bool,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
+    let path = ctx.repo_path()?;
+    let repo = ctx.open_repo_at(&path)?;
+    if repo.store().mode() != Mode::Archive {
+        ui::complain("warning: only archive repositories can be pulled from over HTTP");
+    }
+    drop(repo);
+    let dir = open_dir(&path)?;
+    let mut options = ServeOptions::default();
+    if args.log {
+        options.on_access = Some(Arc::new(|access: &Access| {
+            ui::complain(&format!(
+                "{} {} {} {} {}",
+                access.peer, access.method, access.path, access.status, access.body_bytes
+            ));
+        }));
+    }
+    let address = SocketAddr::new(args.bind, args.port);
+    runtime()?.block_on(async {
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen at {address}"))?;
+        let port = listener.local_addr()?.port();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        if let Some(path) = &args.port_file {
+            let (parent, name) = open_parent(path)?;
+            sapwood_fsio::replace(&parent, name, 0o644, format!("{port}\n").as_bytes())?;
+        }
+        announce(SocketAddr::new(args.bind, port), ctx.json)?;
+        let shutdown = async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        };
+        serve(dir, listener, options, shutdown).await;
+        Ok(0)
+    })
+}
+
+fn announce(address: SocketAddr, as_json: bool) -> io::Result<()> {
+    let url = format!("http://{address}/");
+    let mut out = io::stdout().lock();
+    if as_json {
+        ui::json::write(&json!({ "url": url, "port": address.port() }), &mut out)
+    } else {
+        writeln!(out, "{url}")?;
+        out.flush()
+    }
+}
