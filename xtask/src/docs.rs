@@ -1,4 +1,6 @@
-//! `cargo xtask docs`: the command reference, from what the program itself says.
+//! `cargo xtask docs`: what documents say about commands and files, from the program and the sources themselves.
+
+pub(crate) mod map;
 
 use std::path::Path;
 use std::process::Command;
@@ -15,24 +17,27 @@ pub(crate) struct DocsArgs {
     pub(crate) check: bool,
 }
 
-/// Where the reference is, from the root.
+/// The command reference, from the root.
 const REFERENCE: &str = "docs/cli.md";
 
-/// Writes the reference, or checks it.
+/// Writes what is made from the code, or checks it.
 pub(crate) fn run(args: &DocsArgs) -> Result<()> {
     let sapwood = sh::sapwood(None, sh::Profile::Debug)?;
     let mut text = String::from(
         "# Command reference\n\nWhat `sapwood --help` says, command by command. Made by `cargo xtask docs`; do not edit.\n",
     );
     describe(&sapwood, &[], &mut text)?;
-    let path = sh::root().join(REFERENCE);
-    if args.check {
+    let root = sh::root();
+    for (document, wanted) in [(REFERENCE, text), (map::DOCUMENT, map::wanted(&root)?)] {
+        let path = root.join(document);
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        ensure!(written == text, "{REFERENCE} is not what the program says; run `cargo xtask docs`");
-        println!("{REFERENCE} is up to date");
-    } else {
-        std::fs::write(&path, text).with_context(|| format!("writing {REFERENCE}"))?;
-        println!("wrote {REFERENCE}");
+        if written == wanted {
+            println!("{document} is up to date");
+        } else {
+            ensure!(!args.check, "{document} is not up to date; run `cargo xtask docs`");
+            std::fs::write(&path, wanted).with_context(|| format!("writing {document}"))?;
+            println!("wrote {document}");
+        }
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ enum Command {
     Test(ci::TestArgs),
     /// Check the conventions no compiler checks
     Tidy,
-    /// Write the command reference `docs/cli.md`
+    /// Write the command reference and the map of the code
     Docs(docs::DocsArgs),
     /// Compare with the real ostree: time, processor time, memory
     Bench(bench::BenchArgs),

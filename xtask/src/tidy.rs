@@ -45,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// All files below `folder` with this extension, sorted; folders that are built or foreign are left out.
-fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut todo = vec![folder.to_path_buf()];
     while let Some(folder) = todo.pop() {

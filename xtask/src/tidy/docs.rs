@@ -18,8 +18,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
 ];
 
-/// The map names every crate and every file directly below its `src`; every file and every `cargo xtask` command that
-/// a document names exists.
+/// The map is that of the code; every file and every `cargo xtask` command that a document names exists.
 pub(crate) fn check(root: &Path, problems: &mut Vec<String>) -> Result<()> {
     for document in DOCUMENTS {
         let Ok(text) = super::read(&root.join(document)) else {
@@ -29,7 +28,7 @@ pub(crate) fn check(root: &Path, problems: &mut Vec<String>) -> Result<()> {
         commands_exist(document, &text, problems);
         paths_exist(root, document, &text, problems);
     }
-    map_is_complete(root, problems)
+    map_is_current(root, problems)
 }
 
 /// Every `cargo xtask NAME` in the text is a command we have.
@@ -55,33 +54,11 @@ fn paths_exist(root: &Path, document: &str, text: &str, problems: &mut Vec<Strin
     }
 }
 
-/// `ARCHITECTURE.md` has each crate as `crates/NAME` and each of its top source files by name.
-fn map_is_complete(root: &Path, problems: &mut Vec<String>) -> Result<()> {
-    let map = super::read(&root.join("ARCHITECTURE.md")).unwrap_or_default();
-    for path in super::files(&root.join("crates"), "rs")? {
-        let short = super::short(root, &path).to_string();
-        let mut parts = short.split('/').skip(1);
-        let (Some(krate), Some("src"), Some(file), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let Some(section) = section(&map, krate) else {
-            problems.push(format!("ARCHITECTURE.md: has no section `crates/{krate}`"));
-            continue;
-        };
-        if !["lib.rs", "tests.rs"].contains(&file) && !section.contains(&format!("`{file}`")) {
-            problems.push(format!("ARCHITECTURE.md: the map of crates/{krate} does not name `{file}`"));
-        }
+/// The map in `ARCHITECTURE.md` is that of the code as it is.
+fn map_is_current(root: &Path, problems: &mut Vec<String>) -> Result<()> {
+    let document = crate::docs::map::DOCUMENT;
+    if super::read(&root.join(document))? != crate::docs::map::wanted(root)? {
+        problems.push(format!("{document}: its map is out of date; run `cargo xtask docs`"));
     }
-    problems.dedup();
     Ok(())
-}
-
-/// The part of the map below the heading that names the crate, up to the next heading.
-fn section<'map>(map: &'map str, krate: &str) -> Option<&'map str> {
-    let heading = format!("### `crates/{krate}`");
-    let start = map.find(&heading)? + heading.len();
-    let rest = map.get(start..)?;
-    Some(rest.find("\n##").and_then(|end| rest.get(..end)).unwrap_or(rest))
 }

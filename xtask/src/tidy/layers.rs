@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["testkit"]),
 ];
 
-/// Other people's crates that only some of ours may use, tests included.
+/// Other people's crates that only some of ours may use, beside tests.
 const ONLY_IN: &[(&str, &[&str])] = &[
     // `async` lives in transport; the program starts the runtime.
     ("tokio", &["transport", "cli"]),
@@ -47,6 +47,7 @@ pub(crate) fn arrows_point_down(root: &Path, problems: &mut Vec<String>) -> Resu
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let name = dependency["name"].as_str().unwrap_or_default();
             if let Some((_, only)) = ONLY_IN.iter().find(|(other, _)| *other == name)
+                && dependency["kind"] != "dev"
                 && !only.contains(&this)
             {
                 problems.push(format!("{manifest}: {this} may not use {name}; only {} may", only.join(", ")));

@@ -20,8 +20,13 @@ const FORBIDDEN: &[(&str, &str)] = &[
 ];
 
 /// The only places that tell the two formats apart: the codecs, and what chooses or names a format.
-const FORMAT_PLACES: &[&str] =
-    &["crates/objstore/src/format.rs", "crates/objstore/src/format/", "crates/objstore/src/digest.rs"];
+const FORMAT_PLACES: &[&str] = &[
+    "crates/objstore/src/format.rs",
+    "crates/objstore/src/format/",
+    "crates/objstore/src/digest.rs",
+    // What a new repository's configuration says, and reading it back.
+    "crates/repo/src/config.rs",
+];
 
 /// The only folder in which `unsafe` may appear.
 const UNSAFE_PLACE: &str = "crates/fsio/";
@@ -81,13 +86,10 @@ fn uses_unsafe(code: &str) -> bool {
 
 /// Whether a line is an arm of a `match` on the format.
 fn tells_formats_apart(code: &str) -> bool {
-    ["Native", "Ostree"].iter().any(|format| {
-        let code = code.trim_start().trim_start_matches('(');
-        ["Format::", "Self::", "format::Format::"].iter().any(|path| {
-            code.strip_prefix(path)
-                .and_then(|rest| rest.strip_prefix(format))
-                .is_some_and(|rest| rest.contains("=>") || rest.trim_start().starts_with('|'))
-        })
+    let code = code.trim_start().trim_start_matches(['(', '|']).trim_start();
+    ["Format::Native", "Format::Ostree"].iter().any(|format| {
+        code.strip_prefix(format)
+            .is_some_and(|rest| rest.contains("=>") || rest.trim_start().starts_with('|'))
     })
 }
 
