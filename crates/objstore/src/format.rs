@@ -63,6 +63,14 @@ impl Format {
             Self::Ostree => false,
         }
     }
+    /// Whether extended attributes with an empty value are recorded from disk. OSTree leaves them out when it commits,
+    /// and they take part in ids.
+    pub fn records_empty_xattrs(self) -> bool {
+        match self {
+            Self::Native => true,
+            Self::Ostree => false,
+        }
+    }
     /// The id of a metadata object (any kind but a file) with these bytes.
     pub fn id_of(self, kind: ObjectKind, bytes: &[u8]) -> ObjectId {
         let mut digest = Digest::new(self, kind);
@@ -271,4 +279,4 @@ impl MetaObject for DirMeta {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
 //! GVariant, the serialisation of OSTree's formats: writing, checked reading, printing and parsing.
 //!
 //! Only normal form is written, and nothing else is read: a value has one serialisation, so decoding and encoding give
-//! the same bytes. (One exception is GLib's: it takes zero bytes as a tuple all of whose members may be empty, though it
-//! writes such a tuple with its framing offsets. [`check_normal_form`] and the readers agree with GLib there; who needs
+//! the same bytes. (One exception is `GLib`'s: it takes zero bytes as a tuple all of whose members may be empty, though it
+//! writes such a tuple with its framing offsets. [`check_normal_form`] and the readers agree with `GLib` there; who needs
 //! one form only, as the dirtree decoder does, refuses zero bytes itself.) Framing and integers are little-endian.
 //!
 //! Nothing here allocates by what its input claims, recurses deeper than [`MAX_DEPTH`], or panics on any bytes.
@@ -37,7 +37,7 @@ mod write;
 
 pub use check::check_normal_form;
 pub use parse::{ParseTextError, parse};
-pub use print::print;
+pub use print::{print, print_swapped};
 pub use read::{Array, Reader};
 pub use types::{Layout, MAX_SIGNATURE_BYTES, Type};
 pub use write::Writer;

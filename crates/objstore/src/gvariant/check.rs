@@ -1,4 +1,4 @@
-//! The verdict whether bytes are a value in normal form, the same as GLib's.
+//! The verdict whether bytes are a value in normal form, the same as `g_variant_is_normal_form` gives.
 #![deny(clippy::indexing_slicing)]
 
 use super::read::TupleCursor;

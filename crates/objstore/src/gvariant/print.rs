@@ -1,4 +1,4 @@
-//! Values as text, the way GLib's `g_variant_print` writes them with type annotations.
+//! Values as text, the way `g_variant_print` writes them with type annotations.
 #![deny(clippy::indexing_slicing)]
 
 use super::check::{maybe, variant_type};
@@ -17,16 +17,37 @@ const MAX_TEXT_BYTES: usize = 512 << 20;
 /// # Errors
 /// When `bytes` are not such a value in normal form.
 pub fn print(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
+    print_with(signature, bytes, Order::Little)
+}
+
+/// The same with the bytes of every number in the value taken as big-endian, as OSTree's own programs print metadata:
+/// right for values that were stored so, such as times, and odd for all others.
+///
+/// # Errors
+/// When `bytes` are not such a value in normal form.
+pub fn print_swapped(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
+    print_with(signature, bytes, Order::Big)
+}
+
+/// The order of bytes in numbers.
+#[derive(Clone, Copy)]
+enum Order {
+    Little,
+    Big,
+}
+
+fn print_with(signature: &str, bytes: &[u8], order: Order) -> Result<String, DecodeError> {
     let parsed = Type::parse(signature).map_err(|error| DecodeError { offset: 0, ..error })?;
     let value = Reader::new(bytes);
     value.check(&parsed)?;
     let mut out = String::new();
-    Printer { out: &mut out }.value(value, &parsed, true)?;
+    Printer { out: &mut out, order }.value(value, &parsed, true)?;
     Ok(out)
 }
 
 struct Printer<'o> {
     out: &'o mut String,
+    order: Order,
 }
 
 impl Printer<'_> {
@@ -155,18 +176,22 @@ impl Printer<'_> {
     }
 
     fn basic(&mut self, value: Reader<'_>, basic: u8, annotate: bool) -> Result<(), DecodeError> {
+        let swap = matches!(self.order, Order::Big);
+        let u16 = || value.u16().map(|number| if swap { number.swap_bytes() } else { number });
+        let u32 = || value.u32().map(|number| if swap { number.swap_bytes() } else { number });
+        let u64 = || value.u64().map(|number| if swap { number.swap_bytes() } else { number });
         match basic {
             b'b' => self.put(if value.bool()? { "true" } else { "false" }),
             b'y' => self.annotated(annotate, "byte", format_args!("{:#04x}", value.u8()?)),
-            b'n' => self.annotated(annotate, "int16", format_args!("{}", value.i16()?)),
-            b'q' => self.annotated(annotate, "uint16", format_args!("{}", value.u16()?)),
+            b'n' => self.annotated(annotate, "int16", format_args!("{}", u16()?.cast_signed())),
+            b'q' => self.annotated(annotate, "uint16", format_args!("{}", u16()?)),
             // The type of numbers that say nothing.
-            b'i' => self.annotated(false, "", format_args!("{}", value.i32()?)),
-            b'u' => self.annotated(annotate, "uint32", format_args!("{}", value.u32()?)),
-            b'h' => self.annotated(annotate, "handle", format_args!("{}", value.i32()?)),
-            b'x' => self.annotated(annotate, "int64", format_args!("{}", value.i64()?)),
-            b't' => self.annotated(annotate, "uint64", format_args!("{}", value.u64()?)),
-            b'd' => self.put(&double(value.f64()?)),
+            b'i' => self.annotated(false, "", format_args!("{}", u32()?.cast_signed())),
+            b'u' => self.annotated(annotate, "uint32", format_args!("{}", u32()?)),
+            b'h' => self.annotated(annotate, "handle", format_args!("{}", u32()?.cast_signed())),
+            b'x' => self.annotated(annotate, "int64", format_args!("{}", u64()?.cast_signed())),
+            b't' => self.annotated(annotate, "uint64", format_args!("{}", u64()?)),
+            b'd' => self.put(&double(f64::from_bits(u64()?))),
             b'o' => self.annotated(annotate, "objectpath", format_args!("'{}'", value.str()?)),
             b'g' => self.annotated(annotate, "signature", format_args!("'{}'", value.str()?)),
             _ => self.text(value.str()?),
@@ -216,11 +241,10 @@ impl Printer<'_> {
     }
 }
 
-/// Whether GLib prints a character as it is: all but control, format and unassigned ones.
+/// Whether `GLib` prints a character as it is: all but control, format and unassigned ones.
 fn printable(character: char) -> bool {
     match character {
-        ' '..='~' => true,
-        '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}' => true,
+        ' '..='~' | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}' => true,
         _ if character.is_control() => false,
         _ if character.is_alphanumeric() || character.is_whitespace() => true,
         // After another character, the standard library escapes what has no glyph, and leaves combining marks.

@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
-    /// Type `ay` as GLib's byte string: what stands before the one NUL, at its end.
+    /// Type `ay` as what `GLib` calls a byte string: what stands before the one NUL, at its end.
     ///
     /// # Errors
     /// It does not end with NUL, or holds another.
@@ -241,8 +241,8 @@ impl<'a> Reader<'a> {
 fn width_for(size: usize) -> usize {
     match size {
         0 => 0,
-        ..=0xff => 1,
-        ..=0xffff => 2,
+        1..=0xff => 1,
+        0x100..=0xffff => 2,
         _ if size as u64 <= 0xffff_ffff => 4,
         _ => 8,
     }

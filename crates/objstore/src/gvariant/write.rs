@@ -119,7 +119,7 @@ impl Writer {
         self.out.extend_from_slice(value);
         self.wrote_variable();
     }
-    /// Type `ay`, holding `value` and a NUL: GLib's byte string.
+    /// Type `ay`, holding `value` and a NUL: what `GLib` calls a byte string.
     pub fn bytestring(&mut self, value: &[u8]) {
         self.out.extend_from_slice(value);
         self.out.push(0);
@@ -191,6 +191,21 @@ impl Writer {
         self.out.push(0);
         self.out.extend_from_slice(signature.as_bytes());
         self.wrote_variable();
+    }
+
+    /// A maybe that holds a value, whose type has this alignment.
+    pub fn just(&mut self, align: usize, value: impl FnOnce(&mut Self)) {
+        let frame = self.container(align, value);
+        self.ends.truncate(frame.first_end);
+        if frame.last_variable {
+            self.out.push(0);
+        }
+        self.wrote_variable();
+    }
+
+    /// A maybe that holds nothing, whose value's type has this alignment.
+    pub fn nothing(&mut self, align: usize) {
+        self.raw(align, &[]);
     }
 
     /// A dictionary `a{sv}`, or any other whose entries have an alignment of 8.

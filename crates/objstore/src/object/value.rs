@@ -38,12 +38,26 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value in GVariant's text form, with type annotations as GLib prints them (`'text'`, `uint32 42`, `true`,
+    /// The value in GVariant's text form, with type annotations as `GLib` prints them (`'text'`, `uint32 42`, `true`,
     /// `['a', 'b']`, `[byte 0x01]`).
     ///
     /// Empty if a [`Variant`](Self::Variant) was made whose bytes are not in normal form.
     pub fn to_text(&self) -> String {
         gvariant::print(self.signature(), &self.to_gvariant()).unwrap_or_default()
+    }
+    /// The same with the bytes of numbers swapped, as `ostree show --print-metadata-key` prints it: it takes every
+    /// number for a big-endian one, which those that OSTree itself writes are.
+    pub fn to_text_swapped(&self) -> String {
+        gvariant::print_swapped(self.signature(), &self.to_gvariant()).unwrap_or_default()
+    }
+    /// Reads GVariant's text form, as `ostree commit --add-metadata` takes it.
+    ///
+    /// # Errors
+    /// Where the text is not a value, or does not tell its type.
+    pub fn parse(text: &str) -> Result<Self, gvariant::ParseTextError> {
+        let (signature, bytes) = gvariant::parse(text)?;
+        Self::from_gvariant(&signature, &bytes)
+            .map_err(|error| gvariant::ParseTextError { offset: 0, what: error.what })
     }
     /// The GVariant type string.
     pub fn signature(&self) -> &str {

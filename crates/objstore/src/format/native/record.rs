@@ -32,7 +32,8 @@ where
     let record = T::deserialize(&mut deserializer);
     let (at, items) = deserializer.finalize().unwrap_or_default();
     let error = |what| DecodeError { offset: at, what };
-    let record = record.map_err(|cause| error(if items == 0 { "too many values" } else { reason(cause) }))?;
+    let record =
+        record.map_err(|cause| error(if items == 0 { "too many values" } else { reason(&cause) }))?;
     if at != bytes.len() {
         return Err(error("bytes after the record"));
     }
@@ -109,7 +110,7 @@ impl ser_flavors::Flavor for Compare<'_> {
     }
 }
 
-fn reason(error: postcard::Error) -> &'static str {
+fn reason(error: &postcard::Error) -> &'static str {
     use postcard::Error as E;
     match error {
         E::DeserializeUnexpectedEnd => "record ends too early",

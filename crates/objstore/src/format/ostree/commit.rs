@@ -68,7 +68,10 @@ fn read_metadata(dict: Reader<'_>) -> Result<Metadata, DecodeError> {
         let (signature, content) = value.variant()?;
         entries.push((key.str()?.to_owned(), Value::read(signature, content, &mut budget)?));
     }
-    Metadata::from_decoded(entries).map_err(|_| dict.error("metadata key is empty or there twice"))
+    Metadata::from_decoded(entries).map_err(|at| {
+        let place = dict.array(Layout::ENTRY).ok().and_then(|mut list| list.nth(at)?.ok());
+        place.unwrap_or(dict).error("metadata key is empty or there twice")
+    })
 }
 
 /// An id in an `ay`.

@@ -54,8 +54,13 @@ pub(in crate::format) fn decode_dirtree(bytes: &[u8]) -> Result<DirTree, DecodeE
         let checked = read_name(name, dirs.last().map(|entry| &entry.name))?;
         dirs.push(DirEntry { name: checked, tree: read_id(tree)?, meta: read_id(meta)? });
     }
-    DirTree::from_sorted(files, dirs)
-        .map_err(|_| dir_array.error("name of a directory is also that of a file"))
+    DirTree::from_sorted(files, dirs).map_err(|twice| {
+        let is_it = |item: &Reader<'_>| {
+            item.raw().strip_prefix(twice.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(&[0]))
+        };
+        let place = dir_array.array(Layout::variable(1)).ok().and_then(|items| items.flatten().find(is_it));
+        place.unwrap_or(dir_array).error("name of a directory is also that of a file")
+    })
 }
 
 fn read_name(value: Reader<'_>, previous: Option<&EntryName>) -> Result<EntryName, DecodeError> {

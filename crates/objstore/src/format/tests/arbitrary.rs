@@ -100,7 +100,9 @@ pub(super) fn values() -> impl Strategy<Value = Value> {
 pub(super) fn metadatas() -> impl Strategy<Value = Metadata> {
     vec(("[^\0]{1,10}", values()), 0..6).prop_map(|entries| {
         let mut metadata = Metadata::default();
-        entries.into_iter().for_each(|(key, value)| metadata.set(&key, value));
+        for (key, value) in entries {
+            metadata.set(&key, value);
+        }
         metadata
     })
 }
