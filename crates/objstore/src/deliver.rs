@@ -104,6 +104,8 @@ impl Store {
         let as_is = match (self.mode(), stat.kind) {
             (_, Kind::File) if stat.size == 0 => false,
             (Mode::BareUser, Kind::File) => self.is_regular(dir, &file, &stat)?,
+            // Their owner can always read the files of such a checkout.
+            (Mode::BareUserOnly, Kind::File) => stat.mode & 0o400 != 0,
             _ => true,
         };
         if !as_is {

@@ -4,7 +4,7 @@
 //! with the directory above. Memory holds the names of the directories under way, not those of the whole tree.
 
 use super::cache::{Cache, Record};
-use super::modify::{Rules, checked_xattrs};
+use super::modify::Rules;
 use super::record::FileReader;
 use crate::pool::{self, FirstError};
 use crate::{CommitEvent, Error, ImportOptions, ImportedTree, Repo, Result, Root};
@@ -44,18 +44,50 @@ struct Done {
 impl Node {
     /// The path in the tree of an entry, beginning with a slash.
     pub(crate) fn path(&self, entry: &[u8]) -> String {
-        path_below(Some(self), entry)
+        let mut names = vec![String::from_utf8_lossy(entry).into_owned()];
+        let mut above = Some(self);
+        while let Some(node) = above {
+            names.extend(node.name.as_ref().map(ToString::to_string));
+            above = node.parent.as_deref();
+        }
+        names.iter().rev().fold(String::new(), |path, name| path + "/" + name)
     }
 }
 
-fn path_below(node: Option<&Node>, entry: &[u8]) -> String {
-    let mut names = vec![String::from_utf8_lossy(entry).into_owned()];
-    let mut above = node;
-    while let Some(node) = above {
-        names.extend(node.name.as_ref().map(ToString::to_string));
-        above = node.parent.as_deref();
+/// Where a directory is.
+enum Place<'a> {
+    Top(&'a Dir),
+    Below(Arc<Node>, EntryName),
+}
+
+impl Place<'_> {
+    fn depth(&self) -> usize {
+        match self {
+            Place::Top(_) => 1,
+            Place::Below(parent, _) => parent.depth + 1,
+        }
     }
-    names.iter().rev().fold(String::new(), |path, name| path + "/" + name)
+
+    fn path(&self) -> String {
+        match self {
+            Place::Top(_) => "/".into(),
+            Place::Below(parent, name) => parent.path(name.as_str().as_bytes()),
+        }
+    }
+
+    fn open(&self) -> fsio::Result<Dir> {
+        match self {
+            Place::Top(dir) => fsio::open_dir(dir, "."),
+            Place::Below(parent, name) => fsio::open_dir(&parent.dir, name),
+        }
+    }
+
+    fn into_parts(self) -> (Option<Arc<Node>>, Option<EntryName>) {
+        match self {
+            Place::Top(_) => (None, None),
+            Place::Below(parent, name) => (Some(parent), Some(name)),
+        }
+    }
 }
 
 /// One import: what the tasks share.
@@ -115,7 +147,7 @@ pub(crate) fn import(
         bytes: AtomicU64::new(0),
         hits: AtomicU64::new(0),
     };
-    pool::run(options.threads, |scope| import.visit(scope, None, None, || fsio::open_dir(dir, ".")))?;
+    pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir)))?;
     import.finish(repo, options)
 }
 
@@ -148,40 +180,25 @@ impl Import<'_> {
     }
 
     /// The task for one directory. A failure stops all tasks.
-    fn visit<'s>(
-        &'s self,
-        scope: &Scope<'s>,
-        parent: Option<Arc<Node>>,
-        name: Option<EntryName>,
-        open: impl FnOnce() -> fsio::Result<Dir>,
-    ) {
+    fn visit<'s>(&'s self, scope: &Scope<'s>, place: Place<'_>) {
         if self.failure.is_set() {
             return;
         }
-        if let Err(error) = self.try_visit(scope, parent, name, open) {
+        if let Err(error) = self.try_visit(scope, place) {
             self.failure.set(error);
         }
     }
 
-    fn try_visit<'s>(
-        &'s self,
-        scope: &Scope<'s>,
-        parent: Option<Arc<Node>>,
-        name: Option<EntryName>,
-        open: impl FnOnce() -> fsio::Result<Dir>,
-    ) -> Result<()> {
-        let depth = parent.as_ref().map_or(1, |parent| parent.depth + 1);
+    fn try_visit<'s>(&'s self, scope: &Scope<'s>, place: Place<'_>) -> Result<()> {
+        let depth = place.depth();
         if depth > self.max_depth {
             return Err(Error::TooDeep { limit: self.max_depth });
         }
-        let path = || match &name {
-            Some(name) => path_below(parent.as_deref(), name.as_str().as_bytes()),
-            None => "/".into(),
-        };
-        let dir = open().map_err(|error| placed(error, path))?;
+        let path = || place.path();
+        let dir = place.open().map_err(|error| placed(error, path))?;
         let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
         let xattrs = if self.rules.xattrs {
-            checked_xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
+            self.rules.xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
         } else {
             objstore::Xattrs::default()
         };
@@ -192,6 +209,7 @@ impl Import<'_> {
 
         // One more than there are parts, so that it cannot be done before all parts are there.
         let parts = dirs.len() + files.len().div_ceil(FILES_PER_TASK) + 1;
+        let (parent, name) = place.into_parts();
         let node = Arc::new(Node {
             parent,
             name,
@@ -206,8 +224,7 @@ impl Import<'_> {
             let name = entry_name(&node, &entry)?;
             let parent = Arc::clone(&node);
             scope.spawn(move |scope| {
-                let at = Arc::clone(&parent);
-                self.visit(scope, Some(parent), Some(name), || fsio::open_dir(&at.dir, &entry.name));
+                self.visit(scope, Place::Below(parent, name));
             });
         }
         if files.len() <= FILES_PER_TASK {

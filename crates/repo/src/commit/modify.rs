@@ -12,6 +12,8 @@ pub(crate) struct Rules {
     canonical: bool,
     /// Whether extended attributes are read and recorded.
     pub(crate) xattrs: bool,
+    /// Whether those with an empty value are.
+    empty_xattrs: bool,
 }
 
 impl Rules {
@@ -22,6 +24,7 @@ impl Rules {
             owner_gid: modifiers.owner_gid,
             canonical,
             xattrs: !canonical && !modifiers.no_xattrs && store.options().xattrs,
+            empty_xattrs: store.format().records_empty_xattrs(),
         }
     }
 
@@ -39,6 +42,14 @@ impl Rules {
         DirMeta { uid: self.uid(stat.uid), gid: self.gid(stat.gid), mode: self.mode(stat.mode), xattrs }
     }
 
+    /// What is recorded of attributes read from disk.
+    pub(crate) fn xattrs(&self, mut list: xattr::Xattrs, path: impl FnOnce() -> String) -> Result<Xattrs> {
+        if !self.empty_xattrs {
+            list.retain(|(_, value)| !value.is_empty());
+        }
+        Xattrs::new(list).map_err(|error| Error::Unrecordable { path: path(), reason: error.to_string() })
+    }
+
     fn uid(&self, uid: u32) -> u32 {
         if self.canonical { 0 } else { self.owner_uid.unwrap_or(uid) }
     }
@@ -50,11 +61,6 @@ impl Rules {
     fn mode(&self, mode: u32) -> u32 {
         if self.canonical { mode & 0o755 } else { mode & 0o7777 }
     }
-}
-
-/// Attributes read from disk as the object model has them.
-pub(crate) fn checked_xattrs(list: xattr::Xattrs, path: impl FnOnce() -> String) -> Result<Xattrs> {
-    Xattrs::new(list).map_err(|error| Error::Unrecordable { path: path(), reason: error.to_string() })
 }
 
 /// The type of a node that has neither content nor target, if there is one for it.

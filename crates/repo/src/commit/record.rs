@@ -4,7 +4,7 @@
 
 use super::cache::{Record, now_ns};
 use super::import::{Import, Node, placed};
-use super::modify::{checked_xattrs, node_type};
+use super::modify::node_type;
 use crate::{Error, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
 use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, Xattrs, kind};
@@ -147,7 +147,7 @@ impl FileReader<'_> {
     }
 
     fn checked(&self, entry: &Entry, list: fsio::xattr::Xattrs) -> Result<Xattrs> {
-        checked_xattrs(list, || self.node.path(entry.name.as_bytes()))
+        self.import.rules.xattrs(list, || self.node.path(entry.name.as_bytes()))
     }
 
     fn placed(&self, entry: &Entry, error: fsio::Error) -> Error {
