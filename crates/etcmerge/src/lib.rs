@@ -33,13 +33,13 @@
 //!   a directory closed to others would be open again after the next update.
 //! - **Changed extended attributes are kept** (access lists, capabilities). OSTree compares without them. Security labels
 //!   alone are not compared ([`ScanOptions::ignored_xattrs`]): a policy assigns them.
-//! - **A local file where the new version has a directory is a conflict, not an error.** In OSTree the whole update
-//!   fails; here the local file stays, by default.
+//! - **A local file where the new version has a directory is not an error.** In OSTree the whole update fails, even if the
+//!   directory is an old default that was replaced locally; here the local file stays, by default.
 //! - **What the local tree keeps has a place.** If the new version turned a directory into a file, and something in it
-//!   was changed locally, the directory stays with that in it, and the new file is the conflict.
+//!   was changed locally, OSTree's update fails; here the directory stays with that in it, and the file is the conflict.
 //! - **Conflicts are listed.** OSTree keeps the local side silently.
 //! - **Special files** (fifos, sockets, devices) that were made locally are left behind, as in OSTree, but listed in
-//!   [`MergePlan::skipped`].
+//!   [`MergePlan::skipped`]. What they took the place of counts as removed.
 //!
 //! `.updated` at the top (a time stamp by which the system notices that it was updated) is never merged and never in
 //! the result, so the notice happens.

@@ -211,7 +211,8 @@ fn keep_the_top<'a>(base: &mut View<'a>, ours: &mut View<'a>, theirs: &mut View<
     }
 }
 
-/// Takes local special files for not changed, and lists them.
+/// Takes local special files for nothing, so that what they took the place of counts as removed, and lists them. One
+/// that the defaults have too, with other attributes, counts as not changed.
 fn leave_special_files<'a>(base: &View<'a>, ours: &mut View<'a>) -> Vec<Skipped> {
     let special: Vec<(&Path, fsio::Kind)> = ours
         .iter()
@@ -223,8 +224,8 @@ fn leave_special_files<'a>(base: &View<'a>, ours: &mut View<'a>) -> Vec<Skipped>
         .collect();
     for (path, _) in &special {
         match base.get(path) {
-            Some(old) => ours.insert(path, old),
-            None => ours.remove(path),
+            Some(old) if old.is_special() => ours.insert(path, old),
+            _ => ours.remove(path),
         };
     }
     special.into_iter().map(|(path, kind)| Skipped { path: path.to_owned(), kind }).collect()

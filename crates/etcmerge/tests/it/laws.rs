@@ -86,16 +86,8 @@ mod model {
     }
 
     fn one(base: Option<&Node>, ours: Option<&Node>, theirs: Option<&Node>) -> Option<Node> {
-        let emptied;
-        let ours = match (ours, base) {
-            // Special files count as no change.
-            (Some(Node::Fifo), Some(Node::Dir(old))) => {
-                emptied = Node::Dir(Tree { mode: old.mode, ..Tree::default() });
-                Some(&emptied)
-            }
-            (Some(Node::Fifo), old) => old,
-            (ours, _) => ours,
-        };
+        // A special file counts as nothing, or as no change where the defaults have one.
+        let ours = if ours == Some(&Node::Fifo) && base != ours { None } else { ours };
         let dir = |mode| Some(Node::Dir(children(mode, tree(base), tree(ours), tree(theirs))));
         if !same_itself(base, ours) {
             return match ours {

@@ -3,6 +3,7 @@
 mod apply;
 mod crash;
 mod laws;
+mod oracle;
 mod table;
 mod tree;
 

@@ -6,12 +6,12 @@ use sapwood_etcmerge::{ConflictKind, MergePlan, Policy, ScanOptions, Sides, appl
 use sapwood_fsio as fsio;
 
 /// A case: what is there before, and what must come out with the local side kept.
-struct Case {
-    name: &'static str,
-    base: &'static [&'static str],
-    local: &'static [&'static str],
-    new: &'static [&'static str],
-    expected: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) base: &'static [&'static str],
+    pub(crate) local: &'static [&'static str],
+    pub(crate) new: &'static [&'static str],
+    pub(crate) expected: &'static [&'static str],
     conflicts: &'static [(&'static str, ConflictKind)],
 }
 
@@ -42,7 +42,7 @@ use ConflictKind::{
 };
 
 #[rustfmt::skip]
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case { name: "local unmodified, vendor same", base: &["f file 1"], local: &["f file 1"], new: &["f file 1"], expected: &["f file 1"], conflicts: &[] },
     Case { name: "local unmodified, vendor changed", base: &["f file 1"], local: &["f file 1"], new: &["f file 2"], expected: &["f file 2"], conflicts: &[] },
     Case { name: "local modified, vendor same", base: &["f file 1"], local: &["f file L"], new: &["f file 1"], expected: &["f file L"], conflicts: &[] },
@@ -78,7 +78,8 @@ const CASES: &[Case] = &[
     Case { name: "directory removed locally, vendor adds a file inside", base: &["d/f file 1"], local: &[], new: &["d/f file 1", "d/g file 2"], expected: &[],
         conflicts: &[("d/g", DirectoryRemoved)] },
     Case { name: "fifos are left behind", base: &["d/f file 1"], local: &["d/f file 1", "d/p fifo"], new: &["d/f file 2"], expected: &["d/f file 2"], conflicts: &[] },
-    Case { name: "a fifo in place of a file leaves the new default", base: &["f file 1"], local: &["f fifo"], new: &["f file 2"], expected: &["f file 2"], conflicts: &[] },
+    Case { name: "a fifo in place of a file is left behind, and the file is removed", base: &["f file 1"], local: &["f fifo"], new: &["f file 2"], expected: &[],
+        conflicts: &[("f", DeletedModified)] },
     Case { name: "new empty local directory keeps its mode", base: &[], local: &["d dir:1777"], new: &[], expected: &["d dir:1777"], conflicts: &[] },
     Case { name: ".updated is removed", base: &[], local: &[".updated file stamp"], new: &[".updated file other", "f file 2"], expected: &["f file 2"], conflicts: &[] },
     Case { name: ".updated elsewhere is a file as any", base: &[], local: &["d/.updated file L"], new: &[], expected: &["d/.updated file L"], conflicts: &[] },
@@ -86,7 +87,7 @@ const CASES: &[Case] = &[
     Case { name: "symlinks are merged by their target", base: &["l link a", "m link a"], local: &["l link L", "m link a"], new: &["l link b", "m link b"],
         expected: &["l link L", "m link b"], conflicts: &[("l", BothModified)] },
     Case { name: "an empty directory of the vendor goes and comes", base: &["d dir"], local: &["d dir"], new: &["e dir"], expected: &["e dir"], conflicts: &[] },
-    Case { name: "a changed default ACL-free mode on both sides is local", base: &["d dir:755"], local: &["d dir:700"], new: &["d dir:711"], expected: &["d dir:700"],
+    Case { name: "the mode of a directory changed on both sides is local", base: &["d dir:755"], local: &["d dir:700"], new: &["d dir:711"], expected: &["d dir:700"],
         conflicts: &[("d", BothModified)] },
 ];
 
