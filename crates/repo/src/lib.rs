@@ -23,6 +23,7 @@ mod revision;
 mod summary;
 mod tree;
 mod txn;
+mod write;
 
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
 pub use commit::{CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Modifiers, Parent};

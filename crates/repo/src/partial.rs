@@ -60,7 +60,7 @@ impl Repo {
             Incomplete::Pulled => &[],
             Incomplete::Damaged => DAMAGED,
         };
-        Ok(sapwood_fsio::replace(self.dir(), path(commit), 0o644, content)?)
+        crate::write::replace(self.dir(), &path(commit), content, self.config().fsync)
     }
 
     /// All marked commits, sorted.

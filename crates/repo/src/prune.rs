@@ -6,6 +6,8 @@
 mod deltas;
 mod roots;
 
+pub(crate) use deltas::{decode as delta_id, dirs as delta_dirs};
+
 use crate::reach::{OnBad, Reachable};
 use crate::{Error, Repo, Result, Root, pool};
 use rayon::prelude::*;

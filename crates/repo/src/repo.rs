@@ -61,7 +61,7 @@ impl Repo {
             check_same_kind(&config, options.format, options.mode)?;
             config
         } else {
-            sapwood_fsio::replace(dir, CONFIG, 0o644, initial.to_text().as_bytes())?;
+            crate::write::replace(dir, CONFIG, initial.to_text().as_bytes(), true)?;
             Config::from_keyfile(initial)?
         };
         for path in DIRS {
@@ -118,12 +118,22 @@ impl Repo {
         check_same_kind(&config, self.config.format, self.config.mode)?;
         let store = open_store(&self.dir, &config, MAX_PARENTS)?;
         if keyfile != before {
-            sapwood_fsio::replace(&self.dir, CONFIG, 0o644, text.as_bytes())?;
+            crate::write::replace(&self.dir, CONFIG, text.as_bytes(), true)?;
         }
         drop(lock);
         self.store = store;
         self.config = config;
         Ok(())
+    }
+
+    /// Says in the configuration file that static deltas have indexes. The caller holds the lock of the refs.
+    pub(crate) fn set_indexed_deltas(&self) -> Result<()> {
+        let mut keyfile = read_config(&self.dir)?.keyfile;
+        if keyfile.get_bool("core", "indexed-deltas") == Some(Ok(true)) {
+            return Ok(());
+        }
+        keyfile.set("core", "indexed-deltas", "true");
+        crate::write::replace(&self.dir, CONFIG, keyfile.to_text().as_bytes(), self.config.fsync)
     }
 
     /// Begins a transaction, under the shared lock.

@@ -1,7 +1,23 @@
 //! The summary: all refs and what they point to, in one file, so that one request tells a client everything.
+//!
+//! Both formats say the same with the same keys; only the encoding differs. The file is replaced atomically, from refs
+//! that are read under the lock that moving them takes, so it never mixes two states of the repository.
 
-use crate::{RefName, Repo, Result};
-use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata};
+mod deltas;
+mod glib;
+mod native;
+mod ostree;
+#[cfg(test)]
+mod tests;
+
+use crate::{RefName, Refspec, Repo, Result};
+use sapwood_fsio::lock::LockKind;
+use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The file, and its signature.
+const SUMMARY: &str = "summary";
+const SIGNATURE: &str = "summary.sig";
 
 /// A summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,35 +37,179 @@ pub struct SummaryRef {
     pub target: Id<Commit>,
     /// Size of the commit object in bytes.
     pub commit_bytes: u64,
-    /// Further facts.
+    /// Further facts: `ostree.commit.timestamp` (big-endian in both formats), `ostree.commit.version`.
     pub metadata: Metadata,
 }
 
 impl Summary {
-    /// The bytes of the file.
+    /// The bytes of the file. Refs must be sorted by name.
     pub fn encode(&self, format: Format) -> Vec<u8> {
-        todo!()
+        if format == Format::Native { native::encode(self) } else { ostree::encode(self) }
     }
+
     /// Reads them.
+    ///
+    /// # Errors
+    /// Anything but the one form that [`encode`](Self::encode) gives; a name that is not a ref's; refs that are not
+    /// sorted, or twice there; more than [`Format::MAX_META_BYTES`].
     pub fn decode(format: Format, bytes: &[u8]) -> std::result::Result<Self, DecodeError> {
-        todo!()
+        if bytes.len() as u64 > Format::MAX_META_BYTES {
+            return Err(DecodeError { offset: 0, what: "larger than 128 MiB" });
+        }
+        let summary = if format == Format::Native { native::decode(bytes)? } else { ostree::decode(bytes)? };
+        Ok(summary)
     }
+
     /// The ref of that name.
     pub fn get(&self, name: &str) -> Option<&SummaryRef> {
-        todo!()
+        let at = self.refs.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        self.refs.get(at)
+    }
+
+    /// When the summary was made: seconds since the epoch.
+    pub fn last_modified(&self) -> Option<u64> {
+        swapped(self.metadata.get("ostree.summary.last-modified")?)
+    }
+
+    /// Adds a ref that was read; it must come after the others.
+    fn push(&mut self, entry: SummaryRef) -> std::result::Result<(), &'static str> {
+        if self.refs.last().is_some_and(|last| last.name >= entry.name) {
+            return Err("refs are not sorted");
+        }
+        self.refs.push(entry);
+        Ok(())
     }
 }
 
+impl SummaryRef {
+    /// When the commit was made, as the summary tells it: seconds since the epoch.
+    pub fn timestamp(&self) -> Option<u64> {
+        swapped(self.metadata.get("ostree.commit.timestamp")?)
+    }
+}
+
+/// A number that OSTree keeps big-endian.
+fn swapped(value: &Value) -> Option<u64> {
+    if let Value::U64(value) = value { Some(value.swap_bytes()) } else { None }
+}
+
 impl Repo {
-    /// Writes the summary of all local refs, atomically; removes a signature that it makes stale.
+    /// Writes the summary of all local refs, atomically; removes a signature that it makes stale. In the OSTree format
+    /// the indexes of static deltas are renewed first, and `core.indexed-deltas` is set.
+    ///
+    /// # Errors
+    /// [`crate::Error::Store`] with a missing object if a ref points to a commit that is not here;
+    /// [`crate::Error::MalformedRef`], [`crate::Error::NewerFormat`], [`crate::Error::Lock`], [`crate::Error::Io`]. The
+    /// summary is then the old one, unless only removing the signature failed.
     pub fn update_summary(&self) -> Result<Summary> {
-        todo!()
+        self.update_summary_with(&Metadata::default())
     }
+
+    /// As [`update_summary`](Self::update_summary), with further facts in it.
+    ///
+    /// # Errors
+    /// As [`update_summary`](Self::update_summary).
+    pub fn update_summary_with(&self, extra: &Metadata) -> Result<Summary> {
+        self.config().check_writable()?;
+        let _lock = self.store().lock(LockKind::Shared)?;
+        self.write_summary(extra)
+    }
+
+    /// As [`update_summary`](Self::update_summary), for a caller that holds the repository's lock.
     pub(crate) fn write_summary_locked(&self) -> Result<Summary> {
-        todo!()
+        self.write_summary(&Metadata::default())
     }
+
+    fn write_summary(&self, extra: &Metadata) -> Result<Summary> {
+        let _lock = self.lock_refs()?;
+        let has_deltas = self.config().format == Format::Ostree;
+        let deltas = if has_deltas { deltas::renew_indexes(self)? } else { Vec::new() };
+        let mut refs = Vec::new();
+        for entry in self.refs()?.into_iter().filter(|entry| entry.name.remote.is_none()) {
+            refs.push(self.summary_ref(entry.name, entry.target)?);
+        }
+        let facts = self.summary_facts(extra, has_deltas, &deltas)?;
+        let summary = Summary { refs, metadata: facts };
+        let bytes = summary.encode(self.config().format);
+        let fsync = self.config().fsync;
+        crate::write::replace(self.dir(), SUMMARY, &bytes, fsync)?;
+        if sapwood_fsio::remove_file_optional(self.dir(), SIGNATURE)? && fsync {
+            sapwood_fsio::sync_dir(self.dir())?;
+        }
+        Ok(summary)
+    }
+
+    fn summary_ref(&self, name: Refspec, target: Id<Commit>) -> Result<SummaryRef> {
+        let bytes = self.store().load_bytes(target.name())?;
+        let commit = self.store().load(target)?;
+        let mut metadata = Metadata::default();
+        let mut facts = vec![("ostree.commit.timestamp", Value::U64(commit.timestamp.swap_bytes()))];
+        if let Some(version) = commit.metadata.get_str("version") {
+            facts.push(("ostree.commit.version", Value::Str(version.to_owned())));
+        }
+        for key in glib::order(&facts.iter().map(|(key, _)| *key).collect::<Vec<_>>()) {
+            if let Some((_, value)) = facts.iter().find(|(name, _)| *name == key) {
+                metadata.set(key, value.clone());
+            }
+        }
+        Ok(SummaryRef { name: name.name, target, commit_bytes: bytes.len() as u64, metadata })
+    }
+
+    /// The facts about the whole repository, in the order in which OSTree's own dictionary would have them.
+    fn summary_facts(
+        &self,
+        extra: &Metadata,
+        has_deltas: bool,
+        deltas: &[deltas::Delta],
+    ) -> Result<Metadata> {
+        let config = self.config();
+        let mut facts = extra.clone();
+        if !deltas.is_empty()
+            && !matches!(config.keyfile.get_bool("core", "no-deltas-in-summary"), Some(Ok(true)))
+        {
+            facts.set("ostree.static-deltas", deltas::as_value(deltas));
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        facts.set("ostree.summary.last-modified", Value::U64(now.swap_bytes()));
+        facts.set("ostree.summary.mode", Value::Str(config.mode.as_str().to_owned()));
+        facts.set("ostree.summary.tombstone-commits", Value::Bool(config.tombstones));
+        if has_deltas {
+            facts.set("ostree.summary.indexed-deltas", Value::Bool(true));
+        }
+        if let Some(id) = &config.collection_id {
+            facts.set("ostree.summary.collection-id", Value::Str(id.to_string()));
+        }
+        let mut mirrors: Vec<(String, Vec<SummaryRef>)> = Vec::new();
+        for (collection, name, target) in self.ref_db().list_mirrors()? {
+            let entry = self.summary_ref(Refspec::local(name), target)?;
+            match mirrors.last_mut().filter(|(last, _)| *last == collection.as_str()) {
+                Some((_, refs)) => refs.push(entry),
+                None => mirrors.push((collection.to_string(), vec![entry])),
+            }
+        }
+        if !mirrors.is_empty() {
+            facts.set("ostree.summary.collection-map", ostree::collection_map(&mirrors));
+        }
+        let keys: Vec<&str> = facts.iter().map(|(key, _)| key).collect();
+        let mut ordered = Metadata::default();
+        for key in glib::order(&keys) {
+            if let Some(value) = facts.get(key) {
+                ordered.set(key, value.clone());
+            }
+        }
+        Ok(ordered)
+    }
+
     /// The summary file, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Summary`], [`crate::Error::Io`].
     pub fn summary(&self) -> Result<Option<Summary>> {
-        todo!()
+        match sapwood_fsio::read_optional(self.dir(), SUMMARY, Format::MAX_META_BYTES)? {
+            None => Ok(None),
+            Some(bytes) => {
+                Summary::decode(self.config().format, &bytes).map(Some).map_err(crate::Error::Summary)
+            }
+        }
     }
 }

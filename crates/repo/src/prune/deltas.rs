@@ -23,7 +23,8 @@ pub(super) fn without_target(dir: &Dir, is_kept: &dyn Fn(Id<Commit>) -> bool) ->
     Ok(found)
 }
 
-fn dirs(dir: &Dir) -> Result<Vec<String>> {
+/// The names of the directories in a directory.
+pub(crate) fn dirs(dir: &Dir) -> Result<Vec<String>> {
     let entries = sapwood_fsio::entries(dir)?.into_iter().filter(|entry| entry.kind == Kind::Dir);
     Ok(entries.filter_map(|entry| entry.name.into_string().ok()).collect())
 }
@@ -41,7 +42,7 @@ fn target_of(name: &str) -> Option<Id<Commit>> {
 }
 
 /// Reads an id in base64 without padding, where `_` stands for `/`.
-fn decode(text: &str) -> Option<ObjectId> {
+pub(crate) fn decode(text: &str) -> Option<ObjectId> {
     if text.len() != 43 {
         return None;
     }
