@@ -120,6 +120,9 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
     }
     let used: BTreeSet<String> =
         current.deployments.iter().map(|d| layout::kernel_dir(&d.id.stateroot, &d.boot_id)).collect();
+    for kernel in &used {
+        find_temporary(sysroot, &boot(kernel), unneeded)?;
+    }
     let Some(kernels) = fsio::open_dir_optional(sysroot.root(), boot(layout::BOOT_OSTREE))? else {
         return Ok(());
     };
@@ -130,6 +133,17 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
         });
         if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && !used.contains(name)) {
             unneeded.kernels.push(boot(&name));
+        }
+    }
+    Ok(())
+}
+
+/// Files that were being written into a directory.
+fn find_temporary(sysroot: &Sysroot, path: &str, unneeded: &mut Unneeded) -> Result<()> {
+    let Some(dir) = fsio::open_dir_optional(sysroot.root(), path)? else { return Ok(()) };
+    for entry in fsio::entries(&dir)? {
+        if let Some(name) = entry.name.to_str().filter(|name| name.starts_with(layout::TEMPORARY)) {
+            unneeded.leftovers.push(format!("{path}/{name}"));
         }
     }
     Ok(())
@@ -148,6 +162,7 @@ fn find_deployments(
         Some(current.deployments.iter().any(|deployment| deployment.id == id))
     };
     let path = layout::deployments_dir(stateroot);
+    find_temporary(sysroot, &path, unneeded)?;
     if let Some(dir) = fsio::open_dir_optional(sysroot.root(), &path)? {
         for entry in fsio::entries(&dir)? {
             let Some(name) = entry.name.to_str() else { continue };

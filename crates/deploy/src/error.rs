@@ -175,7 +175,8 @@ impl Error {
     pub fn is_no_space(&self) -> bool {
         let mut error: Option<&dyn std::error::Error> = Some(self);
         while let Some(e) = error {
-            if e.downcast_ref::<sapwood_fsio::Error>().is_some_and(sapwood_fsio::Error::is_no_space) {
+            let kind = e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
                 return true;
             }
             error = e.source();

@@ -13,6 +13,8 @@ pub(crate) const LOCK: &str = "ostree/lock";
 pub(crate) const DEPLOY: &str = "ostree/deploy";
 /// Begins the name of a stateroot that is being made.
 pub(crate) const NEW_STATEROOT: &str = ".new-";
+/// Begins the name of a file that is being written.
+pub(crate) const TEMPORARY: &str = ".tmp-";
 /// What boot loaders read.
 pub(crate) const BOOT: &str = "boot";
 /// Kernels, below [`BOOT`].

@@ -161,8 +161,9 @@ impl DeployPlan {
             return Self { change, planned: unchanged, before };
         }
         let version = current.version.other();
-        let sub = current.sub(version).map_or(BootVersion::One, BootVersion::other);
-        Self { change: Change::Entries { version, sub }, planned: render(slots, version), before }
+        // No entry leads to the links of this set, so whatever an interrupted run left of them is written anew.
+        let change = Change::Entries { version, sub: BootVersion::One };
+        Self { change, planned: render(slots, version), before }
     }
 }
 

@@ -26,13 +26,19 @@ pub struct Written {
     pub after: usize,
 }
 
-/// A list that is written and not switched to.
+/// A link that is made and not in its place.
 struct Prepared {
     /// The directory of the link.
     dir: Dir,
     /// The link that says what is current, and what is to be renamed to it.
     link: String,
     temporary: String,
+}
+
+impl Prepared {
+    fn switch(&self) -> Result<()> {
+        Ok(fsio::rename(&self.dir, &self.temporary, &self.dir, &self.link)?)
+    }
 }
 
 /// Writes a list and switches to it. On an error the old list is current, but for [`Error::AfterSwitch`].
@@ -54,7 +60,8 @@ pub(crate) fn apply(
         Change::Entries { version, sub } => {
             write_entries(&boot, version, &plan.planned, bootloader)?;
             write_links(&ostree, version, sub, &plan.planned)?;
-            fsio::replace_symlink(layout::boot_dir(version, sub), &ostree, layout::boot_link(version))?;
+            let links = prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?;
+            links.switch()?;
             prepare(&boot, layout::LOADER, &layout::loader_dir(version))?
         }
     };
@@ -69,7 +76,7 @@ pub(crate) fn apply(
     on_syncing();
     sync_all(sysroot, &boot)?;
 
-    fsio::rename(&prepared.dir, &prepared.temporary, &prepared.dir, &prepared.link)?;
+    prepared.switch()?;
     finish(sysroot, &prepared.dir, &boot, bootloader)
         .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
     Ok(written)
