@@ -1,1 +1,215 @@
-//! x
+//! One machine, two programs: what we deploy the real `ostree admin` manages, and the other way round.
+
+use crate::fixture::{Machine, REF, WAIT, os, tree};
+use sapwood_deploy::{
+    CleanupOptions, DeployOptions, InitOptions, KargEdit, Origin, StaterootName, Sysroot, UpgradeOptions,
+    UpgradeOutcome,
+};
+use sapwood_fsio as fsio;
+use sapwood_testkit::{Ostree, skipped};
+
+/// `ostree`, where it is installed and can manage a sysroot that is not running: as root.
+fn ostree() -> Option<Ostree> {
+    if !rustix::process::geteuid().is_root() {
+        skipped("the real ostree admin needs root");
+        return None;
+    }
+    let found = Ostree::find();
+    if found.is_none() {
+        skipped("the real ostree is not installed");
+    }
+    found
+}
+
+fn admin(ostree: &Ostree, machine: &Machine, args: &[&str]) -> String {
+    let sysroot = format!("--sysroot={}", machine.path().display());
+    let (verb, rest) = args.split_first().unwrap();
+    ostree.run(["admin", verb, &sysroot].iter().chain(rest)).unwrap()
+}
+
+fn options() -> DeployOptions {
+    let kargs = ["root=/dev/x", "q=\"a b\"", "quiet"].map(|text| KargEdit::Append(text.into()));
+    DeployOptions {
+        origin: Some(Origin::from_refspec(REF)),
+        kargs: kargs.to_vec(),
+        ..DeployOptions::default()
+    }
+}
+
+fn upgrade(machine: &Machine) -> UpgradeOutcome {
+    let sysroot = machine.open();
+    let locked = sysroot.lock(WAIT).unwrap();
+    let plan = locked.plan_upgrade(None).unwrap();
+    locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {}).unwrap()
+}
+
+/// The entries in the current set, by number, without their file names (which the two versions form differently).
+fn entries(machine: &Machine) -> Vec<String> {
+    let loader = String::from_utf8(fsio::read_link(&machine.dir(), "boot/loader").unwrap()).unwrap();
+    machine.snapshot(&format!("boot/{loader}/entries")).into_values().collect()
+}
+
+/// All of the sysroot that both programs should make alike.
+fn layout(machine: &Machine) -> Vec<String> {
+    let mut all = machine.snapshot(".");
+    let own = |path: &str| {
+        path.starts_with("ostree/repo")
+            || path.starts_with("ostree/lock")
+            || path.contains("/entries/")
+            // A note that labels were assigned, which 2022.7 makes without assigning any.
+            || path.ends_with("var/.ostree-selabeled")
+    };
+    all.retain(|path, _| !own(path.to_str().unwrap()));
+    all.into_iter().map(|(path, what)| format!("{} {what}", path.display())).collect()
+}
+
+#[test]
+fn the_disk_is_laid_out_as_ostree_lays_it_out() {
+    let Some(ostree) = ostree() else { return };
+    let (ours, theirs) = (Machine::new(&InitOptions::default()), Machine::empty());
+    let run = |args: &[&str]| admin(&ostree, &theirs, args);
+    ostree.run(["admin", "init-fs", theirs.path().to_str().unwrap()]).unwrap();
+    run(&["os-init", "os"]);
+    assert_eq!(layout(&ours), layout(&theirs), "after os-init");
+    for number in 1..=3 {
+        let tree = tree(number, if number == 1 { "kernel 1" } else { "kernel 2" });
+        let commit = ours.commit(number, &tree);
+        assert_eq!(theirs.commit(number, &tree), commit);
+        if number == 1 {
+            ours.deploy(commit, &options()).unwrap();
+            run(&["deploy", "--os=os", "--karg=root=/dev/x", "--karg=q=\"a b\"", "--karg=quiet", REF]);
+        } else {
+            let plain = DeployOptions { kargs: Vec::new(), ..options() };
+            ours.deploy(commit, &plain).unwrap();
+            run(&["deploy", "--os=os", REF]);
+        }
+        for machine in [&ours, &theirs] {
+            machine.write(0, "etc/changed-by-both", "mine\n");
+            machine.write(0, &format!("etc/added-{number}"), "mine\n");
+        }
+        assert_eq!(entries(&ours), entries(&theirs), "entries of list {number}");
+        assert_eq!(layout(&ours), layout(&theirs), "list {number}");
+    }
+    // Another stateroot: titles name it.
+    ours.open().lock(WAIT).unwrap().init_stateroot(&StaterootName::new("two").unwrap()).unwrap();
+    run(&["os-init", "two"]);
+    let commit = ours.repo().resolve(REF).unwrap();
+    let sysroot = ours.open();
+    let two = StaterootName::new("two").unwrap();
+    let plain = DeployOptions { kargs: Vec::new(), ..options() };
+    sysroot.lock(WAIT).unwrap().deploy(&two, commit, &plain, &|_| {}).unwrap();
+    run(&["deploy", "--os=two", REF]);
+    assert_eq!(entries(&ours), entries(&theirs), "entries with two stateroots");
+    assert_eq!(layout(&ours), layout(&theirs), "two stateroots");
+}
+
+#[test]
+fn ostree_manages_what_we_deployed() {
+    let Some(ostree) = ostree() else { return };
+    let machine = Machine::new(&InitOptions::default());
+    let run = |args: &[&str]| admin(&ostree, &machine, args);
+    let first = machine.commit(1, &tree(1, "kernel 1"));
+    machine.deploy(first, &options()).unwrap();
+    let status = run(&["status"]);
+    assert_eq!(status, format!("  os {first}.0\n    Version: 1.0\n    origin refspec: os/main\n"));
+    machine.write(0, "etc/changed-by-both", "mine\n");
+
+    let second = machine.commit(2, &tree(2, "kernel 2"));
+    run(&["deploy", "--os=os", REF]);
+    assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
+    assert_eq!(machine.read(0, "etc/changed-by-both").as_deref(), Some("mine\n"));
+    assert_eq!(machine.open().deployments().unwrap()[0].id.commit, second);
+    run(&["pin", "1"]);
+    assert!(machine.open().deployments().unwrap()[1].pinned());
+
+    // And we go on with what it left.
+    machine.commit(3, &tree(3, "kernel 3"));
+    assert!(matches!(upgrade(&machine), UpgradeOutcome::Deployed(_)));
+    assert_eq!(machine.boots().len(), 3);
+    assert!(run(&["status"]).contains("Pinned: yes"));
+    run(&["undeploy", "2"]);
+    machine.open().lock(WAIT).unwrap().set_default(1).unwrap();
+    assert!(run(&["status"]).starts_with(&format!("  os {second}.0\n")));
+    run(&["cleanup"]);
+    ostree.run(["fsck", &format!("--repo={}/ostree/repo", machine.path().display())]).unwrap();
+}
+
+#[test]
+fn ostree_upgrades_what_we_deployed_from_a_remote() {
+    let Some(ostree) = ostree() else { return };
+    let (server, machine) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
+    let repo = format!("--repo={}/ostree/repo", machine.path().display());
+    let url = format!("file://{}/ostree/repo", server.path().display());
+    ostree.run(["remote", "add", "--no-gpg-verify", &repo, "server", &url]).unwrap();
+    let first = server.commit(1, &tree(1, "kernel 1"));
+    ostree.run(["pull", &repo, "server", REF]).unwrap();
+    let followed = DeployOptions { origin: Some(Origin::from_refspec("server:os/main")), ..options() };
+    machine.deploy(first, &followed).unwrap();
+    machine.write(0, "etc/changed-by-both", "mine\n");
+
+    let second = server.commit(2, &tree(2, "kernel 2"));
+    admin(&ostree, &machine, &["upgrade", "--os=os"]);
+    let deployments = machine.open().deployments().unwrap();
+    assert_eq!(deployments[0].id.commit, second);
+    assert_eq!(deployments[0].origin.refspec().as_deref(), Some("server:os/main"));
+    assert_eq!(machine.read(0, "etc/changed-by-both").as_deref(), Some("mine\n"));
+    assert!(matches!(upgrade(&machine), UpgradeOutcome::Unchanged { .. }));
+}
+
+#[test]
+fn we_manage_what_ostree_deployed() {
+    let Some(ostree) = ostree() else { return };
+    let machine = Machine::empty();
+    let run = |args: &[&str]| admin(&ostree, &machine, args);
+    ostree.run(["admin", "init-fs", machine.path().to_str().unwrap()]).unwrap();
+    run(&["os-init", "os"]);
+    let first = machine.commit(1, &tree(1, "kernel 1"));
+    run(&["deploy", "--os=os", "--karg=root=/dev/x", REF]);
+    machine.write(0, "etc/changed-by-both", "mine\n");
+    machine.write(0, "etc/added", "mine\n");
+
+    let status = machine.open().status().unwrap();
+    assert_eq!(status.deployments.len(), 1);
+    assert_eq!(status.deployments[0].version.as_deref(), Some("1.0"));
+    assert_eq!(status.deployments[0].deployment.id.commit, first);
+    assert_eq!(status.deployments[0].deployment.origin.refspec().as_deref(), Some(REF));
+
+    let second = machine.commit(2, &tree(2, "kernel 2"));
+    let UpgradeOutcome::Deployed(deployed) = upgrade(&machine) else { panic!("there is a new commit") };
+    assert_eq!(deployed.conflicts.len(), 1);
+    assert_eq!(machine.read(0, "etc/added").as_deref(), Some("mine\n"));
+    assert!(run(&["status"]).starts_with(&format!("  os {second}.0\n")));
+    // Its old entry file, named in another way, is not taken for one of somebody else.
+    assert_eq!(machine.boots().len(), 2);
+    assert!(!machine.exists("boot/loader/entries/ostree-1-os.conf"));
+
+    let locked = machine.open();
+    let locked = locked.lock(WAIT).unwrap();
+    locked.set_default(1).unwrap();
+    locked.undeploy(1, &CleanupOptions::default()).unwrap();
+    drop(locked);
+    assert!(run(&["status"]).starts_with(&format!("  os {first}.0\n")));
+    run(&["deploy", "--os=os", REF]);
+    assert_eq!(machine.boots().len(), 2);
+    ostree.run(["fsck", &format!("--repo={}/ostree/repo", machine.path().display())]).unwrap();
+}
+
+#[test]
+fn the_two_programs_lock_each_other_out() {
+    let Some(ostree) = ostree() else { return };
+    let machine = Machine::new(&InitOptions::default());
+    let commit = machine.commit(1, &tree(1, "kernel 1"));
+    machine.deploy(commit, &options()).unwrap();
+    let sysroot: Sysroot = machine.open();
+    let held = sysroot.lock(WAIT).unwrap();
+    let mut command = ostree.command();
+    command.args(["admin", "undeploy", "0"]).arg(format!("--sysroot={}", machine.path().display()));
+    let mut child =
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    assert_eq!(held.deployments().unwrap()[0].id.stateroot, os());
+    drop(held);
+    assert!(child.wait().unwrap().success());
+    assert!(machine.boots().is_empty());
+}
