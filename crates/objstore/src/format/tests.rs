@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod malformed;
+mod peer;
 mod properties;
 
 /// The bytes that hexadecimal digits stand for; white space is skipped.

@@ -44,7 +44,7 @@ impl Random {
             Node::Basic(b'y') => w.u8(self.byte()),
             Node::Basic(b'n' | b'q') => w.u16(u16::from_le_bytes([self.byte(), self.byte()])),
             Node::Basic(b'i' | b'u' | b'h') => {
-                w.u32(u32::from_le_bytes(std::array::from_fn(|_| self.byte())))
+                w.u32(u32::from_le_bytes(std::array::from_fn(|_| self.byte())));
             }
             Node::Basic(b'x' | b't') => w.u64(u64::from_le_bytes(std::array::from_fn(|_| self.byte()))),
             Node::Basic(b'd') => match self.below(4) {
