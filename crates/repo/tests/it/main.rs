@@ -6,3 +6,5 @@ mod commit;
 mod commit_cache;
 mod commit_crash;
 mod commit_fixture;
+mod history;
+mod repository;
