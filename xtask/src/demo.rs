@@ -50,8 +50,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         temporary = tempfile::Builder::new().prefix("sapwood-demo-").tempdir()?;
         temporary.path().to_path_buf()
     };
-    let lab = Lab::new(sapwood, folder.clone(), args.format);
-    let told = tell(&lab, args);
+    let told = tell(&Lab::new(sapwood, folder.clone(), args.format), args);
     if args.keep.is_some() {
         println!("\nEverything is in {}.", folder.display());
     }

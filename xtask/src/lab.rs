@@ -183,6 +183,24 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    /// Takes the immutable flag off the deployments, so that the folder can be removed like any other.
+    fn drop(&mut self) {
+        use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+        let deployments = self.folder.join(MACHINE).join("ostree/deploy").join(OS).join("deploy");
+        for entry in std::fs::read_dir(deployments).into_iter().flatten().flatten() {
+            if let Ok(folder) = std::fs::File::open(entry.path())
+                && let Ok(flags) = ioctl_getflags(&folder)
+                && flags.contains(IFlags::IMMUTABLE)
+            {
+                // Where it does not work, removing the folder says so.
+                let _tried = ioctl_setflags(&folder, flags - IFlags::IMMUTABLE);
+            }
+        }
+    }
+}
+
 /// `--repo=…`, relative to the lab's folder.
 pub(crate) fn repo(path: &str) -> String {
     format!("--repo={path}")

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 pub(crate) const DOCUMENT: &str = "ARCHITECTURE.md";
 
 /// The line after which the map stands, to the document's end.
-const MARK: &str = "<!-- From here on made by `cargo xtask docs`. -->\n";
+pub(crate) const MARK: &str = "<!-- From here on made by `cargo xtask docs`. -->\n";
 
 /// The folders in the order of the layers, each with the heading of its section.
 const FOLDERS: &[&str] = &[

@@ -26,7 +26,9 @@ pub(crate) fn check(root: &Path, problems: &mut Vec<String>) -> Result<()> {
             continue;
         };
         commands_exist(document, &text, problems);
-        paths_exist(root, document, &text, problems);
+        // The map's names are relative to their section.
+        let written = text.split(crate::docs::map::MARK).next().unwrap_or_default();
+        paths_exist(root, document, written, problems);
     }
     map_is_current(root, problems)
 }

@@ -5,7 +5,33 @@ use std::path::Path;
 use anyhow::Result;
 
 /// Which file decodes what comes from outside, and the fuzz target that feeds it.
-const DECODERS: &[(&str, &str)] = &[];
+const DECODERS: &[(&str, &str)] = &[
+    ("crates/deploy/src/boot/bls.rs", "bls"),
+    ("crates/deploy/src/boot/link.rs", "boot_link"),
+    ("crates/repo/src/config.rs", "config"),
+    ("crates/objstore/src/format/compress.rs", "decompress"),
+    ("crates/objstore/src/gvariant/check.rs", "gvariant"),
+    ("crates/objstore/src/gvariant/parse.rs", "gvariant_text"),
+    ("crates/deploy/src/boot/kargs.rs", "kargs"),
+    ("crates/repo/src/keyfile.rs", "keyfile"),
+    ("crates/repo/src/name.rs", "names"),
+    ("crates/objstore/src/format/native/commit.rs", "native_commit"),
+    ("crates/objstore/src/format/native/tree.rs", "native_dirmeta"),
+    ("crates/objstore/src/format/native/tree.rs", "native_dirtree"),
+    ("crates/objstore/src/format/native/file.rs", "native_filez"),
+    ("crates/objstore/src/format/native/commit.rs", "native_metadata"),
+    ("crates/repo/src/summary.rs", "native_summary"),
+    ("crates/objstore/src/format/native/file.rs", "native_usermeta"),
+    ("crates/deploy/src/origin.rs", "origin"),
+    ("crates/deploy/src/boot/os_release.rs", "os_release"),
+    ("crates/objstore/src/format/ostree/commit.rs", "ostree_commit"),
+    ("crates/objstore/src/format/ostree/tree.rs", "ostree_dirmeta"),
+    ("crates/objstore/src/format/ostree/tree.rs", "ostree_dirtree"),
+    ("crates/objstore/src/format/ostree/file.rs", "ostree_filez"),
+    ("crates/objstore/src/format/ostree/commit.rs", "ostree_metadata"),
+    ("crates/repo/src/summary.rs", "ostree_summary"),
+    ("crates/objstore/src/format/ostree/file.rs", "ostree_usermeta"),
+];
 
 /// Each decoder has its target, each target exists and is built, and no target is forgotten here.
 pub(crate) fn check(root: &Path, problems: &mut Vec<String>) -> Result<()> {
