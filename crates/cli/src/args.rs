@@ -54,8 +54,9 @@ struct Line {
 
 /// Options that every command takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Global {
-    /// The repository [default: the current directory if it is one, else $OSTREE_REPO, else that of the system]
+    /// The repository [default: the current directory if it is one, else `$OSTREE_REPO`, else that of the system]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(crate) repo: Option<PathBuf>,
     /// Print the result as one JSON document, errors too

@@ -131,7 +131,7 @@ pub(crate) fn pull_from(
     let on_event = |event: PullEvent<'_>| match event {
         PullEvent::Progress(now) => {
             let objects =
-                format!("{}/{} objects", now.meta_done + now.files_done, now.meta_known + now.files_known,);
+                format!("{}/{} objects", now.meta_done + now.files_done, now.meta_known + now.files_known);
             match (now.content_bytes_done, now.content_bytes_known) {
                 (Some(done), Some(known)) if now.totals_final => progress.bytes(objects, done, known),
                 _ if now.totals_final => progress.count("files", now.files_done, now.files_known),
@@ -143,7 +143,7 @@ pub(crate) fn pull_from(
     };
     Ok(match from {
         Source::Files(remote) => pull(runtime()?.handle(), repo, remote, options, &on_event)?,
-        Source::Local(path) => pull_local(repo, &ctx.open_repo_at(&path)?, options, &on_event)?,
+        Source::Local(path) => pull_local(repo, &crate::ctx::open_repo_at(&path)?, options, &on_event)?,
     })
 }
 

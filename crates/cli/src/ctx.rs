@@ -32,13 +32,7 @@ impl Ctx {
 
     /// Opens the repository that was asked for, or is at hand.
     pub(crate) fn open_repo(&self) -> anyhow::Result<Repo> {
-        self.open_repo_at(&self.repo_path()?)
-    }
-
-    /// Opens the repository in a directory.
-    pub(crate) fn open_repo_at(&self, path: &Path) -> anyhow::Result<Repo> {
-        let dir = open_dir(path).with_context(|| format!("opening repo {}", path.display()))?;
-        Repo::open(&dir).with_context(|| format!("opening repo {}", path.display()))
+        open_repo_at(&self.repo_path()?)
     }
 
     /// The repository that was asked for, though nothing may be there yet.
@@ -73,6 +67,12 @@ pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Opens the repository in a directory.
+pub(crate) fn open_repo_at(path: &Path) -> anyhow::Result<Repo> {
+    let place = || format!("opening repo {}", path.display());
+    Repo::open(&open_dir(path).with_context(place)?).with_context(place)
+}
+
 /// Opens a directory by path.
 pub(crate) fn open_dir(path: &Path) -> anyhow::Result<Dir> {
     #[expect(clippy::disallowed_methods, reason = "the command line is where paths come in")]
@@ -83,12 +83,11 @@ pub(crate) fn open_dir(path: &Path) -> anyhow::Result<Dir> {
 /// Opens the directory that holds the last component of a path, which need not exist, and gives that component.
 pub(crate) fn open_parent(path: &Path) -> anyhow::Result<(Dir, OsString)> {
     let whole;
-    let path = match path.file_name() {
-        Some(_) => path,
-        None => {
-            whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
-            &whole
-        }
+    let path = if path.file_name().is_some() {
+        path
+    } else {
+        whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
+        &whole
     };
     let name = path.file_name().with_context(|| format!("{} has no name", path.display()))?;
     let parent = match path.parent() {

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let invocation: Vec<_> = std::env::args_os().collect();
     let persona = args::Persona::of(&invocation);
+    ui::speak_as(persona.name());
     let wants_json = invocation.iter().any(|word| word == "--json");
     match args::parse(persona, &invocation) {
         Ok(args::Parsed::Run(cli)) => {

@@ -119,9 +119,8 @@ fn relative(text: &str, now: &Zoned) -> Option<Timestamp> {
             "tomorrow" => 1.day(),
             _ => {
                 let amount: i64 = match word {
-                    "a" | "an" => 1,
+                    "a" | "an" | "next" => 1,
                     "last" => -1,
-                    "next" => 1,
                     number => number.parse().ok()?,
                 };
                 let unit = words.next()?;

@@ -7,6 +7,7 @@ pub(crate) mod progress;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// What a command found or did, ready to be shown.
 pub(crate) trait Render: serde::Serialize {
@@ -24,16 +25,6 @@ pub(crate) trait Render: serde::Serialize {
     }
 }
 
-/// A command that succeeds silently.
-#[derive(Debug, serde::Serialize)]
-pub(crate) struct Done {}
-
-impl Render for Done {
-    fn render(&self, _out: &mut dyn Write) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Shows an outcome, and gives the exit code.
 pub(crate) fn show(outcome: &impl Render, as_json: bool) -> anyhow::Result<u8> {
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
@@ -46,7 +37,7 @@ pub(crate) fn show(outcome: &impl Render, as_json: bool) -> anyhow::Result<u8> {
     drop(out);
     if !as_json {
         for line in outcome.remarks() {
-            complain(&line);
+            complain(&spoken(&line));
         }
     }
     Ok(outcome.exit_code())
@@ -57,6 +48,22 @@ pub(crate) fn print(text: &str) -> ExitCode {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The name of the program, as it was called.
+static NAME: OnceLock<&str> = OnceLock::new();
+
+/// Sets the name by which commands are called in what is said.
+pub(crate) fn speak_as(name: &'static str) {
+    NAME.get_or_init(|| name);
+}
+
+/// A text with the commands in it called by the name of the program.
+pub(crate) fn spoken(text: &str) -> String {
+    match NAME.get() {
+        Some(name) if *name != "sapwood" => text.replace("`sapwood ", &format!("`{name} ")),
+        _ => text.to_owned(),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod undeploy;
 pub(crate) mod upgrade;
 
 use crate::ctx::{Ctx, open_dir, variable};
-use crate::report::{Usage, usage};
+use crate::report::{OrUsage, Usage, usage};
 use crate::ui::{self, Render, show as emit};
 use anyhow::Context as _;
 use sapwood_deploy::{StaterootName, Sysroot};
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 /// Which machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Machine {
-    /// The root of the machine's disk [default: $OSTREE_SYSROOT, else /]
+    /// The root of the machine's disk [default: `$OSTREE_SYSROOT`, else /]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     sysroot: Option<PathBuf>,
 }
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
 }
 
 /// How long another process may hold the sysroot before a command gives up.
-pub(super) const PATIENCE: Wait = Wait::For(Duration::from_secs(300));
+pub(super) const PATIENCE: Wait = Wait::For(Duration::from_mins(5));
 
 impl Machine {
     /// Where its root is.
@@ -129,8 +129,7 @@ pub(super) fn stateroot_or_running(
 
 /// Reads the place of a deployment in the boot order.
 pub(super) fn index(text: &str, count: usize) -> anyhow::Result<usize> {
-    let index =
-        text.parse().map_err(|_| usage(format!("Invalid deployment index {text:?}: a number is needed")))?;
+    let index = text.parse().or_usage(|| format!("Invalid deployment index {text:?}: a number is needed"))?;
     if index < count {
         return Ok(index);
     }

@@ -1,7 +1,7 @@
 //! `commit`: records a directory.
 
 use crate::ctx::{Ctx, open_dir, read_file};
-use crate::report::{Advised, usage};
+use crate::report::{Advised, OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// The tree: dir=PATH or ref=COMMIT
     #[arg(long, value_name = "dir=PATH or ref=COMMIT")]
     tree: Vec<String>,
-    /// When it was made: @SECONDS, 2024-01-01 00:00:00 +0000, RFC 2822 [default: $SOURCE_DATE_EPOCH, else now]
+    /// When it was made: @SECONDS, 2024-01-01 00:00:00 +0000, RFC 2822 [default: `$SOURCE_DATE_EPOCH`, else now]
     #[arg(long)]
     timestamp: Option<String>,
     /// Owner of everything
@@ -98,6 +98,8 @@ pub(crate) struct Outcome {
     metadata_written: u64,
     content_total: u64,
     content_written: u64,
+    /// Files that were recognised without reading them.
+    content_cached: u64,
     content_bytes_written: u64,
     #[serde(skip)]
     as_table: bool,
@@ -113,7 +115,7 @@ impl Render for Outcome {
         writeln!(out, "Metadata Written: {}", self.metadata_written)?;
         writeln!(out, "Content Total: {}", self.content_total)?;
         writeln!(out, "Content Written: {}", self.content_written)?;
-        writeln!(out, "Content Cache Hits: 0")?;
+        writeln!(out, "Content Cache Hits: {}", self.content_cached)?;
         writeln!(out, "Content Bytes Written: {}", self.content_bytes_written)
     }
 }
@@ -121,7 +123,7 @@ impl Render for Outcome {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let branch = match &args.branch {
-        Some(text) => Some(Refspec::parse(text).map_err(|_| usage(format!("Invalid refspec {text}")))?),
+        Some(text) => Some(Refspec::parse(text).or_usage(|| format!("Invalid refspec {text}"))?),
         None if args.orphan => None,
         None => return Err(usage("A branch must be specified with --branch, or use --orphan")),
     };
@@ -148,7 +150,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
         && repo.root(parent)? == tree.root
     {
-        return Ok(outcome(args, parent, true, Published::default()));
+        return Ok(outcome(args, parent, tree, None));
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
     if !args.add_detached_metadata_string.is_empty() {
@@ -159,17 +161,21 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         txn.objects().put_detached(commit, &detached)?;
     }
     let published = txn.commit()?;
-    Ok(outcome(args, commit, false, published))
+    Ok(outcome(args, commit, tree, Some(published)))
 }
 
-fn outcome(args: &Args, commit: Id<Commit>, unchanged: bool, published: Published) -> Outcome {
+/// Counts as OSTree does: an object that is met several times counts each time.
+fn outcome(args: &Args, commit: Id<Commit>, tree: ImportedTree, published: Option<Published>) -> Outcome {
+    let unchanged = published.is_none();
+    let published = published.unwrap_or_default();
     Outcome {
         commit: commit.to_hex(),
         branch: args.branch.clone(),
         unchanged,
-        metadata_total: published.meta_total,
+        metadata_total: tree.totals.dirs * 2 + 1,
         metadata_written: published.meta_written,
-        content_total: published.files_total,
+        content_total: tree.totals.files,
+        content_cached: tree.totals.files.saturating_sub(published.files_total),
         content_written: published.files_written,
         content_bytes_written: published.bytes_written,
         as_table: args.table_output,
@@ -240,7 +246,7 @@ fn parent(
     match args.parent.as_deref() {
         Some("none") => Ok((Parent::None, None)),
         Some(text) => {
-            let id = ObjectId::from_hex(text).map_err(|_| usage(format!("Invalid rev {text}")))?;
+            let id = ObjectId::from_hex(text).or_usage(|| format!("Invalid rev {text}"))?;
             Ok((Parent::Commit(Id::new(id)), Some(Id::new(id))))
         }
         None => match branch {
@@ -262,7 +268,7 @@ fn body(args: &Args) -> anyhow::Result<String> {
 /// The texts as pairs of key and value.
 fn pairs(texts: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
     let pair = |text: &'_ String| match text.split_once('=') {
-        Some((key, _)) if key.is_empty() => Err(usage(format!("Empty key in metadata '{text}'"))),
+        Some(("", _)) => Err(usage(format!("Empty key in metadata '{text}'"))),
         Some(_) => Ok(()),
         None => Err(usage(format!("Missing '=' in KEY=VALUE metadata '{text}'"))),
     };

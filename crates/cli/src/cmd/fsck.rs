@@ -50,7 +50,7 @@ impl Serialize for Outcome {
                     Problem::Corrupt { .. } => "corrupt",
                     _ => "malformed",
                 },
-                "commits": finding.commits.iter().map(|id| id.to_hex()).collect::<Vec<_>>(),
+                "commits": finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
                 "refs": finding.refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })
         });
@@ -58,8 +58,8 @@ impl Serialize for Outcome {
             "clean": self.clean(),
             "objects": report.objects,
             "commits": report.commits,
-            "partial_commits": report.partial.iter().map(|id| id.to_hex()).collect::<Vec<_>>(),
-            "damaged_commits": report.damaged.iter().map(|id| id.to_hex()).collect::<Vec<_>>(),
+            "partial_commits": report.partial.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
+            "damaged_commits": report.damaged.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
             "dangling_refs": report.dangling_refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "deleted": self.deleted,
@@ -143,7 +143,7 @@ fn explain(finding: &Finding) -> String {
     if finding.commits.is_empty() {
         return problem;
     }
-    let commits: Vec<_> = finding.commits.iter().map(|id| id.to_hex()).collect();
+    let commits: Vec<_> = finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect();
     format!("In commits {}: {problem}", commits.join(", "))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::args::Persona;
 use crate::ctx::{Ctx, open_parent};
-use crate::report::{Usage, usage};
+use crate::report::{OrUsage, Usage};
 use crate::ui::Render;
 use sapwood_objstore::{Format, Mode};
 use sapwood_repo::{CollectionId, CreateOptions, Repo};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         Usage::new(format!("Invalid mode '{}'", args.mode), vec![hint])
     })?;
     let collection_id = match &args.collection_id {
-        Some(id) => Some(CollectionId::new(id).map_err(|_| usage(format!("Invalid collection ID {id}")))?),
+        Some(id) => Some(CollectionId::new(id).or_usage(|| format!("Invalid collection ID {id}"))?),
         None => None,
     };
     let format = match (args.format.as_deref(), ctx.persona) {

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 /// List files in a commit
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// List directories themselves, not what is in them
     #[arg(long, short = 'd')]

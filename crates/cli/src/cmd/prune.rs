@@ -1,7 +1,7 @@
 //! `prune`: deletes what nothing needs.
 
 use crate::ctx::Ctx;
-use crate::report::usage;
+use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::{Render, human};
 use sapwood_objstore::{Id, ObjectId};
@@ -55,13 +55,20 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let repo = ctx.open_repo()?;
+    let mut repo = ctx.open_repo()?;
+    // As OSTree does, so that those who pull can tell what was deleted from what is missing.
+    if !args.no_prune
+        && (args.delete_commit.is_some() || args.keep_younger_than.is_some())
+        && !repo.config().tombstones
+    {
+        repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
+    }
     if let Some(text) = &args.delete_commit {
         if args.no_prune {
             return Err(usage("Cannot specify both --delete-commit and --no-prune"));
         }
         let id = ObjectId::from_hex(text)
-            .map_err(|_| usage(format!("Invalid commit '{text}': the whole id is needed")))?;
+            .or_usage(|| format!("Invalid commit '{text}': the whole id is needed"))?;
         repo.delete_commit(Id::new(id))?;
     }
     let keep_younger_than = match &args.keep_younger_than {
@@ -70,7 +77,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     let depth = match args.depth {
         ..0 => None,
-        depth => Some(u32::try_from(depth).map_err(|_| usage(format!("--depth {depth} is too large")))?),
+        depth => Some(u32::try_from(depth).or_usage(|| format!("--depth {depth} is too large"))?),
     };
     let plan = repo.plan_prune(&PruneOptions { depth, refs_only: args.refs_only, keep_younger_than })?;
     let pruned: Pruned = if args.no_prune { plan.summary() } else { plan.apply()? };

@@ -2,7 +2,7 @@
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
-use crate::report::{Usage, usage};
+use crate::report::{OrUsage, Usage, usage};
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
 use sapwood_transport::{Bindings, PullOptions, PullOutcome, RefsInto, Scope, Wanted};
@@ -90,7 +90,7 @@ impl Outcome {
         });
         Self {
             refs: refs.collect(),
-            commits: outcome.commits.iter().map(|id| id.to_hex()).collect(),
+            commits: outcome.commits.iter().map(sapwood_objstore::Id::to_hex).collect(),
             metadata_fetched: outcome.meta_fetched,
             content_fetched: outcome.files_fetched,
             content_bytes_written: outcome.published.bytes_written,
@@ -139,7 +139,7 @@ fn binary_size(bytes: u64) -> String {
 pub(super) fn depth(depth: i64) -> anyhow::Result<Option<u32>> {
     match depth {
         ..0 => Ok(None),
-        _ => Ok(Some(u32::try_from(depth).map_err(|_| usage(format!("--depth {depth} is too large")))?)),
+        _ => Ok(Some(u32::try_from(depth).or_usage(|| format!("--depth {depth} is too large"))?)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `refs`: lists, makes and deletes refs.
 
 use crate::ctx::Ctx;
-use crate::report::usage;
+use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, RefEdit, RefEntry, RefName, Refspec, Repo};
@@ -11,6 +11,7 @@ use std::io::{self, Write};
 ///
 /// With PREFIX only refs below that directory of names (or REMOTE: for those of a remote), the prefix cut off.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Delete the refs that match PREFIX
     #[arg(long)]
@@ -156,7 +157,7 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     let [target] = args.prefixes.as_slice() else {
         return Err(usage("You must specify a revision when creating a new ref"));
     };
-    let refspec = Refspec::parse(name).map_err(|_| usage(format!("Invalid refspec {name}")))?;
+    let refspec = Refspec::parse(name).or_usage(|| format!("Invalid refspec {name}"))?;
     let now = repo.ref_target(&refspec)?;
     if now.is_some() && !args.force {
         return Err(usage(format!("--create specified but ref {name} already exists")));

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
 /// The repository, or that of a sysroot.
 fn open(ctx: &Ctx, sysroot: Option<&PathBuf>) -> anyhow::Result<Repo> {
     match sysroot {
-        Some(path) => ctx.open_repo_at(&path.join("ostree/repo")),
+        Some(path) => crate::ctx::open_repo_at(&path.join("ostree/repo")),
         None => ctx.open_repo(),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     let path = ctx.repo_path()?;
-    let repo = ctx.open_repo_at(&path)?;
+    let repo = crate::ctx::open_repo_at(&path)?;
     if repo.store().mode() != Mode::Archive {
         ui::complain("warning: only archive repositories can be pulled from over HTTP");
     }

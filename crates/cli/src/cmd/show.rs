@@ -13,6 +13,7 @@ use std::io::{self, Write};
 
 /// Show a commit, or any other object
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Print one value of the commit's metadata
     #[arg(long, value_name = "KEY")]
@@ -156,17 +157,17 @@ fn file(repo: &Repo, id: Id<kind::File>) -> anyhow::Result<Outcome> {
         FileType::BlockDevice(_) => ("block device", 0o060_000, None),
     };
     let xattrs = human::xattrs(&header.xattrs);
-    let mut text = format!("Object: {id}\nType: file\nFile Type: {type_name}\n");
-    match target {
-        Some(target) => text.push_str(&format!("Target: {target}\n")),
-        None => text.push_str(&format!("Size: {}\n", file.size)),
-    }
-    text.push_str(&format!(
-        "Mode: 0{:o}\nUid: {}\nGid: {}\nExtended Attributes: {xattrs}\n",
+    let size_or_target = match target {
+        Some(target) => format!("Target: {target}"),
+        None => format!("Size: {}", file.size),
+    };
+    let text = format!(
+        "Object: {id}\nType: file\nFile Type: {type_name}\n{size_or_target}\nMode: 0{:o}\nUid: {}\nGid: {}\nExtended \
+         Attributes: {xattrs}\n",
         type_bits | header.mode,
         header.uid,
         header.gid
-    ));
+    );
     let object = json!({
         "kind": "file", "id": id.to_hex(), "type": type_name, "size": file.size, "target": target,
         "uid": header.uid, "gid": header.gid, "mode": header.mode, "xattrs": xattrs,

@@ -1,4 +1,4 @@
-//! Text as OSTree and GLib print it: commits, sizes, GVariant values.
+//! Text as OSTree and `GLib` print it: commits, sizes, GVariant values.
 
 use crate::time;
 use sapwood_objstore::{Commit, Format, Id, Metadata, Value, Xattrs};
@@ -148,7 +148,7 @@ fn quoted(bytes: &[u8]) -> String {
     text
 }
 
-/// Bytes as GLib prints `ay`: a string where they end in their only NUL, else a list, its type named where `annotated`.
+/// Bytes as `GLib` prints `ay`: a string where they end in their only NUL, else a list, its type named where `annotated`.
 fn byte_array(bytes: &[u8], annotated: bool) -> String {
     if let Some((0, rest)) = bytes.split_last()
         && !rest.contains(&0)

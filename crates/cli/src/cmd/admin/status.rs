@@ -16,6 +16,7 @@ pub(crate) struct Outcome {
 }
 
 #[derive(Debug, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Shown {
     index: usize,
     stateroot: String,

@@ -7,7 +7,7 @@ use crate::args::Persona;
 use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
-use crate::report::usage;
+use crate::report::OrUsage;
 use crate::ui::Render;
 use sapwood_deploy::{DeployOptions, Downgrade, Locked, Merge, UpgradeOptions, UpgradeOutcome, UpgradePlan};
 use sapwood_objstore::{Id, ObjectId};
@@ -21,7 +21,6 @@ use std::io::{self, Write};
 ///
 /// Exit code 77 says that there was nothing to upgrade (0 where the program is called as `ostree`).
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// The stateroot; that of the running system, or the only one that has deployments, if missing
     #[arg(long, visible_alias = "stateroot", value_name = "OSNAME")]
@@ -119,7 +118,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let name = args.os.as_deref().map(stateroot).transpose()?;
     let mut plan = locked.plan_upgrade(name.as_ref())?;
     if let Some(commit) = &args.override_commit {
-        let id = ObjectId::from_hex(commit).map_err(|_| usage(format!("Invalid commit '{commit}'")))?;
+        let id = ObjectId::from_hex(commit).or_usage(|| format!("Invalid commit '{commit}'"))?;
         plan.override_commit = Some(id.to_hex());
         plan.origin.set_override_commit(Some(&id.to_hex()));
     }

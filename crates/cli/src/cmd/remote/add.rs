@@ -1,7 +1,7 @@
 //! `remote add`.
 
 use crate::ctx::Ctx;
-use crate::report::{Advised, usage};
+use crate::report::{Advised, OrUsage, usage};
 use crate::ui::Render;
 use sapwood_repo::{CollectionId, RefName, RemoteName};
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// Unless --no-gpg-verify is given, pulling from it needs GPG signatures, as in OSTree; this version cannot verify
 /// them yet, and refuses to pull from such a remote.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Set a key of its configuration
     #[arg(long, value_name = "KEY=VALUE")]
@@ -63,8 +64,7 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let name =
-        RemoteName::new(&args.name).map_err(|_| usage(format!("Invalid remote name {}", args.name)))?;
+    let name = RemoteName::new(&args.name).or_usage(|| format!("Invalid remote name {}", args.name))?;
     if args.url.starts_with("metalink=") {
         let (message, hint) = ("metalink remotes are not supported", "name the address of one server");
         return Err(
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         set("sign-verify", "false");
     }
     if let Some(id) = &args.collection_id {
-        CollectionId::new(id).map_err(|_| usage(format!("Invalid collection ID {id}")))?;
+        CollectionId::new(id).or_usage(|| format!("Invalid collection ID {id}"))?;
         set("collection-id", id);
     }
     repo.add_remote(&name, &args.url, &options, args.force)?;

@@ -1,0 +1,205 @@
+//! What kind of failure an error is, and what can be done about it.
+
+use super::{Advised, Usage};
+use sapwood_fsio::lock::LockError;
+use sapwood_repo::Error as RepoError;
+use sapwood_transport::{FetchError, PullError};
+
+/// The kind of a failure, for programs: words joined by `-`, never changed once given.
+type Kind = &'static str;
+
+/// The kind of a failure, and what can be done about it.
+pub(super) fn of(error: &anyhow::Error) -> (Kind, Vec<String>) {
+    if let Some(usage) = error.downcast_ref::<Usage>() {
+        return ("usage", usage.hints.clone());
+    }
+    if let Some(advised) = error.downcast_ref::<Advised>() {
+        return (advised.kind, vec![advised.hint.clone()]);
+    }
+    for cause in error.chain() {
+        if let Some(found) = cause.downcast_ref::<RepoError>().and_then(of_repo) {
+            return found;
+        }
+        if let Some(found) = cause.downcast_ref::<sapwood_objstore::Error>().and_then(of_store) {
+            return found;
+        }
+        if let Some(LockError::Held { .. }) = cause.downcast_ref() {
+            return ("locked", hint("wait for the other process to end, and run it again"));
+        }
+        if let Some(found) = cause.downcast_ref::<sapwood_deploy::Error>().and_then(of_deploy) {
+            return found;
+        }
+        if let Some(found) = cause.downcast_ref::<PullError>().and_then(of_pull) {
+            return found;
+        }
+        if let Some(found) = cause.downcast_ref::<FetchError>() {
+            return of_fetch(found);
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return of_io(io);
+        }
+    }
+    ("failed", Vec::new())
+}
+
+fn hint(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
+fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
+    Some(match error {
+        RepoError::NotARepo { .. } => {
+            ("not-a-repo", hint("`sapwood init --repo=PATH` makes one; --repo=PATH names another"))
+        }
+        RepoError::NewerFormat { .. } => ("newer-format", hint("use a newer version; nothing was changed")),
+        RepoError::Config(_) => ("config", hint("`sapwood config set GROUP.KEY VALUE` changes it")),
+        RepoError::Keyfile(_) => ("config", Vec::new()),
+        RepoError::Name(_) => ("invalid-name", Vec::new()),
+        RepoError::UnknownRevision { .. } => ("unknown-revision", hint("`sapwood refs` lists what there is")),
+        RepoError::AmbiguousRevision { .. } => ("ambiguous-revision", hint("give more digits of the id")),
+        RepoError::NoParent { .. } => ("no-parent", Vec::new()),
+        RepoError::MalformedRef { .. } => {
+            ("malformed-ref", hint("`sapwood refs --create=REF COMMIT --force` points it somewhere again"))
+        }
+        RepoError::RefMoved { .. } => ("ref-moved", hint("run the command again, to build on the new state")),
+        RepoError::RefConflict { .. } => {
+            ("ref-conflict", hint("no ref can be both a name and a directory of names"))
+        }
+        RepoError::HasAlias { .. } => ("has-alias", hint("delete the alias first")),
+        RepoError::UnknownRemote { .. } => {
+            ("unknown-remote", hint("`sapwood remote list` lists what there is"))
+        }
+        RepoError::RemoteExists { .. } => {
+            ("remote-exists", hint("--force replaces it, --if-not-exists leaves it"))
+        }
+        RepoError::NoSuchPath { .. } => ("no-such-path", Vec::new()),
+        RepoError::WrongType { .. } => ("wrong-type", Vec::new()),
+        RepoError::Unrecordable { .. } => ("unrecordable", Vec::new()),
+        RepoError::CheckoutConflict { .. } => (
+            "checkout-conflict",
+            hint(
+                "--union replaces files that are there, --union-add keeps them, --union-identical insists that they are the same",
+            ),
+        ),
+        _ => return None,
+    })
+}
+
+fn of_store(error: &sapwood_objstore::Error) -> Option<(Kind, Vec<String>)> {
+    use sapwood_objstore::Error;
+    Some(match error {
+        Error::Missing { .. } => {
+            ("missing-object", hint("`sapwood fsck` says what is missing; a pull brings it back"))
+        }
+        Error::Corrupt { .. } | Error::Malformed { .. } => (
+            "corrupt-object",
+            hint("`sapwood fsck --delete` removes what is corrupt, and a pull brings it back"),
+        ),
+        Error::NoSpace { .. } => ("no-space", hint(NO_SPACE)),
+        Error::TooLarge { .. } => ("too-large", Vec::new()),
+        Error::Unsupported { .. } => ("unsupported", Vec::new()),
+        _ => return None,
+    })
+}
+
+fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
+    use sapwood_deploy::Error;
+    Some(match error {
+        Error::NotASysroot { .. } => {
+            ("not-a-sysroot", hint("`sapwood admin init-fs PATH` makes one; --sysroot=PATH names another"))
+        }
+        Error::Name(_) => ("invalid-name", hint("letters, digits and - _ . + @ are allowed")),
+        Error::UnknownStateroot { .. } => {
+            ("unknown-stateroot", hint("`sapwood admin os-init NAME` makes one"))
+        }
+        Error::StaterootExists { .. } => ("stateroot-exists", Vec::new()),
+        Error::StaterootNeeded { .. } => ("stateroot-needed", hint("--os=NAME names one")),
+        Error::NoSuchDeployment { .. } => {
+            ("no-such-deployment", hint("`sapwood admin status` lists deployments"))
+        }
+        Error::NothingDeployed { .. } => {
+            ("nothing-deployed", hint("`sapwood admin deploy --os=NAME REFSPEC` deploys the first one"))
+        }
+        Error::Booted { .. } => ("booted", hint("boot another one first")),
+        Error::BadEntry { .. } | Error::BadLink { .. } => ("bad-boot-entry", Vec::new()),
+        Error::NoOrigin { .. } => ("no-origin", hint("`sapwood admin switch REMOTE:REF` gives it one")),
+        Error::Unconfigured { .. } => ("unconfigured", Vec::new()),
+        Error::SameRef { .. } => ("same-ref", hint("`sapwood admin upgrade` pulls its newest commit")),
+        Error::Downgrade { .. } => ("downgrade", hint("--allow-downgrade deploys it all the same")),
+        Error::TwoEtcs { .. } => {
+            ("two-etcs", hint("commit trees that have their defaults in /usr/etc alone"))
+        }
+        Error::Kernel { .. } => (
+            "no-kernel",
+            hint("a tree that can be booted has its kernel at /usr/lib/modules/VERSION/vmlinuz"),
+        ),
+        Error::Karg(_) => ("kernel-argument", Vec::new()),
+        Error::Bootloader { .. } => ("bootloader", Vec::new()),
+        _ => return None,
+    })
+}
+
+fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
+    Some(match error {
+        PullError::UnknownRef { .. } => {
+            ("unknown-ref", hint("`sapwood remote refs NAME` lists what the remote has"))
+        }
+        PullError::NotThere { .. } => (
+            "incomplete-remote",
+            hint("the remote is incomplete: `fsck` there says more; what was fetched is kept"),
+        ),
+        PullError::NoSummary { .. } => {
+            ("no-summary", hint("`sapwood summary --update` makes one on the server"))
+        }
+        PullError::FormatMismatch { .. } => (
+            "format-mismatch",
+            hint("`sapwood init --format=native|ostree` makes a repository of the other format"),
+        ),
+        PullError::NewerFormat { .. } => ("newer-format", hint("use a newer version; nothing was changed")),
+        PullError::NotAnArchive { .. } => (
+            "not-an-archive",
+            hint("`sapwood init --mode=archive` and `pull-local` make an archive of it on the server"),
+        ),
+        PullError::BadObject { .. } => (
+            "bad-object",
+            hint("the remote, or something on the way to it, is corrupt; nothing of it was stored"),
+        ),
+        PullError::NotBound { .. } => ("not-bound", hint("--disable-verify-bindings pulls it all the same")),
+        PullError::Malformed { .. } | PullError::MalformedRef { .. } => ("malformed-remote", Vec::new()),
+        PullError::TooManyObjects { .. } | PullError::TooDeep { .. } => ("too-large", Vec::new()),
+        _ => return None,
+    })
+}
+
+fn of_fetch(error: &FetchError) -> (Kind, Vec<String>) {
+    match error {
+        FetchError::Status { status: 401 | 403, .. } => ("forbidden", hint("the server wants credentials")),
+        FetchError::Status { .. } => ("http-status", hint("what was fetched is kept: run it again later")),
+        FetchError::Connect { .. } => {
+            ("cannot-connect", hint("check the address (`sapwood remote list -u`) and the network"))
+        }
+        FetchError::Tls { .. } => {
+            ("tls", hint("the key tls-ca-path of the remote names a file of certificates to trust"))
+        }
+        FetchError::TooLarge { .. } => ("too-large", Vec::new()),
+        FetchError::Redirect { .. } => ("redirect", Vec::new()),
+        _ => ("network", hint("what was fetched is kept: run it again")),
+    }
+}
+
+const NO_SPACE: &str = "free some space (`sapwood prune --refs-only` deletes what no ref needs) and run it again: \
+                        nothing was changed, and what was fetched is kept";
+
+fn of_io(error: &std::io::Error) -> (Kind, Vec<String>) {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ("no-space", hint(NO_SPACE)),
+        ErrorKind::PermissionDenied if !rustix::process::geteuid().is_root() => {
+            ("permission-denied", hint("this may need root"))
+        }
+        ErrorKind::PermissionDenied => ("permission-denied", Vec::new()),
+        ErrorKind::NotFound => ("not-found", Vec::new()),
+        ErrorKind::ReadOnlyFilesystem => ("read-only", hint("the filesystem is mounted read-only")),
+        _ => ("io", Vec::new()),
+    }
+}

@@ -1,0 +1,36 @@
+//! OSTree's words for common errors, so that people and scripts recognise them.
+
+use crate::time;
+use sapwood_deploy::Error as DeployError;
+use sapwood_repo::Error as RepoError;
+use std::error::Error;
+
+/// What OSTree says of an error, where scripts are known to look for it.
+pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<sapwood_deploy::Error>() {
+        return of_deploy(error);
+    }
+    Some(match error.downcast_ref::<RepoError>()? {
+        RepoError::UnknownRevision { text } => format!("Refspec '{text}' not found"),
+        RepoError::AmbiguousRevision { text, .. } => format!("Refspec {text} not unique"),
+        RepoError::NoParent { id } => format!("Commit {id} has no parent"),
+        RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
+        RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
+        RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),
+        _ => return None,
+    })
+}
+
+fn of_deploy(error: &DeployError) -> Option<String> {
+    Some(match error {
+        DeployError::SameRef { refspec } => format!("Old and new refs are equal: {refspec}"),
+        DeployError::NothingDeployed { name } => format!("No previous deployment for OS '{name}'"),
+        DeployError::Downgrade { new, new_time, current, current_time } => format!(
+            "Upgrade target revision '{new}' with timestamp '{}' is chronologically older than current revision \
+             '{current}' with timestamp '{}'",
+            time::utc(*new_time),
+            time::utc(*current_time)
+        ),
+        _ => return None,
+    })
+}
