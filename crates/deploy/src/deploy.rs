@@ -221,8 +221,8 @@ impl Locked<'_> {
             Var::Populated => on_event(DeployEvent::VarPopulated),
             Var::Ignored => on_event(DeployEvent::VarIgnored),
         }
-        let kernel =
-            Kernel::discover(&tree).map_err(|source| Error::Kernel { deployment: id.clone(), source })?;
+        let kernel = Kernel::discover(&tree)
+            .map_err(|source| Error::Kernel { deployment: id.clone(), source: Box::new(source) })?;
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let dir = layout::kernel_dir(&id.stateroot, &kernel.boot_id);
         boot::install::install(&tree, &kernel, &boot, &dir)?;
@@ -276,7 +276,7 @@ impl Locked<'_> {
         if let Some(devicetree) = &kernel.devicetree {
             entry.set("devicetree", &installed(devicetree));
         }
-        entry.set("linux", &installed(&kernel.kernel));
+        entry.set("linux", &installed(&kernel.image));
         if let Some(initramfs) = &kernel.initramfs {
             entry.set("initrd", &installed(initramfs));
         }

@@ -27,16 +27,15 @@ impl NameError {
 }
 
 impl StaterootName {
-    /// Checks a name: letters, digits and `-`, `_`, `.`, `+`, `@`, not beginning with `.`, at most 120 bytes.
-    ///
-    /// Each name is part of file names and kernel arguments, so blanks and quotes are refused.
+    /// Checks a name: one path component of at most 120 bytes, not beginning with a dot, without control characters,
+    /// blanks, quotes and backslashes, since it stands in kernel arguments too.
     ///
     /// # Errors
     /// When the name is not so.
     pub fn new(name: &str) -> Result<Self, NameError> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+' | b'@');
+        let allowed = |c: char| !c.is_control() && !c.is_whitespace() && !r#"/\"'"#.contains(c);
         let fits =
-            !name.is_empty() && name.len() <= 120 && !name.starts_with('.') && name.bytes().all(allowed);
+            !name.is_empty() && name.len() <= 120 && !name.starts_with('.') && name.chars().all(allowed);
         if fits { Ok(Self(name.to_owned())) } else { Err(NameError::new(name.as_bytes(), "stateroot name")) }
     }
 

@@ -128,7 +128,7 @@ pub enum Error {
         /** Where. */
         deployment: DeploymentId,
         /** Why. */
-        source: KernelError,
+        source: Box<KernelError>,
     },
     /// Kernel arguments cannot be changed as asked.
     #[error(transparent)]
@@ -154,7 +154,7 @@ pub enum Error {
         /** The new deployment. */
         deployment: DeploymentId,
         /** Why. */
-        source: sapwood_etcmerge::Error,
+        source: Box<sapwood_etcmerge::Error>,
     },
     /// An operation on the repository failed.
     #[error(transparent)]

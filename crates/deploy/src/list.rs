@@ -149,7 +149,7 @@ fn resolve(root: &Dir, file: &str, entry: Bls) -> Result<Deployment> {
     let name = target.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let (commit, serial) = DeploymentId::parse_dir_name(name).map_err(|error| bad(error.to_string()))?;
     let id = DeploymentId { stateroot: link.stateroot, commit, serial };
-    if !fsio::stat_optional(root, layout::deployment_dir(&id))?.is_some_and(|stat| stat.kind == Kind::Dir) {
+    if fsio::stat_optional(root, layout::deployment_dir(&id))?.is_none_or(|stat| stat.kind != Kind::Dir) {
         return Err(bad(format!("{} is missing", layout::deployment_dir(&id))));
     }
     let origin = match fsio::read_optional(root, layout::origin_file(&id), layout::MAX_TEXT_BYTES)? {

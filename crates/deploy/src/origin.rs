@@ -108,3 +108,52 @@ impl Origin {
         Self { keyfile }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_deployment_alone_is_not_inherited_and_the_rest_is() {
+        let text = "# note\n[origin]\nrefspec=a:b\nunlocked=hotfix\nbaserefspec=x\n\n[libostree-transient]\npinned=true\n";
+        let origin = Origin::parse(text.as_bytes()).unwrap();
+        assert!(origin.pinned());
+        let inherited = origin.inherited();
+        assert!(!inherited.pinned());
+        let text = inherited.to_text();
+        assert!(
+            text.contains("refspec=a:b") && text.contains("baserefspec=x") && text.contains("# note"),
+            "{text}"
+        );
+        assert!(!text.contains("unlocked") && !text.contains("transient"), "{text}");
+    }
+
+    #[test]
+    fn pinning_and_unpinning_leaves_the_file_as_it_was() {
+        let mut origin = Origin::from_refspec("os/main");
+        origin.set_pinned(true);
+        assert!(Origin::parse(origin.to_text().as_bytes()).unwrap().pinned());
+        origin.set_pinned(false);
+        assert_eq!(origin.to_text().trim_end(), "[origin]\nrefspec=os/main");
+    }
+
+    #[test]
+    fn another_ref_is_not_held_at_the_commit_of_the_old_one() {
+        let mut origin = Origin::from_refspec("os/main");
+        origin.set_override_commit(Some("abc"));
+        assert_eq!(origin.override_commit().as_deref(), Some("abc"));
+        origin.set_refspec("os/next");
+        assert_eq!((origin.override_commit(), origin.refspec().as_deref()), (None, Some("os/next")));
+    }
+
+    #[test]
+    fn malformed_origins_are_refused_and_empty_values_name_nothing() {
+        for bytes in [&b"refspec=x\n"[..], b"[origin\n", b"[origin]\nrefspec\n", b"[origin]\nrefspec=\xff\n"]
+        {
+            assert!(Origin::parse(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+        }
+        assert_eq!(Origin::parse(b"[origin]\nrefspec=\n").unwrap().refspec(), None);
+        assert_eq!(Origin::parse(b"").unwrap(), Origin::default());
+        assert!(!Origin::parse(b"[libostree-transient]\npinned=perhaps\n").unwrap().pinned());
+    }
+}

@@ -131,7 +131,7 @@ pub(crate) fn merge_etc(
     policy: Policy,
     before_apply: &dyn Fn(&Merged),
 ) -> Result<Merged> {
-    let failed = |source| Error::Merge { deployment: to.clone(), source };
+    let failed = |source| Error::Merge { deployment: to.clone(), source: Box::new(source) };
     let old = sysroot.deployment_dir(from)?;
     let new = sysroot.deployment_dir(to)?;
     let Some(local) = fsio::open_dir_optional(&old, ETC)? else { return Ok(Merged::default()) };

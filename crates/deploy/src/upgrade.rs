@@ -109,13 +109,11 @@ impl Sysroot {
             (None, Some(booted)) => booted.id.stateroot.clone(),
             (None, None) => {
                 let names: BTreeSet<_> = deployments.iter().map(|d| &d.id.stateroot).collect();
-                match (names.first(), names.len()) {
-                    (Some(only), 1) => (*only).clone(),
-                    _ => {
-                        let names = names.into_iter().map(ToString::to_string).collect();
-                        return Err(Error::StaterootNeeded { names });
-                    }
-                }
+                let [only] = names.iter().collect::<Vec<_>>()[..] else {
+                    let names = names.into_iter().map(ToString::to_string).collect();
+                    return Err(Error::StaterootNeeded { names });
+                };
+                (*only).clone()
             }
         };
         merge_deployment(&deployments, &stateroot).cloned().ok_or(Error::NothingDeployed { name: stateroot })

@@ -71,27 +71,34 @@ fn is_new(var: &Dir) -> Result<bool> {
 /// which systemd would take the system for not updated.
 pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) -> Result<Var> {
     let dir = fsio::open_dir(sysroot.root(), layout::stateroot_dir(stateroot))?;
-    let var = match fsio::open_dir_optional(&dir, VAR)? {
-        Some(var) => var,
-        None => {
-            create(&dir)?;
-            fsio::open_dir(&dir, VAR)?
-        }
-    };
+    if fsio::stat_optional(&dir, VAR)?.is_none() {
+        fsio::create_dir(&dir, VAR, 0o755)?;
+    }
+    let var = fsio::open_dir(&dir, VAR)?;
+    let new = is_new(&var)?;
+    if new {
+        add_missing(&var)?;
+    }
     fsio::remove_file_optional(&var, UPDATED)?;
     let path = TreePath::parse("/var")?;
     let Some(Node::Dir(content)) = tree::lookup(sysroot, root, &path)? else { return Ok(Var::Nothing) };
     if !has_content(sysroot, content)? {
         return Ok(Var::Nothing);
     }
-    if !is_new(&var)? {
+    if !new {
         return Ok(Var::Ignored);
     }
     fsio::remove_tree(&dir, NEW_VAR)?;
     tree::checkout(sysroot, root, Some(&path), &dir, Path::new(NEW_VAR), LinkPolicy::Copy, &|_| {})?;
     add_missing(&fsio::open_dir(&dir, NEW_VAR)?)?;
     fsio::syncfs(&dir)?;
-    fsio::exchange(&dir, NEW_VAR, &dir, VAR)?;
+    if fsio::exchange(&dir, NEW_VAR, &dir, VAR).is_err() {
+        // Not every filesystem can exchange, but each replaces an empty directory.
+        for entry in fsio::entries(&var)? {
+            fsio::remove_tree(&var, &entry.name)?;
+        }
+        fsio::rename(&dir, NEW_VAR, &dir, VAR)?;
+    }
     fsio::sync_dir(&dir)?;
     fsio::remove_tree(&dir, NEW_VAR)?;
     Ok(Var::Populated)

@@ -45,7 +45,7 @@ pub struct Kernel {
     pub version: String,
     /// The checksum of all of it.
     pub boot_id: BootId,
-    pub(crate) kernel: BootFile,
+    pub(crate) image: BootFile,
     pub(crate) initramfs: Option<BootFile>,
     pub(crate) devicetree: Option<BootFile>,
     /// Files of the directory `dtb`, in the order in which they are hashed.
@@ -118,7 +118,7 @@ impl Kernel {
 
     /// All files to install.
     pub(crate) fn files(&self) -> impl Iterator<Item = &BootFile> {
-        let one = [Some(&self.kernel), self.initramfs.as_ref(), self.devicetree.as_ref(), self.hmac.as_ref()];
+        let one = [Some(&self.image), self.initramfs.as_ref(), self.devicetree.as_ref(), self.hmac.as_ref()];
         one.into_iter().flatten().chain(&self.devicetrees)
     }
 }
@@ -170,7 +170,7 @@ fn in_modules(root: &Dir) -> Result<Option<Kernel>, KernelError> {
         list_devicetrees(&dtb, &top, MAX_DTB_DEPTH, &mut devicetrees)?;
     }
     let mut kernel = Kernel {
-        kernel: file("vmlinuz", format!("vmlinuz-{version}")),
+        image: file("vmlinuz", format!("vmlinuz-{version}")),
         hmac: optional(".vmlinuz.hmac", format!(".vmlinuz-{version}.hmac"))?,
         boot_id: BootId(String::new()),
         version,
@@ -205,7 +205,7 @@ fn list_devicetrees(
 
 fn digest(root: &Dir, kernel: &Kernel) -> Result<BootId, fsio::Error> {
     let mut hash = Sha256::new();
-    let hashed = [Some(&kernel.kernel), kernel.initramfs.as_ref(), kernel.devicetree.as_ref()];
+    let hashed = [Some(&kernel.image), kernel.initramfs.as_ref(), kernel.devicetree.as_ref()];
     let mut buffer = vec![0_u8; 1 << 17];
     for file in hashed.into_iter().flatten().chain(&kernel.devicetrees) {
         let mut open = fsio::open_file(root, &file.path)?;
@@ -250,17 +250,17 @@ fn legacy(dir: &Dir, path: &str) -> Result<Option<Kernel>, KernelError> {
         let versions = kernels.into_iter().map(|(version, ..)| version).collect();
         return Err(KernelError::Several { versions });
     }
-    let Some((version, kernel, boot_id)) = kernels.pop() else { return Ok(None) };
+    let Some((version, image, boot_id)) = kernels.pop() else { return Ok(None) };
     for (file, id) in [&initramfs, &devicetree].into_iter().flatten() {
         if *id != boot_id {
             let name = |file: &BootFile| file.path.display().to_string();
-            return Err(KernelError::Disagree { file: name(file), other: name(&kernel) });
+            return Err(KernelError::Disagree { file: name(file), other: name(&image) });
         }
     }
     Ok(Some(Kernel {
         version,
         boot_id,
-        kernel,
+        image,
         initramfs: initramfs.map(|(file, _)| file),
         devicetree: devicetree.map(|(file, _)| file),
         devicetrees: Vec::new(),

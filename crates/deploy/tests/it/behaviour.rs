@@ -119,7 +119,10 @@ fn only_the_deployment_to_go_back_to_and_pinned_ones_stay() {
     let expected = ["Tiny OS 3.0 (ostree:0)", "Tiny OS 2.0 (ostree:1)", "Tiny OS 1.0 (ostree:2)"];
     assert_eq!(machine.boots(), expected);
     let deployments = machine.open().deployments().unwrap();
-    assert_eq!(deployments.iter().map(|d| d.pinned()).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(
+        deployments.iter().map(sapwood_deploy::Deployment::pinned).collect::<Vec<_>>(),
+        [false, false, true]
+    );
 
     locked(&|l| assert!(l.set_pinned(2, false).unwrap()));
     let fourth = machine.commit(4, &tree(4, "kernel 4"));

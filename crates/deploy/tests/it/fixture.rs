@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const REF: &str = "os/main";
 /// A process that another test starts inherits our locks until it is the other program.
-pub(crate) const WAIT: Wait = Wait::For(std::time::Duration::from_secs(60));
+pub(crate) const WAIT: Wait = Wait::For(std::time::Duration::from_mins(1));
 
 /// Opens an absolute path.
 pub(crate) fn dir(path: &Path) -> Dir {

@@ -1,5 +1,7 @@
 //! Deploying small operating systems into sysroots in temporary directories.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod behaviour;
 mod crash;
 mod fixture;
