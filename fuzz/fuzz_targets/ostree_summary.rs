@@ -1,0 +1,14 @@
+//! Summaries of OSTree repositories.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sapwood_objstore::Format;
+use sapwood_repo::Summary;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(summary) = Summary::decode(Format::Ostree, data) {
+        let again =
+            Summary::decode(Format::Ostree, &summary.encode(Format::Ostree)).expect("what was encoded");
+        assert_eq!(again, summary);
+    }
+});
