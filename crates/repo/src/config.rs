@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// The configuration. Known keys are checked when it is read.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file that is true or false")]
 pub struct Config {
     /// The file itself.
     pub keyfile: Keyfile,
@@ -67,8 +68,8 @@ const FLAGS: &str = "sapwood";
 /// Feature flags of the native format that this version knows. There are none yet.
 const KNOWN_FLAGS: &[&str] = &[];
 
-const DAY: Duration = Duration::from_secs(86400);
-const LOCK_WAIT: Duration = Duration::from_secs(300);
+const DAY: Duration = Duration::from_hours(24);
+const LOCK_WAIT: Duration = Duration::from_mins(5);
 
 impl Config {
     /// Reads the bytes of a configuration file.

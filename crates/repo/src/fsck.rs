@@ -3,7 +3,7 @@
 mod blame;
 
 use crate::partial::Incomplete;
-use crate::reach::{OnBad, Reachable, is_damage};
+use crate::reach::{OnBad, Reachable, problem_of};
 use crate::{Refspec, Repo, Result, Root, pool};
 use rayon::prelude::*;
 use sapwood_fsio::lock::LockKind;
@@ -119,8 +119,7 @@ impl Repo {
         let reachable = Reachable::new();
         let roots: Vec<Root> = commits.complete.iter().map(|(_, root)| *root).collect();
         reachable.add(self.store(), &roots, pool::default_threads(), OnBad::Collect)?;
-        problems
-            .extend(reachable.take_bad().into_iter().map(|(tree, error)| (tree.name(), problem_of(&error))));
+        problems.extend(reachable.take_bad().into_iter().map(|(tree, problem)| (tree.name(), problem)));
         let objects = self.fsck_stored(&reachable, &mut problems, on_event)?;
         self.fsck_missing(&reachable, &mut problems)?;
 
@@ -176,10 +175,9 @@ impl Repo {
                     Ok(commit) => {
                         commits.complete.push((id, Root { tree: commit.tree, meta: commit.meta }));
                     }
-                    Err(error) if is_damage(&error) => {
-                        problems.insert(name, problem_of(&error));
+                    Err(error) => {
+                        problems.insert(name, problem_of(self.store(), name, error)?);
                     }
-                    Err(error) => return Err(error.into()),
                 }
             }
         }
@@ -207,7 +205,7 @@ impl Repo {
                 found.lock().unwrap_or_else(PoisonError::into_inner).push((name, problem));
             }
             let checked = checked.fetch_add(1, Ordering::Relaxed) + 1;
-            if checked % REPORT_EVERY == 0 {
+            if checked.is_multiple_of(REPORT_EVERY) {
                 on_event(FsckEvent::Checked { objects: checked });
             }
             Ok(())
@@ -262,13 +260,5 @@ impl Repo {
             self.store().remove(finding.object)?;
         }
         Ok(self.store().sync()?)
-    }
-}
-
-fn problem_of(error: &sapwood_objstore::Error) -> Problem {
-    match error {
-        sapwood_objstore::Error::Missing { .. } => Problem::Missing,
-        sapwood_objstore::Error::Corrupt { actual, .. } => Problem::Corrupt { actual: *actual },
-        _ => Problem::Malformed,
     }
 }

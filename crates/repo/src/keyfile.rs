@@ -256,7 +256,8 @@ fn parse_line(text: &str) -> Result<LineKind, &'static str> {
         let name = rest.trim_end_matches(is_space).strip_suffix(']').ok_or("a group without its ]")?;
         return if is_group(name) { Ok(LineKind::Group(name.to_owned())) } else { Err("a bad group name") };
     }
-    let (key, value) = line.split_once('=').ok_or("neither a group, nor a key with a value, nor a comment")?;
+    let (key, value) =
+        line.split_once('=').ok_or("neither a group, nor a key with a value, nor a comment")?;
     let key = key.trim_end_matches(is_space);
     if !is_key(key) {
         return Err("a bad key name");
@@ -295,12 +296,11 @@ fn unescape(code: Option<char>, out: &mut String) {
         Some('n') => out.push('\n'),
         Some('t') => out.push('\t'),
         Some('r') => out.push('\r'),
-        Some('\\') => out.push('\\'),
+        Some('\\') | None => out.push('\\'),
         Some(other) => {
             out.push('\\');
             out.push(other);
         }
-        None => out.push('\\'),
     }
 }
 

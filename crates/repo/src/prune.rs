@@ -9,7 +9,7 @@ mod roots;
 pub(crate) use deltas::{decode as delta_id, dirs as delta_dirs};
 
 use crate::reach::{OnBad, Reachable};
-use crate::{Error, Repo, Result, Root, pool};
+use crate::{Error, Repo, Result, pool};
 use rayon::prelude::*;
 use roots::Kept;
 use sapwood_fsio::lock::{Lock, LockKind};

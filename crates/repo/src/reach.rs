@@ -4,9 +4,9 @@
 
 use crate::pool;
 use crate::tree::MAX_DEPTH;
-use crate::{Error, Result, Root};
+use crate::{Error, Problem, Result, Root};
 use rayon::prelude::*;
-use sapwood_objstore::{DirTree, Id, ObjectId, ObjectKind, ObjectName, Store};
+use sapwood_objstore::{DirTree, Id, ObjectId, ObjectKind, ObjectName, Store, Verdict};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,10 +70,6 @@ impl IdSet {
         self.shard(id).is_some_and(|shard| shard.contains(id))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
-    }
-
     /// The ids that begin with this byte.
     pub(crate) fn of_shard(&self, first: u8) -> Vec<ObjectId> {
         let shard = self.shards.get(usize::from(first));
@@ -99,7 +95,7 @@ pub(crate) struct Reachable {
     pub(crate) trees: IdSet,
     pub(crate) metas: IdSet,
     pub(crate) files: IdSet,
-    bad: Mutex<Vec<(Id<DirTree>, sapwood_objstore::Error)>>,
+    bad: Mutex<Vec<(Id<DirTree>, Problem)>>,
 }
 
 impl Reachable {
@@ -118,7 +114,7 @@ impl Reachable {
     }
 
     /// The directories that could not be read, taken out. Only [`OnBad::Collect`] notes any.
-    pub(crate) fn take_bad(&self) -> Vec<(Id<DirTree>, sapwood_objstore::Error)> {
+    pub(crate) fn take_bad(&self) -> Vec<(Id<DirTree>, Problem)> {
         std::mem::take(&mut *self.bad.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -154,8 +150,9 @@ impl Reachable {
             Err(sapwood_objstore::Error::Missing { .. }) if on_bad == OnBad::SkipMissing => {
                 return Ok(Vec::new());
             }
-            Err(error) if on_bad == OnBad::Collect && is_damage(&error) => {
-                self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, error));
+            Err(error) if on_bad == OnBad::Collect => {
+                let problem = problem_of(store, tree.name(), error)?;
+                self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, problem));
                 return Ok(Vec::new());
             }
             Err(error) => return Err(error.into()),
@@ -174,8 +171,19 @@ impl Reachable {
     }
 }
 
-/// Whether an error is about the object, not about the disk or the program.
-pub(crate) fn is_damage(error: &sapwood_objstore::Error) -> bool {
+/// What is wrong with an object that could not be read; an error where the disk or the program is to blame.
+pub(crate) fn problem_of(store: &Store, name: ObjectName, error: sapwood_objstore::Error) -> Result<Problem> {
     use sapwood_objstore::Error as E;
-    matches!(error, E::Missing { .. } | E::Corrupt { .. } | E::Malformed { .. } | E::TooLarge { .. })
+    match error {
+        E::Missing { .. } => Ok(Problem::Missing),
+        E::Corrupt { actual, .. } => Ok(Problem::Corrupt { actual }),
+        E::Malformed { .. } | E::TooLarge { .. } => Ok(Problem::Malformed),
+        // Something else may be where a file should be.
+        other => match store.verify(name)? {
+            Verdict::Good => Err(other.into()),
+            Verdict::Missing => Ok(Problem::Missing),
+            Verdict::Corrupt(actual) => Ok(Problem::Corrupt { actual }),
+            Verdict::Malformed => Ok(Problem::Malformed),
+        },
+    }
 }

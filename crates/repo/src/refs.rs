@@ -7,6 +7,7 @@
 //! Real `ostree` takes no lock for refs. Ours is a file of our own, so compare-and-swap holds among Sapwood's processes;
 //! against a real `ostree` the last writer wins, as between two of its own.
 
+mod check;
 mod edit;
 mod read;
 #[cfg(test)]

@@ -179,9 +179,11 @@ impl Repo {
 
     /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock.
     pub(crate) fn edit_refs_locked(&self, edits: Vec<RefEdit>) -> Result<()> {
-        let exists = |commit: Id<Commit>| match self.store.contains(commit.name())? {
-            true => Ok(()),
-            false => Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() })),
+        let exists = |commit: Id<Commit>| {
+            if self.store.contains(commit.name())? {
+                return Ok(());
+            }
+            Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() }))
         };
         let lock_wait = self.config.locking.then_some(self.config.lock_wait);
         let writing = RefWriting { fsync: self.config.fsync, lock_wait };

@@ -33,7 +33,7 @@ impl TreePath {
         let impossible = || Error::NoSuchPath { path: path.chars().take(200).collect() };
         let mut names = Vec::new();
         for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-            let name = EntryName::new(part).map_err(|_| impossible())?;
+            let name = EntryName::new(part).ok().ok_or_else(impossible)?;
             if names.len() == MAX_DEPTH {
                 return Err(impossible());
             }

@@ -10,8 +10,8 @@ fn config(text: &str) -> Result<Config> {
 fn an_ostree_archive_gets_ostrees_defaults() {
     let config = config("[core]\nrepo_version=1\nmode=archive-z2\n").unwrap();
     assert_eq!((config.format, config.mode), (Format::Ostree, Mode::Archive));
-    assert_eq!(config.tmp_expiry, Duration::from_secs(86400));
-    assert_eq!(config.lock_wait, Wait::For(Duration::from_secs(300)));
+    assert_eq!(config.tmp_expiry, Duration::from_hours(24));
+    assert_eq!(config.lock_wait, Wait::For(Duration::from_mins(5)));
     assert_eq!(config.reserve, Reserve::Percent(3));
     assert!(config.fsync && config.locking && config.xattrs);
     assert!(!config.auto_update_summary && !config.tombstones);

@@ -103,7 +103,7 @@ fn malformed_files_are_refused_with_their_line() {
         (b"[a]\nk[]=v\n", 2),
         (b"[a]\nk=\xff\n", 0),
         (b"[a]\nk=\0\n", 0),
-        (&[b'#'; Keyfile::MAX_BYTES + 1], 0),
+        (&vec![b'#'; Keyfile::MAX_BYTES + 1], 0),
     ];
     for (bytes, line) in table {
         let shown = String::from_utf8_lossy(bytes.get(..20).unwrap_or(bytes)).into_owned();

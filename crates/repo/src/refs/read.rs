@@ -19,7 +19,7 @@ const MAX_FILE_BYTES: u64 = 256;
 const MAX_ALIASES: usize = 8;
 
 /// The refs of a repository directory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct RefDb<'a> {
     pub(super) dir: &'a Dir,
 }
@@ -60,9 +60,10 @@ impl<'a> RefDb<'a> {
                     Stored::Alias(of) => (self.target(&name)?, Some(of)),
                     Stored::Absent => continue,
                 };
-                match target {
-                    Some(target) => all.push(RefEntry { name, target, alias_of }),
-                    None => tracing::warn!(%name, "an alias of a ref that does not exist"),
+                if let Some(target) = target {
+                    all.push(RefEntry { name, target, alias_of });
+                } else {
+                    tracing::warn!(%name, "an alias of a ref that does not exist");
                 }
             }
         }

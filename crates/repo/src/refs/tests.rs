@@ -152,7 +152,7 @@ fn malformed_refs_are_errors_that_name_them() {
         ("two", &[good.as_bytes(), b" x\n"].concat()),
         ("before", &[b"\n", good.as_bytes()].concat()),
         ("binary", &[0xff; 64]),
-        ("huge", &[b'0'; 100_000]),
+        ("huge", &vec![b'0'; 100_000]),
     ];
     for (name, content) in table {
         let dir = directory();
@@ -317,15 +317,12 @@ proptest! {
                     Expected::Absent => found.is_none(),
                     Expected::At(_) => found == Some(expected - 1),
                 };
-                match target {
-                    Some(n) => {
-                        next.insert(name, n);
-                        edits.push(RefEdit::Set { name: spec(name), expected: wanted, target: id(n) });
-                    }
-                    None => {
-                        next.remove(name);
-                        edits.push(RefEdit::Delete { name: spec(name), expected: wanted });
-                    }
+                if let Some(n) = target {
+                    next.insert(name, n);
+                    edits.push(RefEdit::Set { name: spec(name), expected: wanted, target: id(n) });
+                } else {
+                    next.remove(name);
+                    edits.push(RefEdit::Delete { name: spec(name), expected: wanted });
                 }
             }
             good &= next.keys().all(|a| next.keys().all(|b| {
@@ -353,7 +350,7 @@ proptest! {
 
     #[test]
     fn no_ref_file_or_link_panics(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
-        drop(parse_file(&bytes));
+        let _id = parse_file(&bytes);
         drop(parse_alias(&RefName::new("a/b").unwrap(), &bytes));
     }
 }

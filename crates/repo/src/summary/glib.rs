@@ -1,7 +1,7 @@
-//! The order in which GLib's dictionaries give back their keys.
+//! The order in which `GLib`'s dictionaries give back their keys.
 //!
 //! OSTree builds some dictionaries in a hash table, so the order of their entries, and with it the bytes of a summary,
-//! follows from GLib's hash function and the table's growth. Any order is valid; this one makes our summary equal to
+//! follows from `GLib`'s hash function and the table's growth. Any order is valid; this one makes our summary equal to
 //! that of OSTree's own program, byte by byte, so that a signature made for one is good for the other.
 
 /// The largest primes below the powers of two, by which hashes are reduced.

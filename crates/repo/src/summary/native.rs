@@ -43,8 +43,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Summary, DecodeError> {
     for _ in 0..count {
         let at = input.at;
         let wrong = |what| DecodeError { offset: at, what };
-        let name = std::str::from_utf8(input.bytes()?).map_err(|_| wrong("text is not UTF-8"))?;
-        let name = RefName::new(name).map_err(|_| wrong("not a ref name"))?;
+        let name = std::str::from_utf8(input.bytes()?).ok().ok_or_else(|| wrong("text is not UTF-8"))?;
+        let name = RefName::new(name).ok().ok_or_else(|| wrong("not a ref name"))?;
         let target = ObjectId::from_slice(input.take(32)?).ok_or_else(|| wrong("an id has 32 bytes"))?;
         let commit_bytes = input.varint()?;
         let metadata = input.metadata()?;
@@ -96,7 +96,8 @@ impl<'a> Input<'a> {
     fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let begin = self.at;
         let len = self.varint()?;
-        let len = usize::try_from(len).map_err(|_| DecodeError { offset: begin, what: "ends too early" })?;
+        let too_long = DecodeError { offset: begin, what: "ends too early" };
+        let len = usize::try_from(len).ok().ok_or(too_long)?;
         self.take(len)
     }
 

@@ -55,7 +55,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Summary, DecodeError> {
         let [commit_bytes, target, facts] = value.tuple([Layout::U64, Layout::BYTES, Layout::DICT])?;
         let id = ObjectId::from_slice(target.bytes()).ok_or_else(|| target.error("an id has 32 bytes"))?;
         let decoded = SummaryRef {
-            name: RefName::new(name.str()?).map_err(|_| name.error("not a ref name"))?,
+            name: RefName::new(name.str()?).ok().ok_or_else(|| name.error("not a ref name"))?,
             target: Id::new(id),
             commit_bytes: commit_bytes.u64()?,
             metadata: metadata(facts)?,

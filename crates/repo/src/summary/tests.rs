@@ -118,7 +118,9 @@ fn summaries() -> impl Strategy<Value = Summary> {
     ];
     let metadata = prop::collection::btree_map("[a-z]{1,6}", value, 0..4).prop_map(|map| {
         let mut metadata = Metadata::default();
-        map.into_iter().for_each(|(key, value)| metadata.set(&key, value));
+        for (key, value) in map {
+            metadata.set(&key, value);
+        }
         metadata
     });
     let entry = (any::<[u8; 32]>(), any::<u64>(), metadata.clone());

@@ -7,4 +7,5 @@ mod commit_cache;
 mod commit_crash;
 mod commit_fixture;
 mod history;
+mod maintain;
 mod repository;
