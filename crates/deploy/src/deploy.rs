@@ -11,7 +11,7 @@ use crate::plan::{self, Position, Retain, Slot};
 use crate::sysroot::merge_deployment;
 use crate::var::{self, Var};
 use crate::{Error, Locked, Result, boot, bootloader, layout, tree};
-use sapwood_etcmerge::{Conflict, Policy};
+use sapwood_etcmerge::{Conflict, NotKept, Policy, Skipped};
 use sapwood_fsio::{self as fsio, At, Dir};
 use sapwood_objstore::{Commit, Id};
 use std::io::{self, Read};
@@ -80,6 +80,12 @@ pub enum DeployEvent<'a> {
     VarPopulated,
     /// `/etc` is merged.
     MergingEtc {
+        /// Files and directories that were modified locally.
+        modified: usize,
+        /// Those that were removed locally; a directory with all in it counts once.
+        removed: usize,
+        /// Those that were added locally.
+        added: usize,
         /// Files that are taken over.
         copies: usize,
         /// Files that are removed.
@@ -109,6 +115,10 @@ pub struct Deployed {
     pub merged_from: Option<DeploymentId>,
     /// Where its `/etc` and the new defaults contradict each other.
     pub conflicts: Vec<Conflict>,
+    /// Local fifos, sockets and devices in it that were left behind.
+    pub skipped: Vec<Skipped>,
+    /// Attributes of files in it that could not be carried over.
+    pub not_kept: Vec<NotKept>,
     /// How the list was written.
     pub written: crate::Written,
     /// What was removed.
@@ -184,7 +194,8 @@ impl Locked<'_> {
             Merge::Etc(_) => merge.map(|merge| merge.id.clone()),
             Merge::None => None,
         };
-        Ok(Deployed { id, index, merged_from, conflicts: prepared.conflicts, written, cleaned })
+        let tree::Merged { conflicts, skipped, not_kept, .. } = prepared.merged;
+        Ok(Deployed { id, index, merged_from, conflicts, skipped, not_kept, written, cleaned })
     }
 
     /// The number of the next deployment of a commit.
@@ -226,18 +237,21 @@ impl Locked<'_> {
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let dir = layout::kernel_dir(&id.stateroot, &kernel.boot_id);
         boot::install::install(&tree, &kernel, &boot, &dir)?;
-        let conflicts = match (options.merge, merge) {
+        let merged = match (options.merge, merge) {
             (Merge::Etc(policy), Some(merge)) => {
                 let before = |merged: &tree::Merged| {
                     on_event(DeployEvent::MergingEtc {
+                        modified: merged.changed.modified,
+                        removed: merged.changed.removed,
+                        added: merged.changed.added,
                         copies: merged.copies,
                         removals: merged.removals,
                         conflicts: merged.conflicts.len(),
                     });
                 };
-                tree::merge_etc(self, &merge.id, id, policy, &before)?.conflicts
+                tree::merge_etc(self, &merge.id, id, policy, &before)?
             }
-            _ => Vec::new(),
+            _ => tree::Merged::default(),
         };
         let origin = match (&options.origin, merge) {
             (Some(origin), _) => origin.inherited(),
@@ -248,7 +262,7 @@ impl Locked<'_> {
         // A guard against mistakes; not every filesystem and user can have it.
         fsio::set_immutable(&tree, true)?;
         let entry = self.entry(id, &tree, &kernel, &dir, &commit, &kargs)?;
-        Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry }, conflicts })
+        Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry }, merged })
     }
 
     /// The boot entry, but for what depends on its place in the list.
@@ -300,7 +314,7 @@ impl Locked<'_> {
 /// A deployment that is complete but in no list.
 struct Ready {
     slot: Slot,
-    conflicts: Vec<Conflict>,
+    merged: tree::Merged,
 }
 
 /// What the operating system calls itself.

@@ -7,13 +7,24 @@ use crate::write::{self, Written};
 use crate::{Deployment, DeploymentId, Error, Locked, Result, bootloader, layout};
 use sapwood_fsio as fsio;
 
+/// What came of removing a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undeployed {
+    /// Which it was.
+    pub id: DeploymentId,
+    /// How the list was written.
+    pub written: Written,
+    /// What was removed.
+    pub cleaned: Cleaned,
+}
+
 impl Locked<'_> {
     /// Removes the deployment at a place of the boot order, pinned or not.
     ///
     /// # Errors
     /// [`Error::NoSuchDeployment`], [`Error::Booted`]; or when the list cannot be written: it is the old one then.
     /// [`Error::AfterSwitch`] if only cleaning up failed.
-    pub fn undeploy(&self, index: usize, options: &CleanupOptions) -> Result<(DeploymentId, Cleaned)> {
+    pub fn undeploy(&self, index: usize, options: &CleanupOptions) -> Result<Undeployed> {
         let current = self.current()?;
         let removed = at(&current, index)?;
         if removed.booted {
@@ -21,10 +32,10 @@ impl Locked<'_> {
         }
         let others = current.deployments.iter().filter(|deployment| deployment.index != index);
         let slots: Vec<Slot> = others.map(Slot::of).collect();
-        self.write_list(&current, &slots, &|| {})?;
+        let written = self.write_list(&current, &slots, &|| {})?;
         let cleaned =
             self.cleanup(options).map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
-        Ok((removed.id.clone(), cleaned))
+        Ok(Undeployed { id: removed.id.clone(), written, cleaned })
     }
 
     /// Makes the deployment at a place of the boot order the default. Its tree, `/etc` included, is as it was when it

@@ -4,10 +4,13 @@
 
 use crate::deployment::DeploymentId;
 use crate::{Error, Result, Sysroot, layout};
-use sapwood_etcmerge::{self as etcmerge, Conflict, Policy, ScanOptions, Sides, Snapshot};
+use sapwood_etcmerge::{
+    self as etcmerge, Change, ChangeKind, Conflict, NotKept, Policy, ScanOptions, Sides, Skipped, Snapshot,
+};
 use sapwood_fsio::{self as fsio, Dir};
 use sapwood_objstore::{LinkPolicy, Mode};
 use sapwood_repo::{Checkout, CheckoutEvent, CheckoutOptions, Node, Ownership, Root, TreePath};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where a commit has the defaults of `/etc`.
@@ -118,9 +121,37 @@ pub(crate) fn install(
 /// What a merge came to.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
+    pub(crate) changed: Changed,
     pub(crate) copies: usize,
     pub(crate) removals: usize,
     pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) not_kept: Vec<NotKept>,
+}
+
+/// What an administrator changed, counted as OSTree counts it: a removed directory is one change.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Changed {
+    pub(crate) modified: usize,
+    pub(crate) removed: usize,
+    pub(crate) added: usize,
+}
+
+fn count(changes: &[Change]) -> Changed {
+    let mut counted = Changed::default();
+    let removed: BTreeSet<&Path> =
+        changes.iter().filter(|c| c.kind == ChangeKind::Removed).map(|c| c.path.as_path()).collect();
+    for change in changes.iter().filter(|change| !change.path.as_os_str().is_empty()) {
+        match change.kind {
+            ChangeKind::Modified => counted.modified += 1,
+            ChangeKind::Added => counted.added += 1,
+            ChangeKind::Removed => {
+                let with_its_parent = change.path.parent().is_some_and(|parent| removed.contains(parent));
+                counted.removed += usize::from(!with_its_parent);
+            }
+        }
+    }
+    counted
 }
 
 /// Takes over what was changed in the `/etc` of another deployment, which is only read.
@@ -145,10 +176,18 @@ pub(crate) fn merge_etc(
     let ours = scan(Some(&local))?;
     let theirs = scan(new_defaults.as_ref())?;
     let plan = etcmerge::plan(Sides { base: &base, ours: &ours, theirs: &theirs }, policy);
-    let merged =
-        Merged { copies: plan.copies(), removals: plan.removals(), conflicts: plan.conflicts.clone() };
+    let mut merged = Merged {
+        changed: count(&etcmerge::diff(&base, &ours)),
+        copies: plan.copies(),
+        removals: plan.removals(),
+        conflicts: plan.conflicts.clone(),
+        skipped: plan.skipped.clone(),
+        not_kept: Vec::new(),
+    };
     before_apply(&merged);
     let target = fsio::ensure_dir(&new, ETC, 0o755)?;
-    etcmerge::apply(&plan, &local, &target, new_defaults.as_ref().unwrap_or(&target)).map_err(failed)?;
+    let applied =
+        etcmerge::apply(&plan, &local, &target, new_defaults.as_ref().unwrap_or(&target)).map_err(failed)?;
+    merged.not_kept = applied.not_kept;
     Ok(merged)
 }

@@ -3,7 +3,7 @@
 use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use sapwood_deploy::{
     CleanupOptions, DeployOptions, Error, InitOptions, KargEdit, Kargs, KargsFrom, Merge, Origin, Position,
-    Retain, StaterootName,
+    Retain, StaterootName, Undeployed,
 };
 use sapwood_fsio as fsio;
 use std::path::Path;
@@ -167,7 +167,7 @@ fn undeploying_removes_tree_entry_kernel_and_commit() {
     let old = machine.open().deployments().unwrap().remove(1);
     let locked = machine.open();
     let locked = locked.lock(WAIT).unwrap();
-    let (id, cleaned) = locked.undeploy(1, &CleanupOptions::default()).unwrap();
+    let Undeployed { id, cleaned, .. } = locked.undeploy(1, &CleanupOptions::default()).unwrap();
     assert_eq!(id, old.id);
     assert_eq!((cleaned.deployments, cleaned.kernels), (1, 1));
     assert!(cleaned.pruned.unwrap().deleted_commits == 1);

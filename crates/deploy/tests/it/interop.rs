@@ -2,8 +2,8 @@
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use sapwood_deploy::{
-    CleanupOptions, DeployOptions, InitOptions, KargEdit, Origin, StaterootName, Sysroot, UpgradeOptions,
-    UpgradeOutcome,
+    CleanupOptions, DeployEvent, DeployOptions, InitOptions, KargEdit, Origin, StaterootName, Sysroot,
+    UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
 use sapwood_testkit::{Ostree, skipped};
@@ -212,4 +212,35 @@ fn the_two_programs_lock_each_other_out() {
     drop(held);
     assert!(child.wait().unwrap().success());
     assert!(machine.boots().is_empty());
+}
+
+/// `ostree admin deploy` says how many files of `/etc` were changed; so does our event.
+#[test]
+fn changes_of_etc_are_counted_as_ostree_counts_them() {
+    let Some(ostree) = ostree() else { return };
+    let (ours, theirs) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
+    let mut commits = Vec::new();
+    for machine in [&ours, &theirs] {
+        let first = machine.commit(1, &tree(1, "kernel"));
+        machine.deploy(first, &options()).unwrap();
+        machine.write(0, "etc/changed-by-both", "mine\n");
+        machine.write(0, "etc/added", "mine\n");
+        let etc = format!("{}/etc", machine.open().deployments().unwrap()[0].path());
+        fsio::remove_tree(&machine.dir(), format!("{etc}/sub")).unwrap();
+        fsio::create_dir(&machine.dir(), format!("{etc}/new"), 0o755).unwrap();
+        machine.write(0, "etc/new/file", "mine\n");
+        commits.push(machine.commit(2, &tree(2, "kernel")));
+    }
+    let said = admin(&ostree, &theirs, &["deploy", "--os=os", REF]);
+    let counted = std::sync::Mutex::new(String::new());
+    let sysroot = ours.open();
+    let see = |event: DeployEvent<'_>| {
+        if let DeployEvent::MergingEtc { modified, removed, added, .. } = event {
+            *counted.lock().unwrap() =
+                format!("Copying /etc changes: {modified} modified, {removed} removed, {added} added\n");
+        }
+    };
+    sysroot.lock(WAIT).unwrap().deploy(&os(), commits[0], &options(), &see).unwrap();
+    let counted = counted.lock().unwrap();
+    assert!(!counted.is_empty() && said.contains(&*counted), "{said:?} {counted:?}");
 }

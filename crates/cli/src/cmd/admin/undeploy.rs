@@ -2,7 +2,7 @@
 
 use super::{Machine, PATIENCE, index, outcome};
 use crate::ui::Render;
-use sapwood_deploy::{Cleaned, CleanupOptions, DeploymentId};
+use sapwood_deploy::{Cleaned, CleanupOptions, DeploymentId, Written};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -23,6 +23,7 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     id: DeploymentId,
+    written: Written,
     cleaned: Cleaned,
 }
 
@@ -40,6 +41,7 @@ impl Serialize for Outcome {
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        outcome::written(&self.written, out)?;
         outcome::cleaned(&self.cleaned, out)?;
         writeln!(out, "Deleted deployment {}", self.id.dir_name())
     }
@@ -49,6 +51,6 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
     let index = index(&args.index, locked.deployments()?.len())?;
-    let (id, cleaned) = locked.undeploy(index, &CleanupOptions { keep_objects: args.no_prune })?;
-    Ok(Outcome { id, cleaned })
+    let undeployed = locked.undeploy(index, &CleanupOptions { keep_objects: args.no_prune })?;
+    Ok(Outcome { id: undeployed.id, written: undeployed.written, cleaned: undeployed.cleaned })
 }
