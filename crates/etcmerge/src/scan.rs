@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanOptions {
     /// Extended attributes that do not count. Default: `security.selinux`, since a policy assigns labels by path, and
-    /// `user.ostreemeta`, in which repositories of unprivileged users keep notes on files that are linked from them.
+    /// `user.ostreemeta` and `user.sapwoodmeta`, in which repositories of unprivileged users keep notes on files that are linked from them.
     pub ignored_xattrs: Vec<Vec<u8>>,
     /// How deeply directories may be nested. Default: 128.
     pub max_depth: usize,
@@ -22,7 +22,7 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         Self {
-            ignored_xattrs: vec![b"security.selinux".to_vec(), b"user.ostreemeta".to_vec()],
+            ignored_xattrs: ["security.selinux", "user.ostreemeta", "user.sapwoodmeta"].map(Vec::from).to_vec(),
             max_depth: 128,
             max_entries: 1_000_000,
         }

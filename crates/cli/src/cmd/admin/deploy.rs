@@ -159,10 +159,10 @@ impl Watch {
     }
 
     pub(super) fn see(&self, event: DeployEvent<'_>) {
-        if let DeployEvent::MergingEtc { copies, removals, conflicts } = event
+        if let DeployEvent::MergingEtc { modified, removed, added, .. } = event
             && let Ok(mut etc) = self.etc.lock()
         {
-            *etc = Some(EtcMerge { copies, removals, conflicts });
+            *etc = Some(EtcMerge { modified, removed, added });
         }
         narrate(event, &self.progress);
     }

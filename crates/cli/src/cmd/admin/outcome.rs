@@ -2,7 +2,7 @@
 
 use crate::ui::{Render, human};
 use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, Written};
-use sapwood_etcmerge::{ConflictKind, Resolution};
+use sapwood_etcmerge::{ConflictKind, NotKeptWhat, Resolution};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -13,12 +13,12 @@ pub(crate) struct Shown {
     etc: Option<EtcMerge>,
 }
 
-/// What the merge of `/etc` takes over.
+/// What was changed locally in the `/etc` that is taken over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EtcMerge {
-    pub(crate) copies: usize,
-    pub(crate) removals: usize,
-    pub(crate) conflicts: usize,
+    pub(crate) modified: usize,
+    pub(crate) removed: usize,
+    pub(crate) added: usize,
 }
 
 impl Shown {
@@ -41,7 +41,7 @@ impl Shown {
             "serial": deployed.id.serial,
             "index": deployed.index,
             "merged_from": deployed.merged_from.as_ref().map(sapwood_deploy::DeploymentId::dir_name),
-            "etc": self.etc.map(|etc| json!({ "copied": etc.copies, "removed": etc.removals })),
+            "etc": self.etc.map(|etc| json!({ "modified": etc.modified, "removed": etc.removed, "added": etc.added })),
             "conflicts": conflicts.collect::<Vec<_>>(),
             "deployments": deployed.written.after,
             "cleaned": cleaned_json(&deployed.cleaned),
@@ -57,11 +57,8 @@ impl serde::Serialize for Shown {
 
 impl Render for Shown {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if let Some(EtcMerge { copies, removals, conflicts }) = self.etc {
-            writeln!(
-                out,
-                "Copying /etc changes: {copies} copied, {removals} removed, {conflicts} conflicts"
-            )?;
+        if let Some(EtcMerge { modified, removed, added }) = self.etc {
+            writeln!(out, "Copying /etc changes: {modified} modified, {removed} removed, {added} added")?;
         }
         written(&self.deployed.written, out)?;
         cleaned(&self.deployed.cleaned, out)
@@ -72,7 +69,22 @@ impl Render for Shown {
             let (what, how) = (kind(conflict.kind), resolution(&conflict.resolution));
             format!("conflict: {}: {what}; {how}", shown_path(conflict))
         };
-        self.deployed.conflicts.iter().map(line).collect()
+        let mut lines: Vec<_> = self.deployed.conflicts.iter().map(line).collect();
+        for skipped in &self.deployed.skipped {
+            let path = skipped.path.display();
+            lines.push(format!(
+                "warning: /etc/{path} was left behind: it is neither file, directory nor symlink"
+            ));
+        }
+        for lost in &self.deployed.not_kept {
+            let what = match &lost.what {
+                NotKeptWhat::Owner => "its owner".to_owned(),
+                NotKeptWhat::Xattr(name) => format!("its attribute {}", String::from_utf8_lossy(name)),
+                _ => "something".to_owned(),
+            };
+            lines.push(format!("warning: /etc/{}: {what} could not be kept", lost.path.display()));
+        }
+        lines
     }
 }
 
