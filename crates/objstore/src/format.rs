@@ -173,7 +173,7 @@ impl Format {
         level: Option<i32>,
     ) -> std::io::Result<Box<dyn Compressor + 'w>> {
         match self {
-            Self::Native => compress::zstd_writer(to, level),
+            Self::Native => Ok(compress::zstd_writer(to, level)),
             Self::Ostree => Ok(compress::deflate_writer(to, level)),
         }
     }

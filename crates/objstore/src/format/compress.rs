@@ -5,7 +5,8 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::Compressor;
-use flate2::{Compression, Decompress, FlushDecompress, Status};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 /// Base-2 logarithm of the largest zstd window.
@@ -14,12 +15,16 @@ const WINDOW_LOG: u32 = 23;
 /// How much compressed data is read at once.
 const INPUT_BYTES: usize = 64 << 10;
 
+/// Content up to this size is compressed in one go when it is complete: most files are so small, and a context that is
+/// kept for the next one, told the size, is several times faster than a new one that must be ready for any size.
+const SMALL_BYTES: usize = 128 << 10;
+
 pub(super) fn deflate_writer<'w>(
     to: Box<dyn Write + Send + 'w>,
     level: Option<i32>,
 ) -> Box<dyn Compressor + 'w> {
-    let level = level.map_or(6, |level| level.clamp(0, 9).unsigned_abs());
-    Box::new(Deflate(flate2::write::DeflateEncoder::new(to, Compression::new(level))))
+    let level = level.map_or(6, |level| level.clamp(0, 9));
+    Box::new(Held { bytes: Vec::new(), to: Target::Waiting(to, level, &DEFLATE) })
 }
 
 pub(super) fn deflate_reader<'r>(from: Box<dyn Read + Send + 'r>) -> Box<dyn Read + Send + 'r> {
@@ -30,9 +35,9 @@ pub(super) fn deflate_reader<'r>(from: Box<dyn Read + Send + 'r>) -> Box<dyn Rea
 pub(super) fn zstd_writer<'w>(
     to: Box<dyn Write + Send + 'w>,
     level: Option<i32>,
-) -> io::Result<Box<dyn Compressor + 'w>> {
+) -> Box<dyn Compressor + 'w> {
     let level = level.map_or(3, |level| level.clamp(1, 19));
-    Ok(Box::new(Zstd(zstd::stream::write::Encoder::new(to, level)?)))
+    Box::new(Held { bytes: Vec::new(), to: Target::Waiting(to, level, &ZSTD) })
 }
 
 pub(super) fn zstd_reader<'r>(from: Box<dyn Read + Send + 'r>) -> io::Result<Box<dyn Read + Send + 'r>> {
@@ -42,37 +47,148 @@ pub(super) fn zstd_reader<'r>(from: Box<dyn Read + Send + 'r>) -> io::Result<Box
     Ok(Box::new(Unzstd(decoder)))
 }
 
-struct Deflate<W: Write>(flate2::write::DeflateEncoder<W>);
+type Output<'w> = Box<dyn Write + Send + 'w>;
 
-impl<W: Write> Write for Deflate<W> {
+/// How one compression is done: whole, or as a stream.
+struct Method {
+    whole: fn(&[u8], i32) -> io::Result<Vec<u8>>,
+    stream: for<'w> fn(Output<'w>, i32) -> io::Result<Stream<'w>>,
+}
+
+enum Stream<'w> {
+    Deflate(flate2::write::DeflateEncoder<Output<'w>>),
+    Zstd(zstd::stream::write::Encoder<'static, Output<'w>>),
+}
+
+const DEFLATE: Method = Method {
+    whole: deflate_whole,
+    stream: |to, level| {
+        let level = Compression::new(level.unsigned_abs());
+        Ok(Stream::Deflate(flate2::write::DeflateEncoder::new(to, level)))
+    },
+};
+
+const ZSTD: Method = Method {
+    whole: zstd_whole,
+    stream: |to, level| zstd::stream::write::Encoder::new(to, level).map(Stream::Zstd),
+};
+
+thread_local! {
+    static DEFLATE_CONTEXT: RefCell<Option<(i32, Compress)>> = const { RefCell::new(None) };
+    static ZSTD_CONTEXT: RefCell<Option<(i32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
+fn deflate_whole(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    DEFLATE_CONTEXT.with_borrow_mut(|kept| {
+        let mut context = match kept.take() {
+            Some((kept_level, mut context)) if kept_level == level => {
+                context.reset();
+                context
+            }
+            _ => Compress::new(Compression::new(level.unsigned_abs()), false),
+        };
+        // Content that cannot be compressed grows by 5 bytes for each stored block.
+        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 1024 + 64);
+        loop {
+            let taken = usize::try_from(context.total_in()).unwrap_or(usize::MAX);
+            let rest = bytes.get(taken..).unwrap_or_default();
+            let status = context.compress_vec(rest, &mut out, FlushCompress::Finish)?;
+            if status == Status::StreamEnd {
+                break;
+            }
+            out.reserve(4096);
+        }
+        *kept = Some((level, context));
+        Ok(out)
+    })
+}
+
+fn zstd_whole(bytes: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    ZSTD_CONTEXT.with_borrow_mut(|kept| {
+        let mut context = match kept.take() {
+            Some((kept_level, context)) if kept_level == level => context,
+            _ => zstd::bulk::Compressor::new(level)?,
+        };
+        let out = context.compress(bytes)?;
+        *kept = Some((level, context));
+        Ok(out)
+    })
+}
+
+/// Holds back small content; streams larger.
+struct Held<'w> {
+    bytes: Vec<u8>,
+    to: Target<'w>,
+}
+
+enum Target<'w> {
+    Waiting(Output<'w>, i32, &'static Method),
+    Streaming(Stream<'w>),
+    /// Making the stream failed.
+    Failed,
+}
+
+impl Write for Stream<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        match self {
+            Self::Deflate(encoder) => encoder.write(bytes),
+            Self::Zstd(encoder) => encoder.write(bytes),
+        }
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        match self {
+            Self::Deflate(encoder) => encoder.flush(),
+            Self::Zstd(encoder) => encoder.flush(),
+        }
     }
 }
 
-impl<W: Write + Send> Compressor for Deflate<W> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish()?.flush()
+impl Held<'_> {
+    /// The stream, with what was held back written to it.
+    fn stream(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.to, Target::Failed) {
+            Target::Waiting(to, level, method) => {
+                let mut stream = (method.stream)(to, level)?;
+                stream.write_all(&std::mem::take(&mut self.bytes))?;
+                self.to = Target::Streaming(stream);
+            }
+            other => self.to = other,
+        }
+        Ok(())
     }
 }
 
-struct Zstd<'w, W: Write>(zstd::stream::write::Encoder<'w, W>);
-
-impl<W: Write> Write for Zstd<'_, W> {
+impl Write for Held<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        if let Target::Waiting(..) = self.to {
+            if self.bytes.len() + bytes.len() <= SMALL_BYTES {
+                self.bytes.extend_from_slice(bytes);
+                return Ok(bytes.len());
+            }
+            self.stream()?;
+        }
+        match &mut self.to {
+            Target::Streaming(stream) => stream.write(bytes),
+            _ => Err(io::Error::other("an earlier write failed")),
+        }
     }
+    /// Nothing: only what is complete is worth writing out.
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
 }
 
-impl<W: Write + Send> Compressor for Zstd<'_, W> {
+impl Compressor for Held<'_> {
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.0.finish()?.flush()
+        match self.to {
+            Target::Waiting(mut to, level, method) => {
+                to.write_all(&(method.whole)(&self.bytes, level)?)?;
+                to.flush()
+            }
+            Target::Streaming(Stream::Deflate(encoder)) => encoder.finish()?.flush(),
+            Target::Streaming(Stream::Zstd(encoder)) => encoder.finish()?.flush(),
+            Target::Failed => Err(io::Error::other("an earlier write failed")),
+        }
     }
 }
 
