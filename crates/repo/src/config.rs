@@ -2,6 +2,7 @@
 //!
 //! Reading is strict about what would change how data is kept, and about nothing else: unknown groups and keys are
 //! left alone. A repository of a newer, incompatible format is refused before anything else in it is looked at.
+#![deny(clippy::indexing_slicing)]
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! The rules are GKeyFile's: a repeated group continues the first one, of repeated keys the last wins, names are
 //! case-sensitive, only whole lines that begin with `#` are comments, and escapes are decoded by who asks for text.
 //! Reading a file and printing it gives the same bytes; setting one key touches one line.
+#![deny(clippy::indexing_slicing)]
 
 #[cfg(test)]
 mod tests;

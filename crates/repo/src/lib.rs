@@ -2,6 +2,30 @@
 //!
 //! A [`Repo`] joins a [`Store`](sapwood_objstore::Store) with refs, configuration and remotes. What goes in goes through a
 //! [`Transaction`]: objects are made durable first, and only then do refs move.
+//!
+//! ```
+//! use sapwood_objstore::{Format, Mode};
+//! use sapwood_repo::{CommitOptions, CreateOptions, ImportOptions, PruneOptions, RefName, Refspec, Repo};
+//!
+//! let dir = cap_tempfile::tempdir(cap_tempfile::ambient_authority())?;
+//! dir.create_dir("repo")?;
+//! dir.create_dir("tree")?;
+//! dir.write("tree/hello", "world")?;
+//!
+//! let options = CreateOptions { format: Format::Native, mode: Mode::BareUser, collection_id: None };
+//! let repo = Repo::create(&dir.open_dir("repo")?, &options)?;
+//! let main = Refspec::local(RefName::new("os/main")?);
+//! let commit = CommitOptions { branch: Some(main), subject: "First".to_owned(), ..Default::default() };
+//! repo.commit_dir(&dir.open_dir("tree")?, &ImportOptions::default(), &commit, &|_| ())?;
+//!
+//! let tip = repo.resolve("os/main")?;
+//! assert_eq!(repo.store().load(tip)?.subject, "First");
+//! for entry in repo.walk(repo.root(tip)?) {
+//!     println!("{:?}", entry?);
+//! }
+//! assert_eq!(repo.plan_prune(&PruneOptions::default())?.apply()?.deleted_objects, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod checkout;
 mod commit;

@@ -2,6 +2,7 @@
 //!
 //! A name that exists as a value can be used as a path below `refs/`: no component is empty, begins with a dot or a
 //! dash, or is too long for a filesystem.
+#![deny(clippy::indexing_slicing)]
 
 use std::fmt;
 

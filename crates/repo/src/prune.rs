@@ -12,6 +12,7 @@ use crate::reach::{OnBad, Reachable};
 use crate::{Error, Repo, Result, pool};
 use rayon::prelude::*;
 use roots::Kept;
+use sapwood_fsio::Kind;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
 use std::time::SystemTime;
@@ -67,7 +68,8 @@ impl PrunePlan<'_> {
 
     /// Deletes them, commits first, so that a crash leaves no commit without its content. With a commit go its detached
     /// metadata, its mark of incompleteness and the static deltas that lead to it; where `core.tombstone-commits` is set
-    /// a tombstone stays. Old temporary files are removed as well.
+    /// a tombstone stays. Old temporary files, and cached summaries of remotes
+    /// that no longer exist, are removed as well.
     ///
     /// # Errors
     /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Store`], [`Error::Io`]: some objects are
@@ -90,11 +92,28 @@ impl PrunePlan<'_> {
             store.remove(*name)?;
         }
         store.clean_tmp(repo.config().tmp_expiry)?;
+        remove_summaries_of_strangers(repo)?;
         if !content.is_empty() || !self.deltas.is_empty() {
             store.sync()?;
         }
         Ok(self.pruned)
     }
+}
+
+/// Removes the cached summaries of remotes that no longer exist.
+fn remove_summaries_of_strangers(repo: &Repo) -> Result<()> {
+    let Some(cache) = sapwood_fsio::open_dir_optional(repo.dir(), "tmp/cache/summaries")? else {
+        return Ok(());
+    };
+    let remotes = repo.remotes()?;
+    for entry in sapwood_fsio::entries(&cache)? {
+        let name = entry.name.to_string_lossy();
+        let remote = name.strip_suffix(".sig").unwrap_or(&name);
+        if entry.kind == Kind::File && !remotes.iter().any(|known| known.name.as_str() == remote) {
+            sapwood_fsio::remove_file_optional(&cache, &entry.name)?;
+        }
+    }
+    Ok(())
 }
 
 fn delete_one(repo: &Repo, commit: Id<Commit>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Remotes: where to pull from.
 
-use crate::{Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
+use crate::{ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
 use sapwood_fsio::lock::LockKind;
 
 /// A configured remote.
@@ -89,7 +89,8 @@ impl Repo {
     /// Adds a remote; `options` are further keys. With `replace` one of that name is replaced, keys and all.
     ///
     /// # Errors
-    /// [`Error::RemoteExists`]; those of [`edit_config`](Self::edit_config).
+    /// [`Error::RemoteExists`]; [`Error::Config`] for a key that no keyfile can hold; those of
+    /// [`edit_config`](Self::edit_config).
     pub fn add_remote(
         &mut self,
         name: &RemoteName,
@@ -101,6 +102,17 @@ impl Repo {
         if !replace && self.remote(name.as_str()).is_ok() {
             return Err(Error::RemoteExists { name: name.to_string() });
         }
+        let impossible = options.iter().find(|(key, value)| !Keyfile::default().set(&group, key, value));
+        if let Some((key, value)) = impossible {
+            let (key, value) = (key.clone(), value.clone());
+            return Err(ConfigError {
+                group,
+                key,
+                value,
+                expected: "a key without `=`, brackets and line ends",
+            }
+            .into());
+        }
         self.edit_config(|keyfile| {
             keyfile.remove_group(&group);
             keyfile.set(&group, "url", url);
@@ -110,7 +122,7 @@ impl Repo {
         })
     }
 
-    /// Removes a remote and its refs' last known states.
+    /// Removes a remote, its refs' last known states, and its keyring.
     ///
     /// # Errors
     /// [`Error::UnknownRemote`]; those of [`edit_config`](Self::edit_config) and [`edit_refs`](Self::edit_refs). A crash
@@ -126,6 +138,8 @@ impl Repo {
         }
         self.edit_config(|keyfile| {
             keyfile.remove_group(&group_of(name));
-        })
+        })?;
+        sapwood_fsio::remove_file_optional(self.dir(), format!("{name}.trustedkeys.gpg"))?;
+        Ok(())
     }
 }

@@ -165,7 +165,7 @@ impl Repo {
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.
     ///
     /// Edits are checked in order, each on what those before it would leave. A ref is the old one or the new one whatever
-    /// moment the power fails, but some may have moved and others not.
+    /// moment the power fails, but some may have moved and others not. Where that is configured, the summary is renewed.
     ///
     /// # Errors
     /// [`Error::RefMoved`], [`Error::RefConflict`], [`Error::HasAlias`], [`Error::UnknownRevision`] (an alias of
@@ -174,7 +174,12 @@ impl Repo {
     pub fn edit_refs(&self, edits: Vec<RefEdit>) -> Result<()> {
         self.config.check_writable()?;
         let _lock = self.store.lock(LockKind::Shared)?;
-        self.edit_refs_locked(edits)
+        let any = !edits.is_empty();
+        self.edit_refs_locked(edits)?;
+        if any && self.config.auto_update_summary {
+            self.write_summary_locked()?;
+        }
+        Ok(())
     }
 
     /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock.

@@ -1,4 +1,5 @@
 //! Reading refs from disk: hostile content is an error that names the ref; nothing outside `refs/` is looked at.
+#![deny(clippy::indexing_slicing)]
 
 use super::{RefEntry, Stored};
 use crate::{CollectionId, Error, RefName, Refspec, RemoteName, Result};

@@ -501,3 +501,52 @@ fn objects_are_durable_before_a_mark_goes_and_a_mark_is_gone_before_a_ref_moves(
     );
     assert!(!repo.is_partial(id).unwrap());
 }
+
+#[test]
+fn a_failing_disk_is_an_error_and_costs_no_commit() {
+    let pristine = Lab::new();
+    let ids = history(&pristine, &pristine.repo("repo", Format::Ostree, Mode::Archive));
+    let options = PruneOptions { refs_only: true, depth: Some(0), ..PruneOptions::default() };
+    for failure in [fault::Failure::NoSpace, fault::Failure::Io] {
+        for step in 1.. {
+            let lab = Lab::new();
+            copy(&pristine.path("repo"), &lab.path("repo"));
+            let mut repo = Repo::open(&lab.dir("repo")).unwrap();
+            let run = fault::fail_at(step, failure, || -> sapwood_repo::Result<()> {
+                repo.update_summary()?;
+                repo.edit_config(|keyfile| {
+                    keyfile.set("core", "tombstone-commits", "true");
+                })?;
+                repo.mark_partial(ids[0])?;
+                repo.clear_partial(ids[0])?;
+                repo.plan_prune(&options)?.apply()?;
+                Ok(())
+            });
+            assert!(!run.fired || run.value.is_err(), "step {step}: a failed write went unnoticed");
+            let repo = Repo::open(&lab.dir("repo")).unwrap();
+            assert_sound(&repo);
+            repo.update_summary().unwrap();
+            prune(&repo, &options);
+            if !run.fired {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_prune_forgets_cached_summaries_of_remotes_that_are_gone() {
+    let lab = Lab::new();
+    let mut repo = lab.repo("repo", Format::Ostree, Mode::Archive);
+    repo.add_remote(&sapwood_repo::RemoteName::new("here").unwrap(), "http://e.org", &[], false).unwrap();
+    let cache = lab.path("repo/tmp/cache/summaries");
+    std::fs::create_dir_all(&cache).unwrap();
+    for name in ["here", "here.sig", "gone", "gone.sig"] {
+        std::fs::write(cache.join(name), "").unwrap();
+    }
+    prune(&repo, &PruneOptions::default());
+    let mut left: Vec<_> =
+        std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["here", "here.sig"]);
+}

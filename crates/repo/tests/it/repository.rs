@@ -213,6 +213,11 @@ fn remotes_are_those_of_ostree() {
     assert_eq!(remote.url, "https://e.org/a#b;c");
     assert_eq!(remote.branches, ["a", "b/c"]);
     assert!(!remote.flag("gpg-verify", true) && remote.flag("gpg-verify-summary", true));
+    let odd = [("a=b\nc".to_owned(), "d".to_owned())];
+    assert!(matches!(
+        repo.add_remote(&RemoteName::new("odd").unwrap(), "x", &odd, false),
+        Err(Error::Config(_))
+    ));
     assert!(matches!(repo.remote("../x"), Err(Error::UnknownRemote { .. })));
     if let Some(ostree) = Ostree::find() {
         let run = |args: &[&str]| ostree.run(lab.args("repo", args)).unwrap();
