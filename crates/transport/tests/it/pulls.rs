@@ -274,7 +274,7 @@ fn local_repositories_exchange_commits_in_every_pair_of_modes() {
         for from in modes() {
             let source = Place::new(format, from);
             let mut tree = small_tree("1");
-            tree.file("usr/lib/large", noise(3 << 20));
+            tree.file("usr/lib/large", noise(200 << 10));
             let commit = source.commit(BRANCH, &tree);
             for to in modes() {
                 for trust in [Trust::Trusted, Trust::Untrusted] {

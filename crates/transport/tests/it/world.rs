@@ -52,7 +52,7 @@ impl Place {
         let options = CreateOptions { format, mode, collection_id: None };
         let mut repo = Repo::create(&open_dir(temp.path()), &options).unwrap();
         // Nothing here outlives the machine, and a busy disk would hold the tests up.
-        repo.edit_config(|keyfile| keyfile.set("core", "fsync", "false")).unwrap();
+        repo.edit_config(|keyfile| assert!(keyfile.set("core", "fsync", "false"))).unwrap();
         Self { temp, repo }
     }
 
