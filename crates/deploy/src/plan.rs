@@ -185,11 +185,11 @@ fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
         entry.set("title", &title);
         entry.set("version", &number.to_string());
         let mut kargs = entry.kargs();
-        kargs.set(&format!("ostree={link}"));
         if entry.get("initrd").is_none() {
             // No initramfs: the kernel itself starts what prepares the root.
             kargs.set(&format!("init={link}/usr/lib/ostree/ostree-prepare-root"));
         }
+        kargs.set(&format!("ostree={link}"));
         entry.set("options", &kargs.to_string());
         planned.push(Planned { id: slot.id.clone(), link, entry, file: format!("ostree-{number}.conf") });
     }

@@ -117,7 +117,7 @@ fn without_an_initramfs_the_kernel_starts_prepare_root() {
     let none = Current { version: BootVersion::One, subs: [None, None], deployments: Vec::new() };
     let id = boot_id(1);
     let expected = format!(
-        "root=/dev/x ostree=/ostree/boot.0/os/{id}/0 init=/ostree/boot.0/os/{id}/0/usr/lib/ostree/ostree-prepare-root"
+        "root=/dev/x init=/ostree/boot.0/os/{id}/0/usr/lib/ostree/ostree-prepare-root ostree=/ostree/boot.0/os/{id}/0"
     );
     assert_eq!(DeployPlan::new(&none, &[slot]).planned[0].entry.get("options"), Some(expected.as_str()));
 }

@@ -244,3 +244,43 @@ fn changes_of_etc_are_counted_as_ostree_counts_them() {
     let counted = counted.lock().unwrap();
     assert!(!counted.is_empty() && said.contains(&*counted), "{said:?} {counted:?}");
 }
+
+#[test]
+fn trees_with_other_boot_files_are_laid_out_as_ostree_lays_them_out() {
+    let Some(ostree) = ostree() else { return };
+    let modules = "usr/lib/modules/6.1.0";
+    let id = "a".repeat(64);
+    let changes: [(&str, &dyn Fn(&mut sapwood_testkit::Tree)); 5] = [
+        ("a directory of device trees", &|tree| {
+            tree.file(&format!("{modules}/dtb/vendor/b.dtb"), "b");
+            tree.file(&format!("{modules}/dtb/a.dtb"), "a");
+            tree.file(&format!("{modules}/.vmlinuz.hmac"), "h");
+        }),
+        ("one device tree", &|tree| {
+            tree.file(&format!("{modules}/devicetree"), "d");
+        }),
+        ("no initramfs", &|tree| {
+            tree.nodes.remove(&format!("{modules}/initramfs.img"));
+        }),
+        ("a legacy layout", &|tree| {
+            tree.nodes.retain(|path, _| !path.starts_with("usr/lib/modules"));
+            tree.file(&format!("usr/lib/ostree-boot/vmlinuz-6.1.0-{id}"), "k");
+            tree.file(&format!("usr/lib/ostree-boot/initramfs-6.1.0-{id}"), "i");
+        }),
+        ("no pretty name", &|tree| {
+            tree.file("usr/lib/os-release", "ID=tiny\n");
+        }),
+    ];
+    for (what, change) in changes {
+        let mut tree = tree(1, "kernel");
+        change(&mut tree);
+        let (ours, theirs) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
+        let commit = ours.commit(1, &tree);
+        theirs.commit(1, &tree);
+        ours.deploy(commit, &options()).unwrap();
+        let kargs = ["--karg=root=/dev/x", "--karg=q=\"a b\"", "--karg=quiet"];
+        admin(&ostree, &theirs, &["deploy", "--os=os", kargs[0], kargs[1], kargs[2], REF]);
+        assert_eq!(entries(&ours), entries(&theirs), "{what}");
+        assert_eq!(layout(&ours), layout(&theirs), "{what}");
+    }
+}
