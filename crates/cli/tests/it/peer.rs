@@ -1,0 +1,135 @@
+//! Text that scripts parse is the real `ostree`'s.
+
+use crate::place::{Place, Ran};
+use sapwood_testkit::{Ostree, Tree, skipped};
+use std::fs;
+
+/// Runs a line with the real program.
+fn real(place: &Place, ostree: &Ostree, line: &str) -> Ran {
+    let mut command = ostree.command();
+    command.args(line.split_whitespace()).current_dir(place.path(".")).env("TZ", "UTC");
+    command.output().unwrap().into()
+}
+
+/// A tree with a bit of everything that a list shows.
+fn tree() -> Tree {
+    let mut tree = Tree::default();
+    tree.file("usr/bin/su", "#!/bin/sh\n").mode(0o4755);
+    tree.file("usr/etc/with", "blank\n");
+    tree.file("z-file-before-directories", "");
+    tree.file("a-file-before-directories", "");
+    tree.dir("usr/empty").mode(0o1777);
+    tree.symlink("bin", "usr/bin");
+    tree.symlink("dangling", "/nowhere");
+    tree.file("é/ü", "not ASCII");
+    tree
+}
+
+#[test]
+fn the_text_of_every_verb_is_that_of_ostree() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    tree().write_to(&place.path("t")).unwrap();
+    let at = "--timestamp=@1700000000 --owner-uid=0 --owner-gid=0 --no-xattrs";
+    place.ok("init --repo=r --mode=archive --format=ostree");
+    place.ok(&format!("commit --repo=r -b os/x/stable -s one --add-metadata-string=version=1 {at} t"));
+    fs::write(place.path("t/usr/bin/new"), "new").unwrap();
+    fs::remove_file(place.path("t/bin")).unwrap();
+    fs::create_dir_all(place.path("t/bin/deep/er")).unwrap();
+    fs::remove_dir_all(place.path("t/é")).unwrap();
+    fs::write(place.path("t/usr/etc/with"), "changed").unwrap();
+    place.ok(&format!("commit --repo=r -b os/x/stable -s two -m body {at} t"));
+    place.ok("refs --repo=r --create=alone os/x/stable^");
+    place.ok("refs --repo=r --create=remote:of/it os/x/stable^");
+    place.ok("refs --repo=r -A --create=alias alone");
+    place.ok("remote add --repo=r --no-gpg-verify o http://localhost/ x y");
+    place.ok("remote add --repo=r longer file:///nowhere --set=a=b");
+    place.ok("summary --repo=r -u");
+    for line in [
+        "refs os",
+        "refs --list os",
+        "refs os/x/stable",
+        "refs nosuch",
+        "refs remote:of",
+        "refs -A",
+        "rev-parse os/x/stable",
+        "rev-parse os/x/stable^ alone",
+        "rev-parse alias",
+        "rev-parse remote:of/it",
+        "rev-parse nosuch",
+        "rev-parse os/x/stable^^",
+        "rev-parse --single",
+        "log os/x/stable",
+        "log nosuch",
+        "show os/x/stable",
+        "show --raw os/x/stable",
+        "show --print-metadata-key=version alone",
+        "show --print-metadata-key=ostree.ref-binding alone",
+        "show --print-metadata-key=nosuch alone",
+        "log --raw os/x/stable",
+        "ls os/x/stable",
+        "ls -R os/x/stable",
+        "ls -RCX alone",
+        "ls -d alone /usr",
+        "ls -C alone /usr/bin/su /usr",
+        "ls -R --nul-filenames-only alone",
+        "ls alone /nosuch",
+        "cat alone /usr/bin/su /usr/etc/with",
+        "cat alone /nosuch",
+        "diff alone os/x/stable",
+        "diff os/x/stable alone",
+        "diff os/x/stable",
+        "diff --stats alone os/x/stable",
+        "config get core.mode",
+        "config get nosuch.key",
+        "config get remote.key",
+        "remote list",
+        "remote list -u",
+        "remote show-url o",
+        "remote show-url nosuch",
+        "summary -v",
+        "fsck -q",
+        "prune --no-prune",
+        "prune --no-prune --refs-only --depth=0",
+    ] {
+        let line = format!("--repo=r {line}");
+        let (ours, real) = (place.run_as_ostree(&line), real(&place, &ostree, &line));
+        let clean = |text: &str| {
+            text.lines().filter(|l| !l.starts_with("fsck objects")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(clean(&ours.out), clean(&real.out), "ostree {line}");
+        assert_eq!(ours.code, real.code, "ostree {line}: {} / {}", ours.err, real.err);
+    }
+}
+
+#[test]
+fn commits_have_the_ids_that_ostree_gives_them() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    tree().write_to(&place.path("t")).unwrap();
+    fs::write(place.path("message"), "subject\n\nbody\n").unwrap();
+    place.ok("init --repo=ours --mode=archive --format=ostree");
+    ostree.run(["init", "--mode=archive", &format!("--repo={}", place.path("theirs").display())]).unwrap();
+    for line in [
+        "-b a -s subject -m body --timestamp=@5 t",
+        "-b a --timestamp=2024-01-01T10:00:00Z --tree=dir=t",
+        "-b second -F message --timestamp=@6 t",
+        "-b a --parent=none --timestamp=@7 --owner-uid=7 --owner-gid=8 t",
+        "--orphan --timestamp=@8 --canonical-permissions t",
+        "-b c --timestamp=@9 --no-xattrs --no-bindings t",
+        "-b c --timestamp=@9 --add-metadata-string=version=1 --add-metadata-string=other=x=y t",
+        "-b c --timestamp=@9 --bind-ref=z --bind-ref=a t",
+        "-b c --timestamp=@10 --keep-metadata=ostree.ref-binding --no-bindings t",
+        "-b d --timestamp=@11 --tree=ref=second",
+        "-b remote:d --timestamp=@12 t",
+    ] {
+        let ours = place.run_as_ostree(&format!("commit --repo=ours {line}"));
+        assert_eq!(
+            ours,
+            real(&place, &ostree, &format!("commit --repo=theirs {line}")),
+            "ostree commit {line}"
+        );
+    }
+    let checked = real(&place, &ostree, "fsck --repo=ours");
+    assert_eq!(checked.code, 0, "{checked:?}");
+}
