@@ -176,7 +176,8 @@ fn answers_beyond_their_limit_are_not_taken() {
                 (false, _) => Answer::Honest,
             });
             let machine = Place::new(Format::Ostree, Mode::BareUser);
-            let limits = PullLimits { max_meta_bytes: 4 << 20, max_file_bytes: 4 << 20, ..Default::default() };
+            let limits =
+                PullLimits { max_meta_bytes: 4 << 20, max_file_bytes: 4 << 20, ..Default::default() };
             let options = PullOptions { limits, ..want(BRANCH) };
             let error = pull_quietly(&machine.repo, http(&liar.url), &options).unwrap_err();
             assert!(matches!(fetch_error(&error), FetchError::TooLarge { .. }), "{what}: {error:?}");
@@ -208,7 +209,10 @@ fn files_at_the_top_that_make_no_sense_are_named() {
                 false => Answer::Honest,
             });
             let error = failure(format, &liar);
-            assert!(matches!(&error, PullError::Malformed { file: named, .. } if *named == file), "{error:?}");
+            assert!(
+                matches!(&error, PullError::Malformed { file: named, .. } if *named == file),
+                "{error:?}"
+            );
         }
         let liar = Liar::new(source.path(), |asked| match asked.path.starts_with("/refs/") {
             true => Answer::Bytes(b"../../etc/passwd\n".to_vec()),
@@ -253,7 +257,12 @@ fn redirects_are_followed_but_not_in_circles_nor_to_other_protocols() {
     verified_objects(&machine.repo, commit);
     assert_eq!(server.delivered(), ["/config"]);
 
-    for location in ["Location: /config\r\n", "Location: ftp://127.0.0.1/config\r\n", "Location: file:///etc/passwd\r\n", ""] {
+    for location in [
+        "Location: /config\r\n",
+        "Location: ftp://127.0.0.1/config\r\n",
+        "Location: file:///etc/passwd\r\n",
+        "",
+    ] {
         let liar = Liar::new(source.path(), move |asked| match asked.path == "/config" {
             true => Answer::Status(301, location),
             false => Answer::Honest,
@@ -402,8 +411,13 @@ fn walk_for(root: &std::path::Path, end: &str) -> Option<std::path::PathBuf> {
 fn a_decompression_bomb_does_not_go_off() {
     for format in FORMATS {
         let (source, _) = source(format);
-        let header =
-            FileHeader { uid: 0, gid: 0, mode: 0o644, file_type: FileType::Regular, xattrs: Xattrs::default() };
+        let header = FileHeader {
+            uid: 0,
+            gid: 0,
+            mode: 0o644,
+            file_type: FileType::Regular,
+            xattrs: Xattrs::default(),
+        };
         for claimed in [10, u64::MAX] {
             let mut bomb = format.encode_archive_header(&header, claimed);
             let mut compressor = format.compressor(Box::new(&mut bomb), None).unwrap();

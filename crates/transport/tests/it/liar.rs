@@ -107,11 +107,8 @@ async fn answer(
         *count += 1;
         *count - 1
     };
-    let file = sapwood_fsio::read_optional(
-        &crate::world::open_dir(&root),
-        path.trim_start_matches('/'),
-        1 << 30,
-    );
+    let file =
+        sapwood_fsio::read_optional(&crate::world::open_dir(&root), path.trim_start_matches('/'), 1 << 30);
     let file = file.ok().flatten();
     let (bytes, from, cut) = match rule(&Asked { path, from, before }) {
         Answer::Honest => (file, from, usize::MAX),
@@ -120,7 +117,8 @@ async fn answer(
         Answer::CutWhole(cut) => (file, None, cut),
         Answer::Bytes(bytes) => (Some(bytes), None, usize::MAX),
         Answer::Status(status, headers) => {
-            let head = format!("HTTP/1.1 {status} So\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 {status} So\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
             return stream.write_all(head.as_bytes()).await;
         }
         Answer::Stall => {
