@@ -6,7 +6,7 @@ use sapwood_deploy::{
     UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
-use sapwood_testkit::{Ostree, skipped};
+use sapwood_testkit::{Ostree, Tree, skipped};
 
 /// `ostree`, where it is installed and can manage a sysroot that is not running: as root.
 fn ostree() -> Option<Ostree> {
@@ -245,12 +245,14 @@ fn changes_of_etc_are_counted_as_ostree_counts_them() {
     assert!(!counted.is_empty() && said.contains(&*counted), "{said:?} {counted:?}");
 }
 
+type Edit<'a> = dyn Fn(&mut Tree) + 'a;
+
 #[test]
 fn trees_with_other_boot_files_are_laid_out_as_ostree_lays_them_out() {
     let Some(ostree) = ostree() else { return };
     let modules = "usr/lib/modules/6.1.0";
     let id = "a".repeat(64);
-    let changes: [(&str, &dyn Fn(&mut sapwood_testkit::Tree)); 5] = [
+    let changes: [(&str, &Edit<'_>); 5] = [
         ("a directory of device trees", &|tree| {
             tree.file(&format!("{modules}/dtb/vendor/b.dtb"), "b");
             tree.file(&format!("{modules}/dtb/a.dtb"), "a");
