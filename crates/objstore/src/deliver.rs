@@ -18,7 +18,8 @@ enum As {
 impl Store {
     /// Puts a file object into the directory `to` as `name` with owner, mode and attributes.
     ///
-    /// Content is hardlinked without being read; a copy is verified against the id as it is made. Nothing is synced.
+    /// Content is hardlinked or reflinked without being read; a copy is verified against the id as it is made. Nothing
+    /// is synced.
     ///
     /// # Errors
     /// [`Error::Io`] with `EEXIST` if the name is taken, [`Error::Missing`], [`Error::Corrupt`] (then the copy is gone),
@@ -99,11 +100,11 @@ impl Store {
     fn link(&self, id: Id<kind::File>, to: &Dir, name: &Path) -> Result<Link, Error> {
         let Some(dir) = self.shard(layout::shard(id.raw()))? else { return Ok(Link::Missing) };
         let file = layout::file_name(self.mode(), id.name());
-        let Some(stat) = fsio::stat_optional(dir, &file)? else { return Ok(Link::Missing) };
+        let Some(stat) = fsio::stat_optional(&dir, &file)? else { return Ok(Link::Missing) };
         // Symlinks of bare-user stores are regular files, which a link would make visible as such.
         let as_is = match (self.mode(), stat.kind) {
             (_, Kind::File) if stat.size == 0 => false,
-            (Mode::BareUser, Kind::File) => self.is_regular(dir, &file, &stat)?,
+            (Mode::BareUser, Kind::File) => self.is_regular(&dir, &file, &stat)?,
             // Their owner can always read the files of such a checkout.
             (Mode::BareUserOnly, Kind::File) => stat.mode & 0o400 != 0,
             _ => true,
@@ -111,7 +112,7 @@ impl Store {
         if !as_is {
             return Ok(Link::Copy);
         }
-        match fsio::hardlink(dir, &file, to, name) {
+        match fsio::hardlink(&dir, &file, to, name) {
             Ok(()) => Ok(Link::Done),
             Err(e) if e.is_exists() => Err(e.into()),
             Err(e) if matches!(e.source.raw_os_error(), Some(EPERM | EXDEV | EMLINK)) => Ok(Link::Refused(e)),

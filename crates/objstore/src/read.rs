@@ -85,7 +85,7 @@ impl Store {
         while let Some(here) = store {
             if let Some(dir) = here.shard(layout::shard(id.raw()))?
                 && let Some(raw) =
-                    here.open_raw(dir, &layout::file_name(here.mode(), id.name()), id.name())?
+                    here.open_raw(&dir, &layout::file_name(here.mode(), id.name()), id.name())?
             {
                 return Ok((here, raw));
             }
@@ -180,7 +180,7 @@ impl Store {
     /// [`Error::Io`] if it cannot be read; that it is not as it should be is a [`Verdict`].
     pub fn verify(&self, name: ObjectName) -> Result<Verdict, Error> {
         let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(Verdict::Missing) };
-        self.verify_at(dir, &layout::file_name(self.mode(), name), name)
+        self.verify_at(&dir, &layout::file_name(self.mode(), name), name)
     }
 
     /// As [`verify`](Self::verify), for an object that lies as `file` in `dir`.

@@ -3,14 +3,17 @@
 //! Reading takes no lock: an object that can be seen is complete. Only deletion excludes others, and it is for callers
 //! that hold the lock exclusively.
 
+mod shards;
+
 use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
     TxnOptions, Value, layout,
 };
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) use shards::{Shard, Shards};
 
 /// Permission bits of the directories of a repository, less the umask.
 const DIR_MODE: u32 = 0o775;
@@ -20,7 +23,7 @@ const DIR_MODE: u32 = 0o775;
 pub struct Store {
     repo: Dir,
     objects: Dir,
-    shards: Box<[OnceLock<Dir>]>,
+    shards: Shards,
     format: Format,
     mode: Mode,
     options: StoreOptions,
@@ -45,8 +48,7 @@ impl Store {
     pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
         let objects = fsio::open_dir(repo, layout::OBJECTS)?;
         let repo = fsio::open_dir(repo, ".")?;
-        let shards = (0..layout::SHARDS).map(|_| OnceLock::new()).collect();
-        Ok(Self { repo, objects, shards, format, mode, options, parent: None })
+        Ok(Self { repo, objects, shards: Shards::new(), format, mode, options, parent: None })
     }
 
     /// With a store to look into, read-only, for what is not here.
@@ -85,24 +87,13 @@ impl Store {
     }
 
     /// The directory of a shard, if it exists.
-    pub(crate) fn shard(&self, shard: u8) -> Result<Option<&Dir>, Error> {
-        let slot = &self.shards[usize::from(shard)];
-        if slot.get().is_none() {
-            match fsio::open_dir_optional(&self.objects, layout::shard_name(shard))? {
-                Some(dir) => drop(slot.set(dir)),
-                None => return Ok(None),
-            }
-        }
-        Ok(slot.get())
+    pub(crate) fn shard(&self, shard: u8) -> Result<Option<Shard<'_>>, Error> {
+        self.shards.get(&self.objects, shard)
     }
 
     /// The directory of a shard, created where it is missing.
-    pub(crate) fn shard_or_create(&self, shard: u8) -> Result<&Dir, Error> {
-        let slot = &self.shards[usize::from(shard)];
-        if slot.get().is_none() {
-            drop(slot.set(fsio::ensure_dir(&self.objects, layout::shard_name(shard), DIR_MODE)?));
-        }
-        slot.get().map_or_else(|| unreachable!("the slot was filled above"), Ok)
+    pub(crate) fn shard_or_create(&self, shard: u8) -> Result<Shard<'_>, Error> {
+        self.shards.get_or_create(&self.objects, shard, DIR_MODE)
     }
 
     /// Whether the object is here (or in a parent). Its content is not looked at.
@@ -118,7 +109,7 @@ impl Store {
 
     pub(crate) fn stat(&self, name: ObjectName) -> Result<Option<fsio::Stat>, Error> {
         match self.shard(layout::shard(name.id))? {
-            Some(dir) => Ok(fsio::stat_optional(dir, layout::file_name(self.mode, name))?),
+            Some(dir) => Ok(fsio::stat_optional(&dir, layout::file_name(self.mode, name))?),
             None => Ok(None),
         }
     }
@@ -139,7 +130,7 @@ impl Store {
     pub fn load_bytes(&self, name: ObjectName) -> Result<Vec<u8>, Error> {
         let bytes = match self.shard(layout::shard(name.id))? {
             Some(dir) => {
-                fsio::read_optional(dir, layout::file_name(self.mode, name), Format::MAX_META_BYTES)?
+                fsio::read_optional(&dir, layout::file_name(self.mode, name), Format::MAX_META_BYTES)?
             }
             None => None,
         };
@@ -187,7 +178,7 @@ impl Store {
     fn detached_bytes(&self, commit: Id<Commit>) -> Result<Option<Vec<u8>>, Error> {
         let bytes = match self.shard(layout::shard(commit.raw()))? {
             Some(dir) => {
-                fsio::read_optional(dir, layout::detached_name(commit.raw()), Format::MAX_META_BYTES)?
+                fsio::read_optional(&dir, layout::detached_name(commit.raw()), Format::MAX_META_BYTES)?
             }
             None => None,
         };
@@ -206,13 +197,13 @@ impl Store {
         match metadata {
             Some(metadata) => {
                 let dir = self.shard_or_create(layout::shard(commit.raw()))?;
-                fsio::replace(dir, name, 0o644, &self.format.encode_metadata(metadata))?;
+                fsio::replace(&dir, name, 0o644, &self.format.encode_metadata(metadata))?;
             }
             None => {
                 if let Some(dir) = self.shard(layout::shard(commit.raw()))?
-                    && fsio::remove_file_optional(dir, name)?
+                    && fsio::remove_file_optional(&dir, name)?
                 {
-                    fsio::sync_dir(dir)?;
+                    fsio::sync_dir(&dir)?;
                 }
             }
         }
@@ -228,7 +219,7 @@ impl Store {
         metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
         let dir = self.shard_or_create(layout::shard(commit.raw()))?;
         let bytes = self.format.encode_metadata(&metadata);
-        Ok(fsio::replace(dir, layout::tombstone_name(commit.raw()), 0o644, &bytes)?)
+        Ok(fsio::replace(&dir, layout::tombstone_name(commit.raw()), 0o644, &bytes)?)
     }
 
     /// Calls `each` with every object here, shard by shard; parents are not listed, nor are foreign files.
@@ -250,7 +241,7 @@ impl Store {
     /// [`Error::Io`].
     pub fn shard_objects(&self, shard: u8) -> Result<Vec<ObjectName>, Error> {
         let Some(dir) = self.shard(shard)? else { return Ok(Vec::new()) };
-        let entries = fsio::entries(dir)?;
+        let entries = fsio::entries(&dir)?;
         Ok(entries
             .iter()
             .filter_map(|entry| layout::parse_name(self.mode, shard, entry.name.to_str()?))
@@ -265,9 +256,9 @@ impl Store {
     /// [`Error::Io`].
     pub fn remove(&self, name: ObjectName) -> Result<(), Error> {
         let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(()) };
-        fsio::remove_file_optional(dir, layout::file_name(self.mode, name))?;
+        fsio::remove_file_optional(&dir, layout::file_name(self.mode, name))?;
         if name.kind == ObjectKind::Commit {
-            fsio::remove_file_optional(dir, layout::detached_name(name.id))?;
+            fsio::remove_file_optional(&dir, layout::detached_name(name.id))?;
         }
         Ok(())
     }

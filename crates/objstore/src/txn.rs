@@ -151,7 +151,7 @@ impl<'store> Transaction<'store> {
         }
         if from.mode() == Mode::Archive
             && let Some(dir) = from.shard(layout::shard(name.id))?
-            && let Some(mut stored) = fsio::open_file_optional(dir, layout::file_name(from.mode(), name))?
+            && let Some(mut stored) = fsio::open_file_optional(&dir, layout::file_name(from.mode(), name))?
         {
             return self.put_archived(id, &mut stored);
         }

@@ -28,7 +28,7 @@ impl Budget {
         if self.reserve == 0 {
             return Ok(());
         }
-        let needed = bytes.div_ceil(self.block).saturating_mul(self.block);
+        let needed = self.blocks(bytes);
         let taken =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
         taken.map(drop).map_err(|available| Error::NoSpace {
@@ -36,6 +36,17 @@ impl Budget {
             available_bytes: available,
             reserve_bytes: self.reserve,
         })
+    }
+
+    /// Gives back what was taken for content that the store turned out to have.
+    pub(super) fn give_back(&self, bytes: u64) {
+        if self.reserve != 0 {
+            self.left.fetch_add(self.blocks(bytes), Ordering::Relaxed);
+        }
+    }
+
+    fn blocks(&self, bytes: u64) -> u64 {
+        bytes.div_ceil(self.block).saturating_mul(self.block)
     }
 }
 
@@ -55,6 +66,16 @@ mod tests {
             budget.take(1),
             Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000 })
         ));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let budget = Budget::new(SPACE, Reserve::Percent(9));
+        for _ in 0..3 {
+            assert!(budget.take(8192).is_ok());
+            assert!(budget.take(1).is_err());
+            budget.give_back(8192);
+        }
     }
 
     #[test]

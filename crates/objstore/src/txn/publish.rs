@@ -52,7 +52,7 @@ impl Transaction<'_> {
                 .map(|shard| {
                     let _in = context.enter();
                     let Some(dir) = staging.shard(shard)? else { return Ok(None) };
-                    Ok(move_in(store, shard, dir, batch)?.then_some(shard))
+                    Ok(move_in(store, shard, &dir, batch)?.then_some(shard))
                 })
                 .filter_map(Result::transpose)
                 .collect::<Result<_, Error>>()?;
@@ -76,10 +76,10 @@ fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool,
     let dir = store.shard_or_create(shard)?;
     for file in &files {
         if file.to_str().is_some_and(|file| file.ends_with(layout::DETACHED)) {
-            fsio::rename(staged, file, dir, file)?;
+            fsio::rename(staged, file, &dir, file)?;
             continue;
         }
-        match fsio::rename_noreplace(staged, file, dir, file) {
+        match fsio::rename_noreplace(staged, file, &dir, file) {
             // Another transaction was faster. Its object is the same, and ours goes with the staging directory.
             Err(e) if e.is_exists() => {}
             outcome => outcome?,
@@ -97,7 +97,7 @@ fn sync_shards(store: &Store, touched: &[u8]) -> Result<(), Error> {
     }
     for shard in touched {
         if let Some(dir) = store.shard(*shard)? {
-            fsio::sync_dir(dir)?;
+            fsio::sync_dir(&dir)?;
         }
     }
     Ok(fsio::sync_dir(store.objects())?)

@@ -1,11 +1,11 @@
 //! The staging directory: complete objects under the names they will have, and unfinished ones under others.
 
-use crate::{Error, Mode, ObjectId, ObjectName, Store, Verdict, layout};
+use crate::store::{Shard, Shards};
+use crate::{Error, Mode, ObjectId, ObjectKind, ObjectName, Store, Verdict, layout};
 use rayon::prelude::*;
 use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
 use std::io::{Read, Write};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ pub(super) struct Staging {
     tmp: Dir,
     name: String,
     dir: Dir,
-    shards: Box<[OnceLock<Dir>]>,
+    shards: Shards,
     next: AtomicU64,
     owner: (u32, u32),
     #[expect(dead_code, reason = "held, not read: dropping it lets others have the directory")]
@@ -61,28 +61,34 @@ impl Staging {
             tmp: fsio::open_dir(tmp, ".")?,
             name: name.to_owned(),
             dir,
-            shards: (0..layout::SHARDS).map(|_| OnceLock::new()).collect(),
+            shards: Shards::new(),
             next: AtomicU64::new(0),
             owner: (probe.uid, probe.gid),
             lock,
         }))
     }
 
-    /// Removes all that is unfinished, and every object that does not hash to its name.
+    /// Removes all that is unfinished, every object that does not hash to its name, and commits: what those refer to was
+    /// perhaps in the store when they were staged, and has been pruned since.
     fn keep_what_verifies(&self, store: &Store) -> Result<(), Error> {
+        for entry in fsio::entries(&self.dir)? {
+            if entry.kind != Kind::Dir {
+                fsio::remove_file_optional(&self.dir, &entry.name)?;
+            }
+        }
         let context = fsio::fault::context();
         (0..=u8::MAX).into_par_iter().try_for_each(|shard| {
             let _in = context.enter();
             let Some(dir) = self.shard(shard)? else { return Ok(()) };
-            for entry in fsio::entries(dir)? {
+            for entry in fsio::entries(&dir)? {
                 let file = entry.name.to_string_lossy();
                 let good = match layout::parse_name(store.mode(), shard, &file) {
-                    Some(name) => store.verify_at(dir, &file, name)? == Verdict::Good,
-                    None => false,
+                    Some(ObjectName { kind: ObjectKind::Commit, .. }) | None => false,
+                    Some(name) => store.verify_at(&dir, &file, name)? == Verdict::Good,
                 };
                 if !good {
                     tracing::debug!(%file, "removed from an interrupted transaction");
-                    fsio::remove_tree(dir, &entry.name)?;
+                    fsio::remove_tree(&dir, &entry.name)?;
                 }
             }
             Ok(())
@@ -93,28 +99,17 @@ impl Staging {
         &self.dir
     }
 
-    pub(super) fn shard(&self, shard: u8) -> Result<Option<&Dir>, Error> {
-        let slot = &self.shards[usize::from(shard)];
-        if slot.get().is_none() {
-            match fsio::open_dir_optional(&self.dir, layout::shard_name(shard))? {
-                Some(dir) => drop(slot.set(dir)),
-                None => return Ok(None),
-            }
-        }
-        Ok(slot.get())
+    pub(super) fn shard(&self, shard: u8) -> Result<Option<Shard<'_>>, Error> {
+        self.shards.get(&self.dir, shard)
     }
 
-    pub(super) fn shard_or_create(&self, shard: u8) -> Result<&Dir, Error> {
-        let slot = &self.shards[usize::from(shard)];
-        if slot.get().is_none() {
-            drop(slot.set(fsio::ensure_dir(&self.dir, layout::shard_name(shard), 0o700)?));
-        }
-        slot.get().map_or_else(|| unreachable!("the slot was filled above"), Ok)
+    pub(super) fn shard_or_create(&self, shard: u8) -> Result<Shard<'_>, Error> {
+        self.shards.get_or_create(&self.dir, shard, 0o700)
     }
 
     pub(super) fn contains(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
         match self.shard(layout::shard(name.id))? {
-            Some(dir) => Ok(fsio::stat_optional(dir, layout::file_name(mode, name))?.is_some()),
+            Some(dir) => Ok(fsio::stat_optional(&dir, layout::file_name(mode, name))?.is_some()),
             None => Ok(false),
         }
     }
@@ -122,7 +117,7 @@ impl Staging {
     pub(super) fn read_meta(&self, mode: Mode, name: ObjectName) -> Result<Option<Vec<u8>>, Error> {
         match self.shard(layout::shard(name.id))? {
             Some(dir) => {
-                Ok(fsio::read_optional(dir, layout::file_name(mode, name), crate::Format::MAX_META_BYTES)?)
+                Ok(fsio::read_optional(&dir, layout::file_name(mode, name), crate::Format::MAX_META_BYTES)?)
             }
             None => Ok(None),
         }
@@ -141,19 +136,19 @@ impl Staging {
     pub(super) fn write_meta(&self, mode: Mode, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
         let dir = self.shard_or_create(layout::shard(name.id))?;
         let file = layout::file_name(mode, name);
-        let mut staged = Staged::create_named(dir, self.unfinished())?;
+        let mut staged = Staged::create_named(&dir, self.unfinished())?;
         staged.write_all(bytes).at("write", &file)?;
         fsio::set_mode(staged.file(), 0o644)?;
-        finish(staged, dir, &file)
+        finish(staged, &dir, &file)
     }
 
     pub(super) fn write_detached(&self, commit: ObjectId, bytes: &[u8]) -> Result<(), Error> {
         let dir = self.shard_or_create(layout::shard(commit))?;
         let file = layout::detached_name(commit);
-        let mut staged = Staged::create_named(dir, self.unfinished())?;
+        let mut staged = Staged::create_named(&dir, self.unfinished())?;
         staged.write_all(bytes).at("write", &file)?;
         fsio::set_mode(staged.file(), 0o644)?;
-        Ok(staged.publish(dir, file)?)
+        Ok(staged.publish(&dir, file)?)
     }
 
     /// Hardlinks a file from a store that keeps files alike. `false` where it is not there or cannot be linked.
@@ -161,7 +156,7 @@ impl Staging {
         let Some(source) = from.shard(layout::shard(name.id))? else { return Ok(false) };
         let file = layout::file_name(from.mode(), name);
         let dir = self.shard_or_create(layout::shard(name.id))?;
-        match fsio::hardlink(source, &file, dir, &file) {
+        match fsio::hardlink(&source, &file, &dir, &file) {
             Ok(()) => Ok(true),
             Err(e) => Ok(e.is_exists()),
         }

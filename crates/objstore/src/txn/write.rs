@@ -116,7 +116,7 @@ impl Transaction<'_> {
         let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
         let file = layout::file_name(self.store.mode(), id.name());
         self.budget.take(size)?;
-        let mut staged = Staged::create_named(dir, self.staging.unfinished())?;
+        let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         if self.store.mode() == Mode::Archive {
             let stored = self.archive(header, buffer).at("compress", &file)?;
             staged.write_all(&stored).at("write", &file)?;
@@ -124,7 +124,7 @@ impl Transaction<'_> {
             staged.write_all(buffer).at("write", &file)?;
         }
         self.dress(header, &staged)?;
-        finish(staged, dir, &file)?;
+        finish(staged, &dir, &file)?;
         self.count_written(size);
         Ok(id)
     }
@@ -167,11 +167,12 @@ impl Transaction<'_> {
         }
         let id = named(digest.finish(), expected)?;
         if self.contains(id.name())? {
+            self.budget.give_back(size);
             return Ok(id);
         }
         self.dress(header, &staged)?;
         let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
-        finish(staged, dir, &layout::file_name(self.store.mode(), id.name()))?;
+        finish(staged, &dir, &layout::file_name(self.store.mode(), id.name()))?;
         self.count_written(size);
         Ok(id)
     }
@@ -206,7 +207,7 @@ impl Transaction<'_> {
         }
         self.budget.take(size)?;
         let dir = self.staging.shard_or_create(layout::shard(name.id))?;
-        let mut staged = Staged::create_named(dir, self.staging.unfinished())?;
+        let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&format.encode_archive_header(&header, size)).at("write", name.to_string())?;
         let mut digest = Digest::new(format, ObjectKind::File);
         digest.update(&format.file_prefix(&header));
@@ -219,7 +220,7 @@ impl Transaction<'_> {
         }
         named(digest.finish(), Some(expected))?;
         self.dress(&header, &staged)?;
-        finish(staged, dir, &layout::file_name(self.store.mode(), name))?;
+        finish(staged, &dir, &layout::file_name(self.store.mode(), name))?;
         self.count_written(size);
         Ok(())
     }
@@ -270,12 +271,12 @@ impl Transaction<'_> {
                 [target.as_bytes(), b"\0"].concat()
             }
             (Mode::BareUser, _) => Vec::new(),
-            (Mode::Bare | Mode::BareUserOnly, _) => return self.write_node(header, dir, &file),
+            (Mode::Bare | Mode::BareUserOnly, _) => return self.write_node(header, &dir, &file),
         };
-        let mut staged = Staged::create_named(dir, self.staging.unfinished())?;
+        let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&bytes).at("write", &file)?;
         self.dress(header, &staged)?;
-        finish(staged, dir, &file)
+        finish(staged, &dir, &file)
     }
 
     fn write_node(&self, header: &FileHeader, dir: &Dir, file: &str) -> Result<(), Error> {

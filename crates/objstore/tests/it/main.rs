@@ -3,4 +3,5 @@
 mod crash;
 mod hostile;
 mod modes;
+mod resume;
 mod support;
