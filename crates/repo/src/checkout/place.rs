@@ -25,7 +25,7 @@ pub(crate) type Make<'a> = &'a dyn Fn(&Dir, &Path) -> Result<Delivered>;
 pub(crate) fn place(dir: &Dir, name: &Path, overwrite: Overwrite, make: Make<'_>) -> Result<Placed> {
     match make(dir, name) {
         Err(error) if is_exists(&error) => {}
-        made => return Ok(Placed::New(made?)),
+        done => return Ok(Placed::New(done?)),
     }
     match overwrite {
         Overwrite::Refuse => Err(conflict(name, "")),
@@ -52,18 +52,16 @@ fn replace(dir: &Dir, name: &Path, make: Make<'_>) -> Result<Placed> {
     }
     let (beside, delivered) = make_beside(dir, name, make)?;
     // Of two names of one file a rename removes neither, so what is there already is left.
-    let placed = match is_same_file(dir, name, &beside)? {
-        true => Placed::Kept,
-        false => {
-            fsio::rename(dir, &beside, dir, name).map_err(|error| {
-                drop(fsio::remove_file_optional(dir, &beside));
-                error
-            })?;
-            return Ok(Placed::New(delivered));
-        }
-    };
-    fsio::remove_file_optional(dir, &beside)?;
-    Ok(placed)
+    if is_same_file(dir, name, &beside)? {
+        fsio::remove_file_optional(dir, &beside)?;
+        return Ok(Placed::Kept);
+    }
+    if let Err(error) = fsio::rename(dir, &beside, dir, name) {
+        // The first failure is the one to report.
+        drop(fsio::remove_file_optional(dir, &beside));
+        return Err(error.into());
+    }
+    Ok(Placed::New(delivered))
 }
 
 /// The file made anew is what the one that is there must equal, whatever the repository keeps it as.
@@ -82,7 +80,7 @@ fn make_beside(dir: &Dir, name: &Path, make: Make<'_>) -> Result<(String, Delive
             fsio::remove_file_optional(dir, &beside)?;
             make(dir, Path::new(&beside))?
         }
-        made => made?,
+        done => done?,
     };
     Ok((beside, delivered))
 }

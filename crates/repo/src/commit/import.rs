@@ -165,11 +165,12 @@ impl Import<'_> {
         };
         let hits = self.hits.into_inner();
         let records = self.records.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let is_same = hits as usize == records.len() && records.len() == self.cache.len();
-        if options.use_cache && !is_same {
-            if let Err(error) = self.cache.save(repo.dir(), records) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the stat cache was not saved");
-            }
+        let is_same = hits == records.len() as u64 && records.len() == self.cache.len();
+        if options.use_cache
+            && !is_same
+            && let Err(error) = self.cache.save(repo.dir(), records)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the stat cache was not saved");
         }
         let totals = Totals {
             files: self.files.into_inner(),
@@ -304,16 +305,12 @@ impl Import<'_> {
                 reason: "the directory lists it twice; it was changed meanwhile".into(),
             })?;
             let tree = self.objects.put(&tree)?;
-            match (&current.parent, &current.name) {
-                (Some(parent), Some(name)) => {
-                    lock(&parent.done).dirs.push(DirEntry { name: name.clone(), tree, meta: current.meta });
-                    current = parent;
-                }
-                _ => {
-                    *lock(&self.root) = Some(Root { tree, meta: current.meta });
-                    break;
-                }
-            }
+            let (Some(parent), Some(name)) = (&current.parent, &current.name) else {
+                *lock(&self.root) = Some(Root { tree, meta: current.meta });
+                break;
+            };
+            lock(&parent.done).dirs.push(DirEntry { name: name.clone(), tree, meta: current.meta });
+            current = parent;
         }
         Ok(())
     }

@@ -94,7 +94,9 @@ fn difference(found: &Snapshot, wanted: &Snapshot) -> Vec<String> {
     paths
         .into_iter()
         .filter(|path| found.get(*path) != wanted.get(*path))
-        .map(|path| format!("{path:?}: {:?}, wanted {:?}", short(found.get(path)), short(wanted.get(path))))
+        .map(|path| {
+            format!("{}: {:?}, wanted {:?}", path.display(), short(found.get(path)), short(wanted.get(path)))
+        })
         .collect()
 }
 

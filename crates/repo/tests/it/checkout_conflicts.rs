@@ -50,7 +50,7 @@ fn seen(path: &Path) -> Snapshot {
     all
 }
 
-/// What stands in the way, by path, and whether `a` is still as it was; per overwrite mode.
+/// What stands in the way of a checkout of [`base`].
 fn obstacles() -> Vec<(&'static str, Tree)> {
     let with = |add: &dyn Fn(&mut Tree)| {
         let mut tree = Tree::default();
@@ -78,9 +78,9 @@ fn obstacles() -> Vec<(&'static str, Tree)> {
                 t.symlink("l", "a");
             }),
         ),
-        ("a file for a directory", with(&|t| drop(t.file("d", "file")))),
-        ("a directory for a file", with(&|t| drop(t.dir("a")))),
-        ("a directory for a symlink", with(&|t| drop(t.dir("l")))),
+        ("a file for a directory", with(&|t| _ = t.file("d", "file"))),
+        ("a directory for a file", with(&|t| _ = t.dir("a"))),
+        ("a directory for a symlink", with(&|t| _ = t.dir("l"))),
         (
             "a directory of another mode",
             with(&|t| {
@@ -88,7 +88,7 @@ fn obstacles() -> Vec<(&'static str, Tree)> {
                 t.dir("d").mode(0o700);
             }),
         ),
-        ("a symlink for a file", with(&|t| drop(t.symlink("a", "l")))),
+        ("a symlink for a file", with(&|t| _ = t.symlink("a", "l"))),
     ]
 }
 

@@ -94,7 +94,10 @@ proptest! {
 
     #[test]
     fn any_tree_has_the_id_that_the_real_ostree_gives(tree in strategies::trees()) {
-        let Some(ostree) = Ostree::find() else { return Ok(skipped("the real ostree is not installed")) };
+        let Some(ostree) = Ostree::find() else {
+            skipped("the real ostree is not installed");
+            return Ok(());
+        };
         let lab = Lab::new();
         let dir = lab.tree("tree", &tree);
         for (mode, modifiers) in [
@@ -199,7 +202,7 @@ fn what_cannot_be_recorded_is_refused_by_its_path_and_no_ref_moves() {
     type Make = fn(&std::path::Path);
     let cases: [(&str, &str, Make); 4] = [
         ("/d/socket", "socket", |dir| {
-            drop(std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap())
+            drop(std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap());
         }),
         ("/d/pipe", "pipe", |dir| {
             rustix::fs::mknodat(

@@ -42,10 +42,7 @@ fn cache_files(lab: &Lab) -> Vec<PathBuf> {
     files
 }
 
-/// How many times each file below the tree was opened cannot be seen from outside; access times can be, but not on every
-/// mount. So files are made unreadable in another way: their content is swapped behind the cache's back, with size and
-/// times kept, which only changes the change time. What is tested here is what the cache says, so the change is made on
-/// the record of the cache instead: a cache that names other objects makes another commit.
+/// Has the cache say of two files that each is the other. That a commit believes it shows that the files are not read.
 fn swap_two_records(cache: &Path) {
     let mut bytes = fsio::read(&open(cache.parent().unwrap()), cache.file_name().unwrap(), 1 << 30).unwrap();
     let body = bytes.len() - 32;
@@ -137,7 +134,7 @@ fn files_changed_right_after_they_were_committed_are_noticed_whatever_the_tick()
 fn files_with_times_in_the_future_are_read_each_time() {
     let lab = Lab::new();
     settled(&lab);
-    let future = SystemTime::now() + Duration::from_secs(3600);
+    let future = SystemTime::now() + Duration::from_hours(1);
     std::fs::File::open(lab.path("tree/d0/f0")).unwrap().set_modified(future).unwrap();
     std::thread::sleep(Duration::from_millis(150));
     let repo = lab.repo("repo", Format::Native, Mode::BareUser);

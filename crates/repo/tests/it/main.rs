@@ -1,5 +1,8 @@
 //! Integration tests of the repository, in one binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+#![allow(clippy::disallowed_methods, reason = "fixtures are made and damaged without the code under test")]
+
 mod checkout;
 mod checkout_conflicts;
 mod commit;
