@@ -53,7 +53,7 @@ impl Default for HttpOptions {
             stall_window: Duration::from_secs(30),
             retries: 5,
             first_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(60),
+            max_backoff: Duration::from_mins(1),
             max_redirects: 5,
             user_agent: concat!("sapwood/", env!("CARGO_PKG_VERSION")).to_owned(),
             headers: Vec::new(),
@@ -105,24 +105,21 @@ impl HttpRemote {
         let (base, credentials) = url::Url::parse(url)?;
         let wrong = |why| UrlError { url: base.shown(), why };
         let secret = |value: &str| {
-            let mut value = HeaderValue::from_str(value)
-                .map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed header"))?;
+            let mut value = HeaderValue::from_str(value).map_err(|_invalid| wrong("malformed header"))?;
             value.set_sensitive(true);
             Ok(value)
         };
         let mut headers = HeaderMap::new();
         let agent = HeaderValue::from_str(&options.user_agent);
-        headers.insert(
-            USER_AGENT,
-            agent.map_err(|_: hyper::header::InvalidHeaderValue| wrong("malformed user agent"))?,
-        );
+        headers.insert(USER_AGENT, agent.map_err(|_invalid| wrong("malformed user agent"))?);
         let mut private = HeaderMap::new();
         if let Some(credentials) = credentials {
             private.insert(AUTHORIZATION, secret(&url::basic(&credentials))?);
         }
         for (name, value) in &options.headers {
-            let name: HeaderName =
-                name.parse().map_err(|_: hyper::header::InvalidHeaderName| wrong("malformed header"))?;
+            let name: HeaderName = name
+                .parse()
+                .map_err(|_invalid: hyper::header::InvalidHeaderName| wrong("malformed header"))?;
             private.insert(name, secret(value)?);
         }
         let options = Arc::new(options);

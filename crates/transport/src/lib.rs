@@ -40,5 +40,5 @@ pub use pull::{
     pull, pull_local, remote_refs, remote_summary,
 };
 pub use remote::{Limits, Range, Remote, Response};
-pub use serve::{Access, ServeOptions, serve};
+pub use serve::{Access, OnAccess, ServeOptions, serve};
 pub use split::SplitRemote;

@@ -40,6 +40,9 @@ pub struct Access {
     pub body_bytes: u64,
 }
 
+/// Told of each answered request.
+pub type OnAccess = Arc<dyn Fn(&Access) + Send + Sync>;
+
 /// How a repository is served.
 #[derive(Clone)]
 pub struct ServeOptions {
@@ -50,7 +53,7 @@ pub struct ServeOptions {
     /// How long requests under way may take after the shutdown was asked for. Default: 10 s.
     pub shutdown_grace: Duration,
     /// Called for each request when its answer begins.
-    pub on_access: Option<Arc<dyn Fn(&Access) + Send + Sync>>,
+    pub on_access: Option<OnAccess>,
 }
 
 impl std::fmt::Debug for ServeOptions {
@@ -63,7 +66,7 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             max_connections: 1024,
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             shutdown_grace: Duration::from_secs(10),
             on_access: None,
         }

@@ -24,7 +24,7 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_BYTES: u32 = 256 << 10;
 /// More headers than any server sends; more than that is an attempt to use up memory.
 const MAX_HEADERS: usize = 100;
-const MAX_HEADER_BYTES: usize = 256 << 10;
+const MAX_HEADER_BYTES: u32 = 256 << 10;
 
 /// Connections to servers, kept open between requests.
 #[derive(Debug)]
@@ -115,8 +115,8 @@ fn builder() -> Builder {
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .http1_max_headers(MAX_HEADERS)
-        .http1_max_buf_size(MAX_HEADER_BYTES)
-        .http2_max_header_list_size(MAX_HEADER_BYTES as u32)
+        .http1_max_buf_size(MAX_HEADER_BYTES as usize)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_frame_size(FRAME_BYTES);

@@ -46,8 +46,10 @@ impl Url {
         let path = format!("/{}", encode(path.trim_matches('/'), Keep::Escapes));
         let url =
             Self { secure, authority: authority.to_owned(), path: path.trim_end_matches('/').to_owned() };
-        let uri: Uri =
-            url.join("x").parse().map_err(|_: hyper::http::uri::InvalidUri| wrong("malformed address"))?;
+        let uri: Uri = url
+            .join("x")
+            .parse()
+            .map_err(|_invalid: hyper::http::uri::InvalidUri| wrong("malformed address"))?;
         if uri.host().is_none_or(str::is_empty) {
             return Err(wrong("the address has no host"));
         }
@@ -86,7 +88,7 @@ pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, &'static str> 
         format!("{scheme}://{authority}{dir}/{location}")
     };
     let to: Uri =
-        encode(&whole, Keep::Escapes).parse().map_err(|_: hyper::http::uri::InvalidUri| malformed)?;
+        encode(&whole, Keep::Escapes).parse().map_err(|_invalid: hyper::http::uri::InvalidUri| malformed)?;
     match (scheme, to.scheme_str()) {
         ("http", Some("http" | "https")) | ("https", Some("https")) => {}
         ("https", Some("http")) => return Err("redirected from https to http"),
@@ -144,16 +146,8 @@ pub(crate) fn decode(text: &str) -> Vec<u8> {
             let digits = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
             u8::from_str_radix(digits, 16).ok()
         });
-        match pair {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        bytes.push(pair.unwrap_or(first));
+        rest = if pair.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
     bytes
 }

@@ -151,7 +151,7 @@ impl Driver<'_> {
     }
 
     fn digest(&mut self, news: News) -> Result<(), PullError> {
-        if !matches!(news, News::Looked(_)) {
+        if !matches!(news, News::Looked(_) | News::Several(_)) {
             self.in_flight = self.in_flight.saturating_sub(1);
         }
         match news {
@@ -181,6 +181,11 @@ impl Driver<'_> {
             News::NotThere(item) => {
                 let tolerated = self.frontier.missing(item);
                 self.ends(item, tolerated)?;
+            }
+            News::Several(several) => {
+                for news in several {
+                    self.digest(news)?;
+                }
             }
             News::Detached => {}
             News::Failed(error) => return Err(error),

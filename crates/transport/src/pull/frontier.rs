@@ -58,8 +58,8 @@ struct CommitState {
     left: ParentsLeft,
     /// Asked for by the caller, rather than found as a parent.
     required: bool,
-    /// Once the commit is here: its parent.
-    parent: Option<Option<Id<Commit>>>,
+    /// Once the commit is here: its parent, if it has one.
+    parent: Option<Id<Commit>>,
     /// Its tree was or is being walked.
     walked: bool,
 }
@@ -244,7 +244,7 @@ impl Frontier {
                 let root = root.filter(|_| self.scope == Scope::Everything);
                 let mut next = None;
                 if let Some(state) = self.commits.get_mut(&item.name.id) {
-                    state.parent = Some(parent);
+                    state.parent = parent;
                     state.walked = root.is_some();
                     next = one_less(state.left).and_then(|left| parent.map(|parent| (parent, left)));
                 }
@@ -279,7 +279,7 @@ impl Frontier {
                 return Ok(());
             }
             state.left = left;
-            match (state.parent.flatten(), one_less(left)) {
+            match (state.parent, one_less(left)) {
                 (Some(parent), Some(less)) => (commit, left) = (parent, less),
                 _ => return Ok(()),
             }

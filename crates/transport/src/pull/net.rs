@@ -99,7 +99,7 @@ impl Net {
         let path = wire::object(item.name);
         let limits = Limits { max_bytes: self.limits.max_file_bytes };
         let found = self.scratch.take_found(item.name.id).unwrap_or_default();
-        let range = (found.bytes > 0 && !whole).then(|| Range { start: found.bytes, if_tag: None });
+        let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
         let mut response = self.get(&path, range, limits).await?.ok_or(Failure::NotThere)?;
         let mut memory = BytesMut::new();
         let in_memory =

@@ -39,6 +39,8 @@ pub(super) struct Queue {
 struct State {
     jobs: VecDeque<Job>,
     closed: bool,
+    /// Threads that wait for jobs: only then is there one to wake, which costs a system call.
+    waiting: usize,
 }
 
 /// So many jobs are taken at once, so that not every one of them wakes threads.
@@ -47,8 +49,12 @@ const AT_ONCE: usize = 16;
 impl Queue {
     /// Adds a job.
     pub(super) fn push(&self, job: Job) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).jobs.push_back(job);
-        self.changed.notify_one();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.jobs.push_back(job);
+        if state.waiting > 0 {
+            drop(state);
+            self.changed.notify_one();
+        }
     }
 
     /// No more jobs; those waiting are dropped.
@@ -70,7 +76,9 @@ impl Queue {
                 let share = state.jobs.len().div_ceil(threads.max(1)).min(AT_ONCE);
                 return Some(state.jobs.drain(..share).collect());
             }
+            state.waiting += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 }

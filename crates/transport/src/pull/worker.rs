@@ -26,6 +26,8 @@ pub(super) enum News {
     NotThere(Item),
     /// The metadata beside a commit is stored.
     Detached,
+    /// What came of several jobs.
+    Several(Vec<News>),
     /// The pull cannot go on.
     Failed(PullError),
 }
@@ -81,11 +83,9 @@ impl Workshop<'_> {
     pub(super) fn work(&self, queue: &Queue, threads: usize, news: &Sender<News>) {
         let _alarm = Alarm(news);
         while let Some(jobs) = queue.take(threads) {
-            for job in jobs {
-                let done = self.one(job).unwrap_or_else(News::Failed);
-                // Nobody listens if the pull has failed otherwise.
-                drop(news.send(done));
-            }
+            let done = jobs.into_iter().map(|job| self.one(job).unwrap_or_else(News::Failed)).collect();
+            // Nobody listens if the pull has failed otherwise.
+            drop(news.send(News::Several(done)));
         }
     }
 

@@ -38,6 +38,10 @@ fn is_kind(asked: &Asked, extension: &str) -> bool {
     asked.path.starts_with("/objects/") && asked.path.ends_with(extension)
 }
 
+fn lie_if(condition: bool, lie: Answer) -> Answer {
+    if condition { lie } else { Answer::Honest }
+}
+
 /// The first file of a commit, and its path on the wire.
 fn some_file(place: &Place, commit: Id<Commit>) -> (sapwood_objstore::ObjectName, String) {
     let objects = verified_objects(&place.repo, commit);
@@ -66,10 +70,7 @@ fn passing_failures_are_ridden_out() {
 #[test]
 fn a_lasting_failure_names_status_and_address_but_no_credentials() {
     let (source, _) = source(Format::Ostree);
-    let liar = Liar::new(source.path(), |asked| match is_kind(asked, "dirmeta") {
-        true => Answer::Status(502, ""),
-        false => Answer::Honest,
-    });
+    let liar = Liar::new(source.path(), |asked| lie_if(is_kind(asked, "dirmeta"), Answer::Status(502, "")));
     let machine = Place::new(Format::Ostree, Mode::BareUser);
     let url = liar.url.replace("http://", "http://user:secret@");
     let error = pull_quietly(&machine.repo, http(&url), &want(BRANCH)).unwrap_err();
@@ -87,9 +88,8 @@ fn wrong_bytes_of_any_object_are_asked_for_twice_and_refused_by_name() {
             let (source, _) = source(format);
             // In the OSTree format that is a valid dirtree, but another one.
             let other = vec![0];
-            let liar = Liar::new(source.path(), move |asked| match is_kind(asked, extension) {
-                true => Answer::Bytes(other.clone()),
-                false => Answer::Honest,
+            let liar = Liar::new(source.path(), move |asked| {
+                lie_if(is_kind(asked, extension), Answer::Bytes(other.clone()))
             });
             let error = failure(format, &liar);
             let PullError::BadObject { object, .. } = &error else { panic!("{error:?}") };
@@ -122,10 +122,7 @@ fn an_object_that_is_not_there_is_named_and_the_rest_is_kept_for_the_next_pull()
         let (source, commit) = source(format);
         let (name, path) = some_file(&source, commit);
         let gone = path.clone();
-        let liar = Liar::new(source.path(), move |asked| match asked.path == gone {
-            true => Answer::Status(404, ""),
-            false => Answer::Honest,
-        });
+        let liar = Liar::new(source.path(), move |asked| lie_if(asked.path == gone, Answer::Status(404, "")));
         let machine = Place::new(format, Mode::BareUser);
         let error = pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap_err();
         assert!(matches!(&error, PullError::NotThere { object, .. } if *object == name), "{error:?}");
@@ -143,10 +140,7 @@ fn an_object_that_is_not_there_is_named_and_the_rest_is_kept_for_the_next_pull()
 fn a_server_that_falls_silent_is_given_up() {
     let (source, _) = source(Format::Ostree);
     for extension in [".dirtree", ".filez"] {
-        let liar = Liar::new(source.path(), move |asked| match is_kind(asked, extension) {
-            true => Answer::Stall,
-            false => Answer::Honest,
-        });
+        let liar = Liar::new(source.path(), move |asked| lie_if(is_kind(asked, extension), Answer::Stall));
         let began = Instant::now();
         let error = failure(Format::Ostree, &liar);
         assert!(matches!(fetch_error(&error), FetchError::TooSlow { .. }), "{error:?}");
@@ -154,11 +148,12 @@ fn a_server_that_falls_silent_is_given_up() {
     }
 }
 
+type Lie = fn(&Asked) -> bool;
+
 #[test]
 fn answers_beyond_their_limit_are_not_taken() {
     let (source, _) = source(Format::Ostree);
     source.repo.update_summary().unwrap();
-    type Lie = fn(&Asked) -> bool;
     let lies: [(&str, Lie); 6] = [
         ("config", |asked| asked.path == "/config"),
         ("summary", |asked| asked.path == "/summary"),
@@ -191,9 +186,8 @@ fn a_commit_larger_than_the_summary_says_is_refused() {
     let (source, commit) = source(Format::Ostree);
     source.repo.update_summary().unwrap();
     let real = source.repo.store().load_bytes(commit.name()).unwrap();
-    let liar = Liar::new(source.path(), move |asked| match is_kind(asked, ".commit") {
-        true => Answer::Bytes([real.as_slice(), b"x"].concat()),
-        false => Answer::Honest,
+    let liar = Liar::new(source.path(), move |asked| {
+        lie_if(is_kind(asked, ".commit"), Answer::Bytes([real.as_slice(), b"x"].concat()))
     });
     let error = failure(Format::Ostree, &liar);
     assert!(matches!(fetch_error(&error), FetchError::TooLarge { .. }), "{error:?}");
@@ -204,9 +198,8 @@ fn files_at_the_top_that_make_no_sense_are_named() {
     for format in FORMATS {
         let (source, _) = source(format);
         for (path, file) in [("/config", "config"), ("/summary", "summary")] {
-            let liar = Liar::new(source.path(), move |asked| match asked.path == path {
-                true => Answer::Bytes(b"<html>It works!</html>".to_vec()),
-                false => Answer::Honest,
+            let liar = Liar::new(source.path(), move |asked| {
+                lie_if(asked.path == path, Answer::Bytes(b"<html>It works!</html>".to_vec()))
             });
             let error = failure(format, &liar);
             assert!(
@@ -214,15 +207,16 @@ fn files_at_the_top_that_make_no_sense_are_named() {
                 "{error:?}"
             );
         }
-        let liar = Liar::new(source.path(), |asked| match asked.path.starts_with("/refs/") {
-            true => Answer::Bytes(b"../../etc/passwd\n".to_vec()),
-            false => Answer::Honest,
+        let liar = Liar::new(source.path(), |asked| {
+            lie_if(asked.path.starts_with("/refs/"), Answer::Bytes(b"../../etc/passwd\n".to_vec()))
         });
         let error = failure(format, &liar);
         assert!(matches!(&error, PullError::MalformedRef { .. }), "{error:?}");
-        let liar = Liar::new(source.path(), |asked| match asked.path == "/config" {
-            true => Answer::Bytes(b"[core]\nrepo_version=99\nmode=archive-z2\n".to_vec()),
-            false => Answer::Honest,
+        let liar = Liar::new(source.path(), |asked| {
+            lie_if(
+                asked.path == "/config",
+                Answer::Bytes(b"[core]\nrepo_version=99\nmode=archive-z2\n".to_vec()),
+            )
         });
         let error = failure(format, &liar);
         assert!(matches!(&error, PullError::NewerFormat { .. }), "{error:?}");
@@ -233,10 +227,7 @@ fn files_at_the_top_that_make_no_sense_are_named() {
 fn a_remote_without_configuration_is_taken_for_one_of_our_format() {
     for format in FORMATS {
         let (source, commit) = source(format);
-        let liar = Liar::new(source.path(), |asked| match asked.path == "/config" {
-            true => Answer::Status(403, ""),
-            false => Answer::Honest,
-        });
+        let liar = Liar::new(source.path(), |asked| lie_if(asked.path == "/config", Answer::Status(403, "")));
         let machine = Place::new(format, Mode::BareUser);
         pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap();
         verified_objects(&machine.repo, commit);
@@ -248,10 +239,8 @@ fn redirects_are_followed_but_not_in_circles_nor_to_other_protocols() {
     let (source, commit) = source(Format::Ostree);
     let server = served(source.path());
     let target: &'static str = Box::leak(format!("Location: {}/config\r\n", server.url).into_boxed_str());
-    let liar = Liar::new(source.path(), move |asked| match asked.path == "/config" {
-        true => Answer::Status(302, target),
-        false => Answer::Honest,
-    });
+    let liar =
+        Liar::new(source.path(), move |asked| lie_if(asked.path == "/config", Answer::Status(302, target)));
     let machine = Place::new(Format::Ostree, Mode::BareUser);
     pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap();
     verified_objects(&machine.repo, commit);
@@ -263,9 +252,8 @@ fn redirects_are_followed_but_not_in_circles_nor_to_other_protocols() {
         "Location: file:///etc/passwd\r\n",
         "",
     ] {
-        let liar = Liar::new(source.path(), move |asked| match asked.path == "/config" {
-            true => Answer::Status(301, location),
-            false => Answer::Honest,
+        let liar = Liar::new(source.path(), move |asked| {
+            lie_if(asked.path == "/config", Answer::Status(301, location))
         });
         let error = failure(Format::Ostree, &liar);
         assert!(matches!(fetch_error(&error), FetchError::Redirect { .. }), "{error:?}");
@@ -317,10 +305,7 @@ fn large_source(format: Format) -> (Place, Id<Commit>, String, usize) {
 fn a_large_object_goes_on_where_the_connection_broke() {
     for format in FORMATS {
         let (source, commit, path, size) = large_source(format);
-        let liar = Liar::new(source.path(), |asked| match is_kind(asked, ".filez") {
-            true => Answer::Cut(1 << 20),
-            false => Answer::Honest,
-        });
+        let liar = Liar::new(source.path(), |asked| lie_if(is_kind(asked, ".filez"), Answer::Cut(1 << 20)));
         let machine = Place::new(format, Mode::BareUser);
         let outcome = pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap();
         verified_objects(&machine.repo, commit);
@@ -422,12 +407,11 @@ fn a_decompression_bomb_does_not_go_off() {
             let mut bomb = format.encode_archive_header(&header, claimed);
             let mut compressor = format.compressor(Box::new(&mut bomb), None).unwrap();
             for _ in 0..256 {
-                compressor.write_all(&[0; 1 << 20]).unwrap();
+                compressor.write_all(&vec![0; 1 << 20]).unwrap();
             }
             compressor.finish().unwrap();
-            let liar = Liar::new(source.path(), move |asked| match is_kind(asked, ".filez") {
-                true => Answer::Bytes(bomb.clone()),
-                false => Answer::Honest,
+            let liar = Liar::new(source.path(), move |asked| {
+                lie_if(is_kind(asked, ".filez"), Answer::Bytes(bomb.clone()))
             });
             let error = failure(format, &liar);
             assert!(
@@ -452,7 +436,7 @@ fn a_tree_that_is_too_deep_or_too_large_is_refused() {
             tree = objects.put(&DirTree::new(Vec::new(), vec![below]).unwrap()).unwrap();
         }
         let commit = Commit {
-            metadata: Default::default(),
+            metadata: sapwood_objstore::Metadata::default(),
             parent: None,
             subject: String::new(),
             body: String::new(),

@@ -47,10 +47,13 @@ pub(crate) enum Answer {
 
 pub(crate) type Rule = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
+/// Paths, and where the ranges asked for began.
+type Requests = Mutex<Vec<(String, Option<usize>)>>;
+
 /// The server; it ends with the runtime.
 pub(crate) struct Liar {
     pub(crate) url: String,
-    requests: Arc<Mutex<Vec<(String, Option<usize>)>>>,
+    requests: Arc<Requests>,
 }
 
 impl Liar {
@@ -88,7 +91,7 @@ async fn answer(
     root: PathBuf,
     rule: Rule,
     counts: &Mutex<HashMap<String, usize>>,
-    log: &Mutex<Vec<(String, Option<usize>)>>,
+    log: &Requests,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -123,13 +126,13 @@ async fn answer(
         }
         Answer::Stall => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nx").await?;
-            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            tokio::time::sleep(std::time::Duration::from_mins(1)).await;
             return Ok(());
         }
         Answer::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
             loop {
-                stream.write_all(&[0; 65536]).await?;
+                stream.write_all(&[0; 8192]).await?;
             }
         }
         Answer::Huge => {

@@ -1,5 +1,7 @@
 //! Replication, tried out: over HTTP, over directories, between repositories, with real peers, and against liars.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod crash;
 mod hostile;
 mod liar;

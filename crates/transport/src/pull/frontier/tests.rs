@@ -189,7 +189,8 @@ fn step(frontier: &mut Frontier, contents: impl Fn(ObjectName) -> Contents) -> R
 
 /// A remote that makes up a directory in each directory.
 fn endless(name: ObjectName) -> Contents {
-    let number = u64::from_le_bytes(name.id.as_bytes()[..8].try_into().expect("8 bytes")) as usize;
+    let number = u64::from_le_bytes(name.id.as_bytes()[..8].try_into().expect("8 bytes"));
+    let number = usize::try_from(number).expect("small");
     match name.kind {
         ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
         ObjectKind::DirTree => {
