@@ -146,7 +146,7 @@ fn no_more_is_decompressed_than_the_header_promises() -> TestResult {
         let mut bomb = format.encode_archive_header(&header, 1);
         let mut compressor = format.compressor(Box::new(&mut bomb), None)?;
         for _ in 0..64 {
-            std::io::Write::write_all(&mut compressor, &[0; 1 << 20])?;
+            std::io::Write::write_all(&mut compressor, &vec![0; 1 << 20])?;
         }
         compressor.finish()?;
         for mode in [Mode::Archive, Mode::BareUser] {
