@@ -28,7 +28,12 @@ pub(crate) struct TestArgs {
 /// Everything that must hold before a change goes in.
 pub(crate) fn ci() -> Result<()> {
     sh::run(sh::cargo().args(["fmt", "--all", "--check"]))?;
+    sh::run(sh::cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     sh::run(sh::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    sh::run(
+        sh::cargo().args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    sh::run(sh::cargo().args(["check", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))?;
     crate::tidy::run()?;
     test(&TestArgs::default())?;
     // Both use the program that the tests have just built.
