@@ -168,16 +168,25 @@ mod tests {
 
     #[test]
     fn ref_names_follow_the_grammar() {
-        for good in
-            ["a", "a/b", "os/x86_64/stable", "1.2-3_4", "_x", "é/日本", "ostree/0/1/0", "deadbeef", "A-"]
-        {
+        for good in [
+            "a",
+            "a/b",
+            "os/x86_64/stable",
+            "1.2-3_4",
+            "_x",
+            "é/日本",
+            "ostree/0/1/0",
+            "deadbeef",
+            "A-",
+            "²½Ⅷ٣𝟘ª",
+        ] {
             assert!(RefName::new(good).is_ok(), "{good}");
         }
         let id = "0123456789abcdef".repeat(4);
         let long = "x".repeat(256);
         for bad in [
             "", "/", "a/", "/a", "a//b", ".", "..", "a/..", ".a", "a/.b", "-a", "a/-b", "a b", "a:b", "a\nb",
-            "a\0", "a^", "a*", &id, &long,
+            "a\0", "a^", "a*", "a\u{301}", "a·", "a‿", &id, &long,
         ] {
             assert!(RefName::new(bad).is_err(), "{bad:?}");
         }

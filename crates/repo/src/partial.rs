@@ -43,13 +43,15 @@ impl Repo {
         if self.is_partial(commit)? { Ok(()) } else { self.mark_incomplete(commit, Incomplete::Pulled) }
     }
 
-    /// Removes that mark; none there is success.
+    /// Removes that mark, durably; none there is success.
     ///
     /// # Errors
     /// [`crate::Error::NewerFormat`] where the repository can only be read; [`crate::Error::Io`].
     pub fn clear_partial(&self, commit: Id<Commit>) -> Result<()> {
         self.config().check_writable()?;
-        sapwood_fsio::remove_file_optional(self.dir(), path(commit))?;
+        if sapwood_fsio::remove_file_optional(self.dir(), path(commit))? && self.config().fsync {
+            sapwood_fsio::sync_dir(&sapwood_fsio::open_dir(self.dir(), STATE)?)?;
+        }
         Ok(())
     }
 

@@ -69,7 +69,7 @@ impl PrunePlan<'_> {
     /// Deletes them, commits first, so that a crash leaves no commit without its content. With a commit go its detached
     /// metadata, its mark of incompleteness and the static deltas that lead to it; where `core.tombstone-commits` is set
     /// a tombstone stays. Old temporary files, and cached summaries of remotes
-    /// that no longer exist, are removed as well.
+    /// that no longer exist, and marks of commits that are not here, are removed as well.
     ///
     /// # Errors
     /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Store`], [`Error::Io`]: some objects are
@@ -84,6 +84,11 @@ impl PrunePlan<'_> {
         }
         if !commits.is_empty() {
             store.sync()?;
+        }
+        for (commit, _) in repo.incomplete()? {
+            if !store.contains(commit.name())? {
+                repo.clear_partial(commit)?;
+            }
         }
         for delta in &self.deltas {
             sapwood_fsio::remove_tree(repo.dir(), delta)?;
@@ -120,8 +125,7 @@ fn delete_one(repo: &Repo, commit: Id<Commit>) -> Result<()> {
     if repo.config().tombstones {
         repo.store().put_tombstone(commit)?;
     }
-    repo.store().remove(commit.name())?;
-    repo.clear_partial(commit)
+    Ok(repo.store().remove(commit.name())?)
 }
 
 impl Repo {
@@ -196,6 +200,7 @@ impl Repo {
             return Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() }));
         }
         delete_one(self, commit)?;
-        Ok(self.store().sync()?)
+        self.store().sync()?;
+        self.clear_partial(commit)
     }
 }
