@@ -219,6 +219,9 @@ impl Locked<'_> {
         on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
     ) -> Result<Ready> {
         let commit = self.repo().store().load(id.commit)?;
+        if self.repo().is_partial(id.commit)? {
+            return Err(Error::Partial { commit: id.commit.to_hex() });
+        }
         let mut kargs = match (&options.kargs_from, options.merge, merge) {
             (KargsFrom::Merge, Merge::Etc(_), Some(merge)) => merge.entry.kargs(),
             (KargsFrom::Given(given), ..) => given.clone(),

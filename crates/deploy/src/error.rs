@@ -116,6 +116,12 @@ pub enum Error {
         /// Its time, seconds since the epoch.
         current_time: u64,
     },
+    /// The commit was not pulled completely.
+    #[error("commit {commit} is incomplete here: pull it again")]
+    Partial {
+        /** The commit. */
+        commit: String,
+    },
     /// The tree has both `/etc` and `/usr/etc`, so it is not clear which holds the defaults.
     #[error("commit {commit} has both a non-empty /etc and a /usr/etc")]
     TwoEtcs {

@@ -66,6 +66,10 @@ fn a_wrong_request_is_refused() {
     assert_eq!(refused(&machine, commit, &options), "no kernel argument has the key \"nope\"");
     let missing = Id::new(ObjectId::from_bytes([9; 32]));
     assert_eq!(refused(&machine, missing, &DeployOptions::default()), "object COMMIT.commit is missing");
+    machine.repo().mark_partial(commit).unwrap();
+    let text = refused(&machine, commit, &DeployOptions::default());
+    assert_eq!(text, "commit COMMIT is incomplete here: pull it again");
+    machine.repo().clear_partial(commit).unwrap();
     let mut repo = machine.repo();
     repo.edit_config(|config| {
         config.set("sysroot", "bootloader", "zipl");
