@@ -43,6 +43,7 @@ impl Persona {
     disable_help_subcommand = true,
     disable_version_flag = true,
     subcommand_required = false,
+    subcommand_help_heading = "Builtin Commands",
     max_term_width = 100
 )]
 struct Line {
@@ -99,6 +100,7 @@ pub(crate) enum Command {
     PullLocal(cmd::pull_local::Args),
     Refs(cmd::refs::Args),
     Remote(cmd::remote::Args),
+    Reset(cmd::reset::Args),
     RevParse(cmd::rev_parse::Args),
     Serve(cmd::serve::Args),
     Show(cmd::show::Args),
@@ -132,7 +134,14 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
 /// [`Usage`], in one line.
 pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result<Parsed> {
     let command = command(persona);
-    let matches = match command.clone().try_get_matches_from(invocation) {
+    let parsed = match command.clone().try_get_matches_from(invocation) {
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => {
+            let reordered = verbs_first(&command, invocation);
+            command.clone().try_get_matches_from(reordered).or(Err(error))
+        }
+        parsed => parsed,
+    };
+    let matches = match parsed {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return Ok(Parsed::Print(error.render().to_string()));
@@ -144,7 +153,9 @@ pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result
         return Ok(Parsed::Print(version(persona)));
     }
     let Some(command_given) = line.command.take() else {
-        return Err(Usage::new("No command specified", help_hint(&command, invocation)).into());
+        let message = "No command specified".to_owned();
+        let hints = help_hint(&command, invocation);
+        return Err(Usage { message, hints, synopsis: synopsis(&command, invocation) }.into());
     };
     if line.global.v && !matches!(command_given, Command::Summary(_)) {
         line.global.verbose = true;
@@ -167,12 +178,10 @@ const NOT_YET: &[&str] = &[
     "--add-tombstones",
     "--base",
     "--bind-ref-collection",
-    "--bootable",
     "--cache-dir",
     "--collections",
     "--commit-only",
     "--composefs",
-    "--consume",
     "--custom-backend",
     "--devino-canonical",
     "--editor",
@@ -186,13 +195,11 @@ const NOT_YET: &[&str] = &[
     "--gpg-verify-remote",
     "--gpg-verify-summary",
     "--kexec",
-    "--link-checkout-speedup",
     "--localcache-repo",
     "--lock-finalization",
     "--mode-ro-executables",
     "--only-branch",
     "--overlay-initrd",
-    "--per-object-fsync",
     "--print-related",
     "--print-sizes",
     "--print-variant-type",
@@ -251,7 +258,7 @@ fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]
             hints.insert(0, format!("did you mean {near}?"));
         }
     }
-    Usage { message, hints }
+    Usage { message, hints, synopsis: synopsis(command, invocation) }
 }
 
 /// The first paragraph of a message of clap's, as one line.
@@ -261,15 +268,46 @@ fn first_paragraph(message: &str) -> String {
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
-/// Where to read how a command is used: the deepest command that the words name.
-fn help_hint(command: &clap::Command, invocation: &[OsString]) -> Vec<String> {
-    let mut path = vec![command.get_name().to_owned()];
+/// The same words with the names of commands first: OSTree takes a command's own options before its name, too.
+fn verbs_first(command: &clap::Command, invocation: &[OsString]) -> Vec<OsString> {
+    let mut words = invocation.to_vec();
+    let (mut at, mut place) = (command, 1);
+    while let Some(found) =
+        words.iter().skip(place).position(|word| !word.as_encoded_bytes().starts_with(b"-"))
+    {
+        let Some(sub) = words.get(place + found).and_then(|word| at.find_subcommand(word)) else { break };
+        at = sub;
+        if let Some(part) = words.get_mut(place..=place + found) {
+            part.rotate_right(1);
+        }
+        place += 1;
+    }
+    words
+}
+
+/// The deepest command that the words name.
+fn deepest<'c>(command: &'c clap::Command, invocation: &[OsString]) -> (String, &'c clap::Command) {
+    let mut path = command.get_name().to_owned();
     let mut at = command;
     for word in invocation.iter().skip(1).filter_map(|word| word.to_str()) {
         if let Some(sub) = at.find_subcommand(word) {
-            path.push(word.to_owned());
+            path = format!("{path} {word}");
             at = sub;
         }
     }
-    vec![format!("`{} --help` shows how it is used", path.join(" "))]
+    (path, at)
+}
+
+/// Where to read how a command is used.
+fn help_hint(command: &clap::Command, invocation: &[OsString]) -> Vec<String> {
+    vec![format!("`{} --help` shows how it is used", deepest(command, invocation).0)]
+}
+
+/// How a command is used, in one line, for those who call us `ostree`.
+fn synopsis(command: &clap::Command, invocation: &[OsString]) -> Option<String> {
+    if command.get_name() != Persona::Ostree.name() {
+        return None;
+    }
+    let (path, deepest) = deepest(command, invocation);
+    Some(deepest.clone().bin_name(path).render_usage().to_string())
 }

@@ -16,6 +16,7 @@ pub(crate) mod pull;
 pub(crate) mod pull_local;
 pub(crate) mod refs;
 pub(crate) mod remote;
+pub(crate) mod reset;
 pub(crate) mod rev_parse;
 pub(crate) mod serve;
 pub(crate) mod show;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::PullLocal(args) => emit(&pull_local::run(&args, ctx)?, ctx.json),
         Command::Refs(args) => emit(&refs::run(&args, ctx)?, ctx.json),
         Command::Remote(args) => remote::run(&args, ctx),
+        Command::Reset(args) => emit(&reset::run(&args, ctx)?, ctx.json),
         Command::RevParse(args) => emit(&rev_parse::run(&args, ctx)?, ctx.json),
         Command::Serve(args) => serve::run(&args, ctx),
         Command::Show(args) => emit(&show::run(&args, ctx)?, ctx.json),

@@ -49,6 +49,7 @@ impl Ctx {
             return Ok(PathBuf::from("."));
         }
         variable("OSTREE_REPO")
+            .or_else(|| variable("OSTREE_SYSROOT").map(|path| path.join("ostree/repo")))
             .or_else(|| SYSTEM_REPOS.iter().map(PathBuf::from).find(|path| path.is_dir()))
             .ok_or_else(|| {
                 let hint = "run it in a repository, give --repo=PATH, or set OSTREE_REPO".to_owned();

@@ -15,12 +15,14 @@ pub(crate) struct Usage {
     pub(crate) message: String,
     /// What to do.
     pub(crate) hints: Vec<String>,
+    /// How the command is used, which is printed first; OSTree does.
+    pub(crate) synopsis: Option<String>,
 }
 
 impl Usage {
     /// With hints.
     pub(crate) fn new(message: impl Into<String>, hints: Vec<String>) -> Self {
-        Self { message: message.into(), hints }
+        Self { message: message.into(), hints, synopsis: None }
     }
 }
 
@@ -67,6 +69,9 @@ pub(crate) fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
         let document = json!({ "error": { "kind": kind, "message": message, "hints": hints } });
         drop(ui::json::write(&document, &mut std::io::stdout().lock()));
     } else {
+        if let Some(synopsis) = error.downcast_ref::<Usage>().and_then(|usage| usage.synopsis.as_deref()) {
+            ui::complain(synopsis);
+        }
         ui::complain(&format!("error: {message}"));
         for hint in hints {
             ui::complain(&format!("hint: {hint}"));

@@ -65,6 +65,7 @@ fn parse_at(text: &str, now: &Zoned) -> Option<Timestamp> {
         .ok()
         .map(|at| at.timestamp())
         .or_else(|| absolute(text))
+        .or_else(|| with_month_name(text))
         .or_else(|| relative(&text.to_lowercase(), now))
 }
 
@@ -89,6 +90,13 @@ fn absolute(text: &str) -> Option<Timestamp> {
         _ => offset(zone)?,
     };
     zone.to_timestamp(DateTime::from_parts(date, time)).ok()
+}
+
+/// `October 25 1985`, `25 Oct 1985`.
+fn with_month_name(text: &str) -> Option<Timestamp> {
+    let formats = ["%B %d %Y", "%B %d, %Y", "%d %B %Y"];
+    let date = formats.iter().find_map(|format| Date::strptime(format, text).ok())?;
+    TimeZone::system().to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()
 }
 
 /// `+0200`, `+02:00`, `-05`.
@@ -163,6 +171,7 @@ mod tests {
             ("20240102 00:00 Z", 1_704_153_600),
             ("Mon, 1 Jan 2024 10:00:00 +0200", 1_704_096_000),
             ("Tue, 02 Jan 2024 03:04:05 GMT", 1_704_164_645),
+            ("@0", 0),
         ] {
             assert_eq!(parse(text).unwrap(), seconds, "{text}");
         }

@@ -48,6 +48,10 @@ impl Store {
     pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
         let objects = fsio::open_dir(repo, layout::OBJECTS)?;
         let repo = fsio::open_dir(repo, ".")?;
+        // Nothing in it is needed, so people delete it; a store that cannot be written to does without.
+        if fsio::stat_optional(&repo, layout::TMP)?.is_none() {
+            drop(fsio::create_dir(&repo, layout::TMP, 0o775));
+        }
         Ok(Self { repo, objects, shards: Shards::new(), format, mode, options, parent: None })
     }
 

@@ -44,6 +44,13 @@ impl Repo {
         {
             return Ok(Some(id));
         }
+        // `REMOTE/REF`, as git has it.
+        if let Some((remote, name)) = text.split_once('/')
+            && let Ok(name) = Refspec::parse(&format!("{remote}:{name}"))
+            && let Some(id) = self.ref_target(&name)?
+        {
+            return Ok(Some(id));
+        }
         match Prefix::parse(text) {
             Ok(prefix) => self.find_prefix(&prefix),
             Err(_) => Ok(None),

@@ -13,6 +13,7 @@ pub(crate) mod switch;
 pub(crate) mod undeploy;
 pub(crate) mod upgrade;
 
+use crate::args::Persona;
 use crate::ctx::{Ctx, open_dir, variable};
 use crate::report::{OrUsage, Usage, usage};
 use crate::ui::{self, Render, show as emit};
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 /// Manage what is installed on a machine
 #[derive(Debug, clap::Args)]
+#[command(subcommand_help_heading = "Builtin \"admin\" Commands")]
 pub(crate) struct Args {
     #[command(flatten)]
     machine: Machine,
@@ -65,8 +67,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         if args.print_current_dir {
             return emit(&current_dir(machine)?, ctx.json);
         }
-        let hint = format!("`{} admin --help` shows how it is used", ctx.persona.name());
-        return Err(Usage::new("No \"admin\" subcommand specified", vec![hint]).into());
+        let hint = "`sapwood admin --help` shows how it is used".to_owned();
+        let mut usage = Usage::new("No \"admin\" subcommand specified", vec![hint]);
+        if ctx.persona == Persona::Ostree {
+            usage.synopsis = Some("Usage: ostree admin [OPTIONS] [COMMAND]".to_owned());
+        }
+        return Err(usage.into());
     };
     match command {
         Command::Cleanup(args) => emit(&cleanup::run(args, machine)?, ctx.json),

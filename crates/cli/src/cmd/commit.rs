@@ -1,11 +1,11 @@
 //! `commit`: records a directory.
 
-use crate::ctx::{Ctx, open_dir, read_file};
+use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::{Advised, OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
-use sapwood_objstore::{Commit, Id, Metadata, ObjectId, Published, Value};
+use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, ObjectId, Published, Value};
 use sapwood_repo::{
     CommitEvent, CommitOptions, ImportOptions, ImportedTree, Modifiers, Parent, RefName, Refspec, Repo,
     Transaction,
@@ -73,6 +73,15 @@ pub(crate) struct Args {
     /// A further ref that the commit is for
     #[arg(long, value_name = "BRANCH", conflicts_with = "no_bindings")]
     bind_ref: Vec<String>,
+    /// Say in the metadata that it can be booted, and with which kernel
+    #[arg(long)]
+    bootable: bool,
+    /// Accepted; files that did not change are recognised always
+    #[arg(long, hide = true)]
+    link_checkout_speedup: bool,
+    /// Delete the directory once it is recorded
+    #[arg(long)]
+    consume: bool,
     /// Do nothing if the tree is that of the parent
     #[arg(long)]
     skip_if_unchanged: bool,
@@ -130,8 +139,45 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if let Some(policy) = &args.fsync {
         super::checkout::boolean(policy)?;
     }
-    let (parent, parent_id) = parent(args, &repo, branch.as_ref())?;
-    let options = CommitOptions {
+    // Where others commit to the same branch, it moves on, and so does the parent.
+    let mut attempts = 0;
+    loop {
+        match attempt(args, ctx, &repo, branch.as_ref()) {
+            Err(error) if is_race(&error) && args.parent.is_none() && attempts < MAX_ATTEMPTS => {
+                attempts += 1
+            }
+            result => {
+                let outcome = result?;
+                if args.consume {
+                    consume(args)?;
+                }
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// Deletes the directory that was recorded. What is deleted is durable as a commit.
+fn consume(args: &Args) -> anyhow::Result<()> {
+    let path = match (args.tree.first().and_then(|spec| spec.strip_prefix("dir=")), &args.path) {
+        (Some(path), _) => Path::new(path),
+        (None, Some(path)) => path,
+        (None, None) => return Ok(()),
+    };
+    let (parent, name) = open_parent(path)?;
+    Ok(sapwood_fsio::remove_tree(&parent, name)?)
+}
+
+/// How often a commit is made again on top of others' commits.
+const MAX_ATTEMPTS: u32 = 50;
+
+fn is_race(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(sapwood_repo::Error::RefMoved { .. })))
+}
+
+fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> anyhow::Result<Outcome> {
+    let (parent, parent_id) = parent(args, repo, branch)?;
+    let mut options = CommitOptions {
         parent,
         subject: args.subject.clone(),
         body: body(args)?,
@@ -139,14 +185,19 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
             Some(text) => Some(time::parse(text)?),
             None => time::source_date_epoch()?,
         },
-        metadata: metadata(args, &repo, parent_id)?,
+        metadata: metadata(args, repo, parent_id)?,
         no_bindings: args.no_bindings,
         bind_refs: args.bind_ref.iter().map(|name| RefName::new(name)).collect::<Result<_, _>>()?,
-        branch: branch.clone(),
+        branch: branch.cloned(),
     };
 
     let mut txn = repo.begin()?;
-    let tree = tree(args, ctx, &repo, &txn)?;
+    let tree = tree(args, ctx, repo, &txn)?;
+    if args.bootable {
+        let kernel = kernel_version(repo, &txn, tree.root)?;
+        options.metadata.set("ostree.linux", Value::Str(kernel));
+        options.metadata.set("ostree.bootable", Value::Bool(true));
+    }
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
         && repo.root(parent)? == tree.root
     {
@@ -254,6 +305,24 @@ fn parent(
             None => Ok((Parent::None, None)),
         },
     }
+}
+
+/// The version of the kernel in a tree that may be in the transaction still.
+fn kernel_version(repo: &Repo, txn: &Transaction<'_>, root: sapwood_repo::Root) -> anyhow::Result<String> {
+    let load = |id: Id<DirTree>| -> anyhow::Result<DirTree> {
+        Ok(DirTree::decode(repo.store().format(), &txn.objects().load_bytes(id.name())?)?)
+    };
+    let mut dir = load(root.tree)?;
+    let none = || usage("--bootable: no kernel at /usr/lib/modules/VERSION/vmlinuz");
+    for name in ["usr", "lib", "modules"] {
+        dir = load(dir.dir(name).ok_or_else(none)?.tree)?;
+    }
+    for version in dir.dirs() {
+        if load(version.tree)?.file("vmlinuz").is_some() {
+            return Ok(version.name.to_string());
+        }
+    }
+    Err(none())
 }
 
 /// Largest file that --body-file takes.

@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     report: FsckReport,
     deleted: bool,
     quiet: bool,
+    /// Whether the first finding is the error, as when OSTree stops there.
+    first_counts: bool,
 }
 
 impl Outcome {
@@ -97,10 +99,18 @@ impl Render for Outcome {
             lines.extend(commits.iter().map(|id| format!("Marking commit as partial: {id}")));
         }
         lines.extend(
-            report.dangling_refs.iter().map(|name| format!("ref {name} points to a commit that is missing")),
+            report
+                .dangling_refs
+                .iter()
+                .map(|name| format!("Loading commit for ref {name}: No such metadata object")),
         );
         if !report.findings.is_empty() || !report.dangling_refs.is_empty() {
-            lines.push("error: Repository corruption encountered".to_owned());
+            if self.first_counts {
+                let first = lines.remove(0);
+                lines.push(format!("error: {first}"));
+            } else {
+                lines.push("error: Repository corruption encountered".to_owned());
+            }
             lines.push(if self.deleted {
                 "hint: pull the refs again: what was removed is fetched".to_owned()
             } else {
@@ -167,5 +177,5 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => {}
     };
     let report = repo.fsck(&FsckOptions { delete_corrupt: args.delete }, &on_event)?;
-    Ok(Outcome { report, deleted: args.delete, quiet: args.quiet })
+    Ok(Outcome { report, deleted: args.delete, quiet: args.quiet, first_counts: !args.all && !args.delete })
 }

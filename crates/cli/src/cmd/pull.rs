@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Accepted; objects are synced once, before refs move
     #[arg(long, hide = true)]
     disable_fsync: bool,
+    /// Accepted; see --disable-fsync
+    #[arg(long, hide = true)]
+    per_object_fsync: bool,
     /// Accepted; everything is verified
     #[arg(long, hide = true)]
     http_trusted: bool,

@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Accepted; objects are synced once, before refs move
     #[arg(long, hide = true)]
     disable_fsync: bool,
+    /// Accepted; see --disable-fsync
+    #[arg(long, hide = true)]
+    per_object_fsync: bool,
     /// The repository
     #[arg(value_name = "SRC_REPO")]
     from: PathBuf,

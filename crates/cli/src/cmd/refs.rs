@@ -121,7 +121,7 @@ fn matching(name: &Refspec, prefix: &str, whole: bool) -> Option<String> {
         return None;
     }
     let text = name.name.as_str();
-    if prefix.is_empty() || text == prefix {
+    if matches!(prefix, "" | ".") || text == prefix {
         return Some(name.to_string());
     }
     let below = text.strip_prefix(prefix)?.strip_prefix('/')?;
@@ -159,8 +159,12 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     };
     let refspec = Refspec::parse(name).or_usage(|| format!("Invalid refspec {name}"))?;
     let now = repo.ref_target(&refspec)?;
-    if now.is_some() && !args.force {
+    let was_alias = || repo.refs().map(|refs| refs.iter().any(|r| r.name == refspec && r.alias_of.is_some()));
+    if now.is_some() && !args.force && !(args.alias && was_alias()?) {
         return Err(usage(format!("--create specified but ref {name} already exists")));
+    }
+    if args.alias && refspec.remote.is_some() {
+        return Err(usage("Cannot create alias to remote ref"));
     }
     let edit = if args.alias {
         let of = RefName::new(target)?;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 /// Add, delete and look at remotes
 #[derive(Debug, clap::Args)]
+#[command(subcommand_help_heading = "Builtin \"remote\" Commands")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

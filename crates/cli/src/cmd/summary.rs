@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// View it (also -v)
     #[arg(long)]
     view: bool,
+    /// View it as the GVariant it is in OSTree's format
+    #[arg(long)]
+    raw: bool,
 }
 
 /// The summary, as it is now.
@@ -27,11 +30,44 @@ pub(crate) struct Args {
 pub(crate) struct Outcome {
     pub(crate) summary: Summary,
     pub(crate) format: Format,
-    /// Whether the text form shows it.
-    pub(crate) shown: bool,
+    /// How the text form shows it.
+    pub(crate) shown: Shown,
+}
+
+/// How a summary is shown as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Nothing,
+    Readable,
+    Raw,
 }
 
 impl Outcome {
+    /// Its GVariant in text; sizes stand in bytes of another order than times, as OSTree shows them.
+    fn raw(&self) -> String {
+        let dictionary = |metadata| human::dictionary(metadata, self.format, human::ByteOrder::Swapped);
+        let mut refs = Vec::new();
+        for (at, entry) in self.summary.refs.iter().enumerate() {
+            let id = Value::Bytes(entry.target.raw().as_bytes().to_vec()).to_text();
+            let (kind, id) = match at {
+                0 => ("uint64 ", id.as_str()),
+                _ => ("", id.strip_prefix("[byte ").unwrap_or(&id)),
+            };
+            let open = if at == 0 { "" } else { "[" };
+            let name = Value::Str(entry.name.to_string()).to_text();
+            refs.push(format!(
+                "({name}, ({kind}{}, {open}{id}, {}))",
+                entry.commit_bytes.swap_bytes(),
+                dictionary(&entry.metadata)
+            ));
+        }
+        let refs = match refs.as_slice() {
+            [] => "@a(s(taya{sv})) []".to_owned(),
+            refs => format!("[{}]", refs.join(", ")),
+        };
+        format!("({refs}, {})", dictionary(&self.summary.metadata))
+    }
+
     /// A time of the summary: in OSTree's format they stand in big-endian order, and values are as they stand.
     fn time(&self, value: &Value) -> Option<u64> {
         match value {
@@ -64,8 +100,10 @@ impl Serialize for Outcome {
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if !self.shown {
-            return Ok(());
+        match self.shown {
+            Shown::Nothing => return Ok(()),
+            Shown::Raw => return writeln!(out, "{}", self.raw()),
+            Shown::Readable => {}
         }
         for entry in &self.summary.refs {
             writeln!(out, "* {}", entry.name)?;
@@ -114,13 +152,18 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let format = repo.store().format();
     let view = args.view || ctx.short_v;
-    if !args.update && !view {
+    if !args.update && !view && !args.raw {
         let hint = "-v shows it".to_owned();
         return Err(Usage::new("No option specified; use -u to update summary", vec![hint]).into());
     }
+    let shown = match (args.raw, view) {
+        (true, _) => Shown::Raw,
+        (_, true) => Shown::Readable,
+        _ => Shown::Nothing,
+    };
     if args.update {
-        return Ok(Outcome { summary: repo.update_summary()?, format, shown: view });
+        return Ok(Outcome { summary: repo.update_summary()?, format, shown });
     }
     let summary = repo.summary()?.ok_or_else(|| usage("the repository has no summary; -u writes one"))?;
-    Ok(Outcome { summary, format, shown: true })
+    Ok(Outcome { summary, format, shown })
 }

@@ -14,6 +14,12 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::UnknownRevision { text } => format!("Refspec '{text}' not found"),
         RepoError::AmbiguousRevision { text, .. } => format!("Refspec {text} not unique"),
         RepoError::NoParent { id } => format!("Commit {id} has no parent"),
+        RepoError::NoLinks { mode: "bare-user", .. } => {
+            "User repository mode requires user checkout mode to hardlink".to_owned()
+        }
+        RepoError::NoLinks { mode: "bare", .. } => {
+            "Bare repository mode cannot hardlink in user checkout mode".to_owned()
+        }
         RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
         RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),

@@ -10,7 +10,9 @@ use sapwood_objstore::{Format, Mode};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// Make a sysroot of an existing directory: the directories of a machine's disk, and an empty repository
+/// Make an existing directory a sysroot
+///
+/// It gets the directories of a machine's disk, and an empty repository.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Make only /boot and /ostree

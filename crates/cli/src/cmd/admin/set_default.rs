@@ -4,7 +4,9 @@ use super::{Machine, PATIENCE, index};
 use crate::ui::Render;
 use std::io::{self, Write};
 
-/// Boot another deployment by default; its /etc is as it was when it was last used
+/// Boot another deployment by default
+///
+/// Its /etc is as it was when it was last used: this is how one goes back.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Its place in the boot order, from 0

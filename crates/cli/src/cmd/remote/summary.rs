@@ -1,6 +1,6 @@
 //! `remote summary`.
 
-use crate::cmd::summary::Outcome;
+use crate::cmd::summary::{Outcome, Shown};
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
 use crate::report::usage;
@@ -23,5 +23,5 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     let summary = connect::runtime()?.block_on(remote_summary(&*remote, format))?;
     let (summary, _) = summary.ok_or_else(|| usage("Remote server has no summary file"))?;
-    Ok(Outcome { summary, format, shown: true })
+    Ok(Outcome { summary, format, shown: Shown::Readable })
 }
