@@ -69,7 +69,7 @@ fn cases() -> impl Iterator<Item = (Format, Mode)> {
 fn a_commit_cut_short_by_a_crash_at_any_write_leaves_the_old_or_the_new_state_and_can_be_repeated() {
     for (format, mode) in cases() {
         for step in 1.. {
-            let lab = Lab::new();
+            let lab = Lab::in_memory();
             drop((lab.tree("old", &tree("old")), lab.tree("new", &tree("new"))));
             let repo = lab.repo("repo", format, mode);
             let old = commit(&repo, &lab, "old").unwrap();
@@ -103,7 +103,7 @@ fn a_commit_onto_a_full_or_broken_disk_fails_with_the_cause_and_leaves_the_old_s
     for failure in [fault::Failure::NoSpace, fault::Failure::Io] {
         for (format, mode) in [(Format::Native, Mode::BareUser), (Format::Ostree, Mode::Archive)] {
             for step in 1.. {
-                let lab = Lab::new();
+                let lab = Lab::in_memory();
                 drop((lab.tree("old", &tree("old")), lab.tree("new", &tree("new"))));
                 let repo = lab.repo("repo", format, mode);
                 let old = commit(&repo, &lab, "old").unwrap();
@@ -145,7 +145,7 @@ fn io_cause(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
 #[test]
 fn no_object_is_visible_and_no_ref_moves_before_the_sync_of_what_it_names() {
     for (format, mode) in cases() {
-        let lab = Lab::new();
+        let lab = Lab::in_memory();
         drop(lab.tree("new", &tree("new")));
         let repo = lab.repo("repo", format, mode);
         let (outcome, calls) = fault::record(|| commit(&repo, &lab, "new"));
@@ -182,7 +182,7 @@ fn checkout(repo: &Repo, lab: &Lab, commit: Id<Commit>, overwrite: Overwrite) ->
 #[test]
 fn a_checkout_cut_short_at_any_write_harms_no_object_and_can_be_repeated() {
     for (format, mode) in cases() {
-        let lab = Lab::new();
+        let lab = Lab::in_memory();
         drop((lab.tree("old", &tree("old")), lab.tree("new", &tree("new"))));
         let repo = lab.repo("repo", format, mode);
         let old = commit(&repo, &lab, "old").unwrap();
@@ -236,7 +236,7 @@ fn a_checkout_cut_short_at_any_write_harms_no_object_and_can_be_repeated() {
 
 #[test]
 fn a_checkout_onto_a_full_disk_fails_with_the_path_and_the_cause() {
-    let lab = Lab::new();
+    let lab = Lab::in_memory();
     drop(lab.tree("new", &tree("new")));
     let repo = lab.repo("repo", Format::Native, Mode::Archive);
     let new = commit(&repo, &lab, "new").unwrap();

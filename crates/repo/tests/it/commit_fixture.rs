@@ -26,6 +26,23 @@ impl Lab {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
+    /// In memory where there is a file system with attributes there: for tests that sync some hundred times.
+    pub(crate) fn in_memory() -> Self {
+        let has_attributes = |folder: &tempfile::TempDir| {
+            sapwood_fsio::xattr::set_of(
+                &open(Path::new("/dev/shm")),
+                folder.path().file_name()?,
+                b"user.probe",
+                b"1",
+            )
+            .ok()
+        };
+        match tempfile::tempdir_in("/dev/shm") {
+            Ok(folder) if has_attributes(&folder).is_some() => Self { folder },
+            _ => Self::new(),
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
