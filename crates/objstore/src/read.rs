@@ -171,6 +171,11 @@ impl Store {
     /// # Errors
     /// As [`open_file`](Self::open_file).
     pub fn content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
+        if matches!(self.mode(), Mode::Bare | Mode::BareUserOnly)
+            && let Some(stat) = self.stat(id.name())?
+        {
+            return Ok(if stat.kind == Kind::File { stat.size } else { 0 });
+        }
         Ok(self.locate(id)?.1.size)
     }
 

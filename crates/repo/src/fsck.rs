@@ -32,6 +32,15 @@ pub enum Problem {
     },
     /** Its bytes are not a valid object. */
     Malformed,
+    /** It announces another size for a file than the file has (native format). */
+    WrongSize {
+        /** The file. */
+        file: sapwood_objstore::ObjectId,
+        /** The size announced, in bytes. */
+        announced: u64,
+        /** The size of the content, in bytes. */
+        actual: u64,
+    },
 }
 
 /// Something wrong.

@@ -160,6 +160,11 @@ impl Reachable {
         for file in loaded.files() {
             self.files.insert(file.id.raw());
         }
+        if on_bad == OnBad::Collect
+            && let Some(problem) = wrong_size(store, &loaded)?
+        {
+            self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, problem));
+        }
         let mut below = Vec::new();
         for dir in loaded.dirs() {
             self.metas.insert(dir.meta.raw());
@@ -169,6 +174,24 @@ impl Reachable {
         }
         Ok(below)
     }
+}
+
+/// The first file of a directory that is not as large as the directory says. Files that cannot be read are found elsewhere.
+fn wrong_size(store: &Store, tree: &DirTree) -> Result<Option<Problem>> {
+    use sapwood_objstore::Error as E;
+    for entry in tree.files() {
+        let Some(announced) = entry.size else { continue };
+        match store.content_size(entry.id) {
+            Ok(actual) if actual != announced => {
+                return Ok(Some(Problem::WrongSize { file: entry.id.raw(), announced, actual }));
+            }
+            Ok(_) | Err(E::Missing { .. } | E::Malformed { .. }) => {}
+            // Something else may be where the file should be.
+            Err(E::Io(error)) if error.is_wrong_kind() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// What is wrong with an object that could not be read; an error where the disk or the program is to blame.

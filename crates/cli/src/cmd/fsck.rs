@@ -50,6 +50,7 @@ impl Serialize for Outcome {
                 "problem": match &finding.problem {
                     Problem::Missing => "missing",
                     Problem::Corrupt { .. } => "corrupt",
+                    Problem::WrongSize { .. } => "wrong-size",
                     _ => "malformed",
                 },
                 "commits": finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
@@ -147,6 +148,9 @@ fn explain(finding: &Finding) -> String {
                 "{what}: Corrupted {} object; checksum expected='{id}' actual='{actual}'",
                 kind_name(object.kind)
             )
+        }
+        Problem::WrongSize { file, announced, actual } => {
+            format!("{what}: Wrong size of {file}.file: {announced} bytes announced, but it has {actual}")
         }
         _ => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
     };

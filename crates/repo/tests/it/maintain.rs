@@ -2,10 +2,10 @@
 
 use crate::commit_fixture::{FORMATS, Lab, MODES, branch, on};
 use sapwood_fsio::fault;
-use sapwood_objstore::{Commit, Format, Id, Mode, ObjectKind, ObjectName};
+use sapwood_objstore::{Commit, DirTree, Format, Id, Mode, ObjectKind, ObjectName, Totals};
 use sapwood_repo::{
-    CommitOptions, Error, Expected, FsckEvent, FsckOptions, FsckReport, ImportOptions, Problem, PruneOptions,
-    Pruned, RefEdit, Repo,
+    CommitOptions, Error, Expected, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, Problem,
+    PruneOptions, Pruned, RefEdit, Repo, Root,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
 use std::collections::BTreeSet;
@@ -384,6 +384,32 @@ fn every_kind_of_damage_is_found_with_the_commits_and_refs_it_hurts() {
         assert!(!repo.store().contains(shared).unwrap());
         let mark = lab.path("repo/state").join(format!("{}.commitpartial", ids[0]));
         assert_eq!(std::fs::read(mark).unwrap(), b"f");
+    }
+}
+
+#[test]
+fn a_directory_that_lies_about_a_size_is_found() {
+    for mode in MODES {
+        let lab = Lab::new();
+        let repo = lab.repo("repo", Format::Native, mode);
+        let honest = commit(&repo, &lab, "honest", &on("main"));
+        let root = repo.root(honest).unwrap();
+        let tree = repo.store().load(root.tree).unwrap();
+        let mut files = tree.files().to_vec();
+        files[0].size = files[0].size.map(|size| size + 1);
+        let file = files[0].id.raw();
+        let mut txn = repo.begin().unwrap();
+        let lying = txn.objects().put(&DirTree::new(files, tree.dirs().to_vec()).unwrap()).unwrap();
+        let imported =
+            ImportedTree { root: Root { tree: lying, meta: root.meta }, totals: Totals::default() };
+        repo.stage_commit(&mut txn, imported, &on("other")).unwrap();
+        txn.commit().unwrap();
+        let report = fsck(&repo);
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(report.findings[0].object, lying.name());
+        // The content is the word "honest".
+        assert_eq!(report.findings[0].problem, Problem::WrongSize { file, announced: 7, actual: 6 });
+        assert_eq!(report.findings[0].refs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["other"]);
     }
 }
 
