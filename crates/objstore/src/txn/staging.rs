@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A staging directory, locked: nobody else writes there.
@@ -16,6 +16,8 @@ pub(super) struct Staging {
     name: String,
     dir: Dir,
     shards: Shards,
+    /// Which shards exist. Nobody else makes any, so the others need not be looked for.
+    present: Box<[AtomicBool]>,
     next: AtomicU64,
     owner: (u32, u32),
     #[expect(dead_code, reason = "held, not read: dropping it lets others have the directory")]
@@ -57,7 +59,12 @@ impl Staging {
         let Some(dir) = fsio::open_dir_optional(tmp, name)? else { return Ok(None) };
         // What is created here belongs to whom a new file belongs, which a setgid directory or a mount option decides.
         let probe = fsio::stat_open(Staged::create(&dir)?.file())?;
+        let found = fsio::entries(&dir)?;
+        let is_there = |name: String| found.iter().any(|entry| entry.name == name.as_str());
+        let present =
+            (0..=u8::MAX).map(|shard| AtomicBool::new(is_there(layout::shard_name(shard)))).collect();
         Ok(Some(Self {
+            present,
             tmp: fsio::open_dir(tmp, ".")?,
             name: name.to_owned(),
             dir,
@@ -100,11 +107,20 @@ impl Staging {
     }
 
     pub(super) fn shard(&self, shard: u8) -> Result<Option<Shard<'_>>, Error> {
+        if !self.present(shard).load(Ordering::Acquire) {
+            return Ok(None);
+        }
         self.shards.get(&self.dir, shard)
     }
 
     pub(super) fn shard_or_create(&self, shard: u8) -> Result<Shard<'_>, Error> {
-        self.shards.get_or_create(&self.dir, shard, 0o700)
+        let found = self.shards.get_or_create(&self.dir, shard, 0o700)?;
+        self.present(shard).store(true, Ordering::Release);
+        Ok(found)
+    }
+
+    fn present(&self, shard: u8) -> &AtomicBool {
+        &self.present[usize::from(shard)]
     }
 
     pub(super) fn contains(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
