@@ -173,7 +173,11 @@ fn find_deployments(
             let path = format!("{path}/{name}");
             if origin.is_some() {
                 unneeded.leftovers.push(path);
-            } else if !sysroot.is_running(&dir, name)? {
+            } else if sysroot.is_running(&dir, name)? {
+                // What runs was booted by an entry. Where that is not to be seen, neither are the others.
+                let reason = format!("none names {path}, which is running: is /boot mounted?");
+                return Err(Error::BadEntry { file: layout::LOADER.to_owned(), reason });
+            } else {
                 unneeded.deployments.push(path);
             }
         }

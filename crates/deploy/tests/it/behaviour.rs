@@ -204,6 +204,20 @@ fn the_running_system_is_never_removed() {
 }
 
 #[test]
+fn nothing_is_removed_while_the_entries_of_the_running_system_are_not_to_be_seen() {
+    let machine = two();
+    let running = machine.open().deployments().unwrap().remove(0);
+    let stat = fsio::stat(&machine.dir(), running.path()).unwrap();
+    let boot = fsio::open_dir(&machine.dir(), "boot").unwrap();
+    fsio::rename(&boot, "loader", &boot, "hidden").unwrap();
+    let sysroot = machine.open().with_running_root(stat.dev, stat.ino);
+    let locked = sysroot.lock(WAIT).unwrap();
+    assert!(matches!(locked.cleanup(&CleanupOptions::default()), Err(Error::BadEntry { .. })));
+    fsio::rename(&boot, "hidden", &boot, "loader").unwrap();
+    assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
+}
+
+#[test]
 fn several_stateroots_boot_side_by_side() {
     let machine = two();
     let other = StaterootName::new("other").unwrap();
