@@ -15,6 +15,7 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    allow_many_open_files();
     let invocation: Vec<_> = std::env::args_os().collect();
     let persona = args::Persona::of(&invocation);
     ui::speak_as(persona.name());
@@ -31,4 +32,14 @@ fn main() -> ExitCode {
         Ok(args::Parsed::Print(text)) => ui::print(&text),
         Err(error) => report::fail(&error, wants_json),
     }
+}
+
+/// A deep tree has a directory open for each level. The usual limit is low for the sake of old programs alone; it is
+/// raised as far as this user may.
+fn allow_many_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it most trees can be handled all the same.
+    let _raised = setrlimit(Resource::Nofile, limit);
 }

@@ -6,9 +6,10 @@ use crate::partial::Incomplete;
 use crate::reach::{OnBad, Reachable, problem_of};
 use crate::{Refspec, Repo, Result, Root, pool};
 use rayon::prelude::*;
-use sapwood_fsio::lock::LockKind;
-use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName, Verdict};
+use sapwood_fsio::lock::{LockError, LockKind};
+use sapwood_objstore::{Commit, Error as StoreError, Id, ObjectKind, ObjectName, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -105,8 +106,8 @@ impl Repo {
     /// Checks everything that refs and commits reach, and every object that is stored.
     ///
     /// Commits that are marked as incomplete are counted, and what they lack is not looked for. Objects of parent
-    /// repositories are not read, only known to be there. Holds the repository's lock: shared, or with
-    /// [`FsckOptions::delete_corrupt`] exclusively. Deleting marks the commits first, durably, so a crash in between
+    /// repositories are not read, only known to be there. Holds the repository's lock: shared (but where it was never
+    /// locked and this user may not write), or with [`FsckOptions::delete_corrupt`] exclusively. Deleting marks the commits first, durably, so a crash in between
     /// leaves damage that the next check finds again.
     ///
     /// # Errors
@@ -119,7 +120,19 @@ impl Repo {
         } else {
             LockKind::Shared
         };
-        let _lock = self.store().lock(kind)?;
+        let _lock = match self.store().lock(kind) {
+            // Nobody ever locked it, and this user cannot: it is somebody else's, or on a read-only disk.
+            Err(StoreError::Lock(LockError::Io(error)))
+                if kind == LockKind::Shared
+                    && matches!(
+                        error.source.kind(),
+                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                    ) =>
+            {
+                None
+            }
+            other => other?,
+        };
         let mut problems = Problems::new();
         let marks: BTreeMap<Id<Commit>, Incomplete> = self.incomplete()?.into_iter().collect();
         let (commits, total) = self.fsck_commits(&marks, &mut problems)?;
