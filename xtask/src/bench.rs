@@ -3,9 +3,11 @@
 //! Machines differ and are busy, so only ratios within a run mean something. Therefore the contenders take turns
 //! within each operation, the disk is synced before each start, and the medians of several rounds are compared. What
 //! the programs compare is equal too: the same tree, storage mode and options, and one web server for all pulls.
+//! Nothing is deleted before the end: a file system that has just freed many inodes makes new ones slowly for a while.
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,7 +27,7 @@ pub(crate) struct BenchArgs {
     /// How often each operation is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Where to work; needs room for about eight times the tree
+    /// Where to work; needs room for about eight times the tree in each round
     #[arg(long)]
     work: Option<PathBuf>,
     /// Only these operations
@@ -105,7 +107,6 @@ impl Contender {
     }
 
     fn init(&self, repo: &Path, mode: &str) -> Result<()> {
-        remove(repo)?;
         std::fs::create_dir_all(repo)?;
         let mut command = self.command(&["init", &at(repo), &format!("--mode={mode}")]);
         if let Some(format) = self.format {
@@ -120,13 +121,6 @@ fn at(repo: &Path) -> String {
     format!("--repo={}", repo.display())
 }
 
-fn remove(path: &Path) -> Result<()> {
-    if path.exists() {
-        std::fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display()))?;
-    }
-    Ok(())
-}
-
 /// One run of the benchmark.
 struct Bench {
     work: PathBuf,
@@ -137,8 +131,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn repo(&self, who: &Contender, kind: &str) -> PathBuf {
-        self.work.join(format!("{}-{kind}", who.name.replace([' ', ','], "-")))
+    /// What a contender makes in a round. Operations that need something made use that of the first round.
+    fn made(&self, who: &Contender, kind: &str, round: usize) -> PathBuf {
+        self.work.join(format!("{}-{kind}-{round}", who.name.replace([' ', ','], "-")))
     }
 
     fn commit(&self, who: &Contender, repo: &Path) -> Command {
@@ -148,38 +143,35 @@ impl Bench {
         command
     }
 
-    /// Prepares the operation, measures it, and leaves what later operations need.
-    fn measure(&self, operation: Operation, who: &Contender, servers: &[(String, Server)]) -> Result<Cost> {
-        let (bare, archive) = (self.repo(who, "bare"), self.repo(who, "archive"));
+    /// Prepares the operation and measures it.
+    fn measure(
+        &self,
+        operation: Operation,
+        who: &Contender,
+        round: usize,
+        servers: &Servers,
+    ) -> Result<Cost> {
+        let bare = self.made(who, "bare", 0);
         match operation {
-            Operation::CommitBare => {
-                who.init(&bare, self.bare_mode)?;
-                timed(&self.commit(who, &bare))
+            Operation::CommitBare | Operation::CommitArchive => {
+                let (kind, mode) = self.made_by(operation).context("it makes no repository")?;
+                let repo = self.made(who, kind, round);
+                who.init(&repo, mode)?;
+                timed(&self.commit(who, &repo))
             }
             Operation::CommitUnchanged => timed(&self.commit(who, &bare)),
             Operation::Fsck => timed(&who.command(&["fsck", &at(&bare), "--quiet"])),
             Operation::Checkout => {
-                let out = self.repo(who, "out");
-                remove(&out)?;
                 let mut command = who.command(&["checkout", &at(&bare), "--require-hardlinks", "bench"]);
                 if self.bare_mode != "bare" {
                     command.arg("--user-mode");
                 }
-                let cost = timed(command.arg(&out));
-                remove(&out)?;
-                cost
-            }
-            Operation::CommitArchive => {
-                who.init(&archive, "archive")?;
-                timed(&self.commit(who, &archive))
+                timed(command.arg(self.made(who, "out", round)))
             }
             Operation::Pull => {
-                let into = self.repo(who, "pulled");
+                let into = self.made(who, "pulled", round);
                 who.init(&into, self.bare_mode)?;
-                let format = who.format.unwrap_or("ostree");
-                let (_, server) =
-                    servers.iter().find(|(name, _)| name == format).context("no server runs")?;
-                let url = server.url();
+                let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
                 sh::output(&mut who.command(&[
                     "remote",
                     "add",
@@ -188,13 +180,52 @@ impl Bench {
                     "origin",
                     &url,
                 ]))?;
-                let cost = timed(&who.command(&["pull", &at(&into), "origin", "bench"]));
-                remove(&into)?;
-                cost
+                timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
             }
         }
     }
+
+    /// The kind of repository that a commit makes, and its mode.
+    fn made_by(&self, operation: Operation) -> Option<(&'static str, &'static str)> {
+        match operation {
+            Operation::CommitBare => Some(("bare", self.bare_mode)),
+            Operation::CommitArchive => Some(("archive", "archive")),
+            _ => None,
+        }
+    }
+
+    /// Makes what an operation starts from, where `--only` left out what would have made it; and warms the cache.
+    fn prepare(&self, operation: Operation, contenders: &[Contender]) -> Result<()> {
+        let maker = match operation {
+            Operation::CommitBare | Operation::CommitArchive => return table::read_all(&self.tree),
+            Operation::CommitUnchanged | Operation::Checkout | Operation::Fsck => Operation::CommitBare,
+            Operation::Pull => Operation::CommitArchive,
+        };
+        let (kind, mode) = self.made_by(maker).context("it makes no repository")?;
+        for who in contenders {
+            let repo = self.made(who, kind, 0);
+            if !repo.exists() {
+                who.init(&repo, mode)?;
+                sh::output(&mut self.commit(who, &repo))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One server per format, over an archive that the format's reference contender made.
+    fn serve(&self, contenders: &[Contender], ours: &Path) -> Result<Servers> {
+        let mut servers = Servers::new();
+        for (format, who) in [("ostree", &contenders[0]), ("native", &contenders[2])] {
+            let server = Server::start(&self.made(who, "archive", 0), ours)?;
+            println!("pulls of the {format} format come from {}", server.name());
+            servers.insert(format, server);
+        }
+        Ok(servers)
+    }
 }
+
+/// The running servers by format.
+type Servers = BTreeMap<&'static str, Server>;
 
 /// Measures from a quiet disk.
 fn timed(command: &Command) -> Result<Cost> {
@@ -236,9 +267,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
 
     let mut rows = Vec::new();
     for operation in operations {
-        prepare(&bench, operation, &contenders)?;
+        bench.prepare(operation, &contenders)?;
         let servers =
-            if operation == Operation::Pull { serve(&bench, &contenders, &ours)? } else { Vec::new() };
+            if operation == Operation::Pull { bench.serve(&contenders, &ours)? } else { Servers::new() };
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
         for round in 0..args.runs {
             // Each round starts with another contender, so that none always follows the same one.
@@ -246,7 +277,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
                 let who = (round + turn) % contenders.len();
                 let name = contenders[who].name;
                 let cost = bench
-                    .measure(operation, &contenders[who], &servers)
+                    .measure(operation, &contenders[who], round, &servers)
                     .with_context(|| format!("{}: {name}", operation.title()))?;
                 eprintln!("{}, round {}: {name}: {}", operation.title(), round + 1, table::cell(&cost));
                 costs[who].push(cost);
@@ -261,32 +292,4 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         std::fs::write(path, format!("{header}\n{text}"))?;
     }
     Ok(())
-}
-
-/// Makes what an operation starts from, where `--only` left out what would have made it; and warms the cache.
-fn prepare(bench: &Bench, operation: Operation, contenders: &[Contender]) -> Result<()> {
-    let (kind, mode) = match operation {
-        Operation::CommitUnchanged | Operation::Checkout | Operation::Fsck => ("bare", bench.bare_mode),
-        Operation::Pull => ("archive", "archive"),
-        Operation::CommitBare | Operation::CommitArchive => return table::read_all(&bench.tree),
-    };
-    for who in contenders {
-        let repo = bench.repo(who, kind);
-        if !repo.exists() {
-            who.init(&repo, mode)?;
-            sh::output(&mut bench.commit(who, &repo))?;
-        }
-    }
-    Ok(())
-}
-
-/// One server per format, over an archive that the format's reference contender made.
-fn serve(bench: &Bench, contenders: &[Contender], ours: &Path) -> Result<Vec<(String, Server)>> {
-    let mut servers = Vec::new();
-    for (format, who) in [("ostree", &contenders[0]), ("native", &contenders[2])] {
-        let server = Server::start(&bench.repo(who, "archive"), ours)?;
-        println!("pulls of the {format} format come from {}", server.name());
-        servers.push((format.to_owned(), server));
-    }
-    Ok(servers)
 }

@@ -20,6 +20,9 @@ pub(crate) struct TestArgs {
     /// Do not install missing programs, even where that is possible
     #[arg(long)]
     no_setup: bool,
+    /// Let the tests write to the disk, not to memory
+    #[arg(long)]
+    on_disk: bool,
     /// Passed to `cargo test`; the whole workspace is tested unless this names packages
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -108,6 +111,19 @@ impl Tally {
     }
 }
 
+/// Where files are kept in memory.
+const MEMORY: &str = "/dev/shm";
+
+/// Whether the folder takes files with extended attributes, and a gigabyte of them.
+fn holds_xattrs(folder: &str) -> bool {
+    use rustix::fs::{XattrFlags, fsetxattr, fstatvfs};
+
+    tempfile::tempfile_in(folder).is_ok_and(|file| {
+        fsetxattr(&file, "user.sapwood", b"1", XattrFlags::empty()).is_ok()
+            && fstatvfs(&file).is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) >= 1 << 30)
+    })
+}
+
 /// Runs all tests of the workspace, and the examples in its documentation.
 pub(crate) fn test(args: &TestArgs) -> Result<()> {
     set_up_peers(!args.no_setup);
@@ -124,6 +140,11 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     // All test programs run, whatever the first says.
     command.arg("--no-fail-fast").args(cargo_args).args(["--", "--show-output"]).args(test_args);
     command.env_remove("RUST_BACKTRACE").stdout(Stdio::piped());
+    // The crash tests sync thousands of times. What they prove is in the order of calls, not in the disk.
+    if !args.on_disk && std::env::var_os("TMPDIR").is_none() && holds_xattrs(MEMORY) {
+        println!("(the tests write below {MEMORY}; with --on-disk, to the disk)");
+        command.env("TMPDIR", MEMORY);
+    }
     println!("+ {}", sh::shown(&command));
     let mut child = command.spawn().context("cannot run cargo test")?;
     let mut tally = Tally::default();
