@@ -30,6 +30,8 @@ pub(crate) struct Overrides {
     pub(crate) url: Option<String>,
     /// How often a failed request is repeated.
     pub(crate) retries: Option<u32>,
+    /// What is put behind the name of this program.
+    pub(crate) user_agent: Option<String>,
     /// Headers sent with each request.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -62,6 +64,9 @@ fn http(remote: &Configured, url: &str, overrides: &Overrides) -> anyhow::Result
         return Err(unsupported(remote, "lists of mirrors are not supported", hint));
     }
     let mut options = HttpOptions { headers: overrides.headers.clone(), ..HttpOptions::default() };
+    if let Some(text) = &overrides.user_agent {
+        options.user_agent = format!("{} {text}", options.user_agent);
+    }
     if let Some(retries) = overrides.retries {
         options.retries = retries;
     }

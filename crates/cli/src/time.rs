@@ -4,6 +4,7 @@ use crate::report::usage;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _, Zoned};
+use std::num::IntErrorKind;
 
 /// Seconds since the epoch as `2024-01-01 00:46:40 +0000`.
 pub(crate) fn utc(seconds: u64) -> String {
@@ -45,11 +46,12 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<u64> {
 /// The environment's `SOURCE_DATE_EPOCH`, which makes builds reproducible.
 pub(crate) fn source_date_epoch() -> anyhow::Result<Option<u64>> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => match text.parse() {
-            Ok(seconds) => Ok(Some(seconds)),
-            Err(_) => {
-                Err(usage(format!("Failed to convert SOURCE_DATE_EPOCH: {text:?} is no number of seconds")))
+        Ok(text) => match text.parse::<i64>().map(u64::try_from) {
+            Ok(Ok(seconds)) => Ok(Some(seconds)),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+                Err(usage("Parsing SOURCE_DATE_EPOCH: Numerical result out of range"))
             }
+            _ => Err(usage(format!("Failed to convert SOURCE_DATE_EPOCH: {text:?} is no number of seconds"))),
         },
         Err(_) => Ok(None),
     }

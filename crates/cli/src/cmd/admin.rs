@@ -51,7 +51,7 @@ enum Command {
     ConfigDiff(config_diff::Args),
     Deploy(deploy::Args),
     InitFs(init_fs::Args),
-    #[command(visible_alias = "stateroot-init")]
+    #[command(alias = "stateroot-init")]
     OsInit(os_init::Args),
     Pin(pin::Args),
     SetDefault(set_default::Args),

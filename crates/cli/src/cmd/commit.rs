@@ -144,7 +144,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     loop {
         match attempt(args, ctx, &repo, branch.as_ref()) {
             Err(error) if is_race(&error) && args.parent.is_none() && attempts < MAX_ATTEMPTS => {
-                attempts += 1
+                attempts += 1;
             }
             result => {
                 let outcome = result?;
@@ -313,7 +313,7 @@ fn kernel_version(repo: &Repo, txn: &Transaction<'_>, root: sapwood_repo::Root) 
         Ok(DirTree::decode(repo.store().format(), &txn.objects().load_bytes(id.name())?)?)
     };
     let mut dir = load(root.tree)?;
-    let none = || usage("--bootable: no kernel at /usr/lib/modules/VERSION/vmlinuz");
+    let none = || usage("no kernel to boot: /usr/lib/modules/VERSION/vmlinuz: No such file or directory");
     for name in ["usr", "lib", "modules"] {
         dir = load(dir.dir(name).ok_or_else(none)?.tree)?;
     }

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// A header that is sent with each request
     #[arg(long, value_name = "NAME=VALUE")]
     http_header: Vec<String>,
+    /// What is put behind the name of this program in each request
+    #[arg(long, value_name = "TEXT")]
+    append_user_agent: Option<String>,
     /// How often a failed request is repeated
     #[arg(long, value_name = "N")]
     network_retries: Option<u32>,
@@ -180,6 +183,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let overrides = Overrides {
         url: args.url.clone(),
         retries: args.network_retries,
+        user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
     let began = std::time::Instant::now();

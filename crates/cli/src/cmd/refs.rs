@@ -169,7 +169,7 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     let edit = if args.alias {
         let of = RefName::new(target)?;
         if repo.ref_target(&Refspec::local(of.clone()))?.is_none() {
-            return Err(sapwood_repo::Error::UnknownRevision { text: target.clone() }.into());
+            return Err(usage(format!("Cannot create alias to non-existent ref: {target}")));
         }
         RefEdit::Alias { name: refspec.name, of }
     } else {

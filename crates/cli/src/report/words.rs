@@ -2,6 +2,7 @@
 
 use crate::time;
 use sapwood_deploy::Error as DeployError;
+use sapwood_objstore::{Error as StoreError, ObjectKind};
 use sapwood_repo::Error as RepoError;
 use std::error::Error;
 
@@ -10,7 +11,13 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sapwood_deploy::Error>() {
         return of_deploy(error);
     }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return of_store(error);
+    }
     Some(match error.downcast_ref::<RepoError>()? {
+        RepoError::Store(error) => return of_store(error),
+        RepoError::NoSuchPath { path } => format!("No such file or directory: {path}"),
+        RepoError::CheckoutConflict { path, detail } => format!("{path}: File exists{detail}"),
         RepoError::UnknownRevision { text } => format!("Refspec '{text}' not found"),
         RepoError::AmbiguousRevision { text, .. } => format!("Refspec {text} not unique"),
         RepoError::NoParent { id } => format!("Commit {id} has no parent"),
@@ -25,6 +32,16 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),
         _ => return None,
     })
+}
+
+fn of_store(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Missing { name } if name.kind == ObjectKind::File => {
+            Some(format!("Couldn't find file object '{}'", name.id))
+        }
+        StoreError::Missing { name } => Some(format!("No such metadata object {name}")),
+        _ => None,
+    }
 }
 
 fn of_deploy(error: &DeployError) -> Option<String> {

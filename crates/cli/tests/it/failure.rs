@@ -127,9 +127,12 @@ fn damage_is_found_told_and_removed() {
     let ran = place.run("fsck --repo=r");
     assert_eq!(ran.code, 1);
     let place_of_it =
-        format!("In commits {}: fsck content object {id}: Corrupted file object", commit.trim());
+        format!("error: In commits {}: fsck content object {id}: Corrupted file object", commit.trim());
     assert!(ran.err.starts_with(&place_of_it), "{}", ran.err);
-    assert!(ran.err.contains("\nerror: Repository corruption encountered\nhint: "), "{}", ran.err);
+    assert!(ran.err.contains("\nhint: "), "{}", ran.err);
+    assert!(
+        place.run("fsck --repo=r --all").err.contains("\nerror: Repository corruption encountered\nhint: ")
+    );
     assert_eq!(place.run("fsck --repo=r --delete").code, 1);
     assert!(!object.exists());
     assert_eq!(place.run("cat --repo=r x /f").code, 1);

@@ -17,6 +17,7 @@ fn every_verb_prints_one_document() {
         "commit --repo=r -b os -s again one",
         "refs --repo=r",
         "refs --repo=r --create=second os",
+        "reset --repo=r second os^",
         "refs --repo=r --delete second",
         "rev-parse --repo=r os",
         "log --repo=r os",

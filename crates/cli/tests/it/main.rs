@@ -1,5 +1,11 @@
 //! The program as it is used: from the outside, in a directory that goes away.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests may panic, and make files as anyone does"
+)]
+
 mod failure;
 mod json;
 mod peer;

@@ -35,8 +35,8 @@ fn main_job(format: &str) {
     assert_eq!((none.code, none.out.as_str()), (77, "No update available.\n"));
     assert_eq!(place.run_as_ostree("admin upgrade --sysroot=machine --os=os").code, 0);
 
-    let note = "the administrator's\n";
-    fs::write(first.join("etc/added"), note).unwrap();
+    let text = "the administrator's\n";
+    fs::write(first.join("etc/added"), text).unwrap();
     assert_eq!(place.ok("admin config-diff --sysroot=machine --os=os"), "A    added\n");
 
     let two = place.ok("commit --repo=server -b os/stable -s two --add-metadata-string=version=2 two");
@@ -47,7 +47,7 @@ fn main_job(format: &str) {
     let status = place.ok("admin status --sysroot=machine");
     let [newest, oldest] = [two.trim(), one.trim()].map(|id| format!("  os {id}.0\n"));
     assert!(status.starts_with(&newest) && status.contains(&oldest), "{status}");
-    assert_eq!(fs::read_to_string(deployment(&place, 0).join("etc/added")).unwrap(), note);
+    assert_eq!(fs::read_to_string(deployment(&place, 0).join("etc/added")).unwrap(), text);
 
     place.ok("admin set-default --sysroot=machine 1");
     assert!(place.ok("admin status --sysroot=machine").starts_with(&oldest));

@@ -48,7 +48,8 @@ fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
     if options.no_bindings {
         return metadata;
     }
-    let branch = options.branch.iter().map(|branch| branch.name.to_string());
+    // With its remote, if it has one: that is how OSTree binds.
+    let branch = options.branch.iter().map(ToString::to_string);
     let further = options.bind_refs.iter().map(ToString::to_string);
     let mut refs: Vec<String> = branch.chain(further).collect();
     refs.sort_unstable();

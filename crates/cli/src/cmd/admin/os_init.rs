@@ -4,7 +4,9 @@ use super::{Machine, PATIENCE, stateroot};
 use crate::ui::Render;
 use std::io::{self, Write};
 
-/// Make a stateroot: a place for one operating system, with a /var of its own
+/// Make a stateroot (also: stateroot-init)
+///
+/// It is a place for one operating system, with a /var of its own.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Its name
