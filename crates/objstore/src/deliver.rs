@@ -1,7 +1,7 @@
 //! Bringing files out of the store: a second name where store and destination agree, else shared extents, else a copy.
 
 use crate::read::{CHUNK, RawFile, read_error};
-use crate::{Delivered, Error, FileHeader, FileType, Id, LinkPolicy, Mode, Store, kind, layout};
+use crate::{Delivered, Error, FileHeader, FileObject, FileType, Id, LinkPolicy, Mode, Store, kind, layout};
 use sapwood_fsio::{self as fsio, At, Dir, Kind};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -145,20 +145,20 @@ impl Store {
             return Ok(Delivered::Copied);
         }
         let mut staged = fsio::Staged::create_named(to, name)?;
-        let mut delivered = Delivered::Copied;
-        match raw.content.as_ref() {
-            Some(file) if self.mode() != Mode::Archive && fsio::reflink(file, staged.file())? => {
-                delivered = Delivered::Reflinked;
-            }
-            _ => {
-                drop(raw.content);
-                let mut object = self.open_file(id)?;
-                copy(&mut object.content, &mut staged, id)?;
-            }
-        }
-        dress(how, &raw.header, staged.file())?;
+        let shared = match &raw.content {
+            Some(file) if self.mode() != Mode::Archive && raw.size > 0 => fsio::reflink(file, staged.file())?,
+            _ => false,
+        };
+        let header = if shared {
+            raw.header
+        } else {
+            let mut object = self.reader(id, raw)?;
+            copy(&mut object, &mut staged, id)?;
+            object.header
+        };
+        dress(how, &header, staged.file())?;
         staged.keep()?;
-        Ok(delivered)
+        Ok(if shared { Delivered::Reflinked } else { Delivered::Copied })
     }
 }
 
@@ -176,10 +176,11 @@ const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 const EXDEV: i32 = rustix::io::Errno::XDEV.raw_os_error();
 const EMLINK: i32 = rustix::io::Errno::MLINK.raw_os_error();
 
-fn copy(from: &mut dyn Read, to: &mut fsio::Staged, id: Id<kind::File>) -> Result<(), Error> {
-    let mut buf = vec![0; CHUNK];
+fn copy(from: &mut FileObject, to: &mut fsio::Staged, id: Id<kind::File>) -> Result<(), Error> {
+    // Many files are small: the size only says what is worth setting aside.
+    let mut buf = vec![0; usize::try_from(from.size).map_or(CHUNK, |size| CHUNK.min(size.saturating_add(1)))];
     loop {
-        let n = match from.read(&mut buf) {
+        let n = match from.content.read(&mut buf) {
             Ok(0) => return Ok(()),
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

@@ -61,7 +61,8 @@ impl Store {
         store.reader(id, raw)
     }
 
-    fn reader(&self, id: Id<kind::File>, raw: RawFile) -> Result<FileObject, Error> {
+    /// Opens the content of a file that was located in this store.
+    pub(crate) fn reader(&self, id: Id<kind::File>, raw: RawFile) -> Result<FileObject, Error> {
         let RawFile { header, size, content } = raw;
         let mut digest = Digest::new(self.format(), ObjectKind::File);
         digest.update(&self.format().file_prefix(&header));
