@@ -50,7 +50,13 @@ fn describe(program: &Path, words: &[String], text: &mut String) -> Result<()> {
     for name in ["OSTREE_REPO", "OSTREE_SYSROOT", "SOURCE_DATE_EPOCH"] {
         command.env_remove(name);
     }
-    let help = sh::output(&mut command)?;
+    let mut help = sh::output(&mut command)?;
+    // The same everywhere: shown once.
+    if !words.is_empty()
+        && let Some(global) = help.find("\nGlobal options:")
+    {
+        help.truncate(global);
+    }
     let title =
         std::iter::once("sapwood").chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
     let trimmed: Vec<_> = help.lines().map(str::trim_end).collect();
@@ -65,7 +71,7 @@ fn describe(program: &Path, words: &[String], text: &mut String) -> Result<()> {
 
 /// The commands that a help text lists.
 fn commands(help: &str) -> Vec<&str> {
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = help.lines().skip_while(|line| !line.ends_with("Commands:")).skip(1);
     listed
         .take_while(|line| !line.is_empty())
         // Deeper lines go on with a description.
@@ -80,8 +86,7 @@ mod tests {
 
     #[test]
     fn commands_are_read_from_a_help_text() {
-        let help =
-            "Usage: x\n\nCommands:\n  one    Does one\n         thing\n  two\n\nOptions:\n  -h  Help\n";
+        let help = "Usage: x\n\nBuiltin Commands:\n  one    Does one\n         thing\n  two\n\nOptions:\n  -h  Help\n";
         assert_eq!(commands(help), ["one", "two"]);
     }
 }
