@@ -195,7 +195,10 @@ fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> any
     let tree = tree(args, ctx, repo, &txn)?;
     if args.bootable {
         let kernel = kernel_version(repo, &txn, tree.root)?;
+        // In this order, which is OSTree's with no other metadata or a version; with more, its order is that of hashes.
+        let others = std::mem::take(&mut options.metadata);
         options.metadata.set("ostree.linux", Value::Str(kernel));
+        others.iter().for_each(|(key, value)| options.metadata.set(key, value.clone()));
         options.metadata.set("ostree.bootable", Value::Bool(true));
     }
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
