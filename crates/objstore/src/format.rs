@@ -56,6 +56,22 @@ impl Format {
     /// Largest metadata object accepted, in bytes: 128 MiB.
     pub const MAX_META_BYTES: u64 = 128 << 20;
 
+    /// What it is called: `native` or `ostree`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Ostree => "ostree",
+        }
+    }
+
+    /// What people call it: `native` or `ostree`, as in `--format`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Ostree => "ostree",
+        }
+    }
+
     /// Whether directory entries carry the size of their content, and commits their totals.
     pub fn records_sizes(self) -> bool {
         match self {

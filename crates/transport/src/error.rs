@@ -162,7 +162,7 @@ pub enum PullError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The two repositories are of different formats.
-    #[error("{remote} is of the {} format, this repository of the {} format", format_name(*theirs), format_name(*ours))]
+    #[error("{remote} is of the {} format, this repository of the {} format", theirs.as_str(), ours.as_str())]
     FormatMismatch {
         /** The remote. */
         remote: Box<str>,
@@ -241,14 +241,6 @@ pub enum PullError {
         /** By what. */
         why: &'static str,
     },
-}
-
-/// What people call the format.
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Native => "native",
-        Format::Ostree => "OSTree",
-    }
 }
 
 fn list(names: &[String]) -> String {

@@ -66,7 +66,7 @@ pub fn pull(
         queue: Arc::clone(&queue),
         news: channel.0.clone(),
     });
-    let roots = pull.complete_roots()?;
+    let roots = pull.roots_here()?;
     let wire = Wire { runtime, net: Arc::clone(&net), roots };
     pull.run(None, Some(&scratch), &queue, Some(wire), channel)?;
     let mut outcome = pull.commit()?;
@@ -154,17 +154,16 @@ impl<'a> Pull<'a> {
         Ok(Self { repo, options, source, txn, targets, outcome, on_event })
     }
 
-    /// Commits that are here as a whole, so that only what is beside them may be new.
-    fn complete_roots(&self) -> Result<Vec<Id<sapwood_objstore::Commit>>, PullError> {
+    /// Commits asked for that are here already: they are not fetched, but what is beside them may be new.
+    fn roots_here(&self) -> Result<Vec<Id<sapwood_objstore::Commit>>, PullError> {
         let unique: HashSet<_> = self.targets.iter().map(|target| target.commit).collect();
-        let mut complete = Vec::new();
+        let mut here = Vec::new();
         for commit in unique {
-            let here = self.txn.objects().contains(commit.name()).map_err(sapwood_repo::Error::from)?;
-            if here {
-                complete.push(commit);
+            if self.txn.objects().contains(commit.name()).map_err(sapwood_repo::Error::from)? {
+                here.push(commit);
             }
         }
-        Ok(complete)
+        Ok(here)
     }
 
     fn run(

@@ -154,7 +154,7 @@ fn another_format_is_refused_by_name() {
     let server = served(source.path());
     let machine = Place::new(Format::Native, Mode::BareUser);
     let error = pull_quietly(&machine.repo, http(&server.url), &want(BRANCH)).unwrap_err().to_string();
-    assert!(error.contains("is of the OSTree format, this repository of the native format"), "{error}");
+    assert!(error.contains("is of the ostree format, this repository of the native format"), "{error}");
     let error = pull_local(&machine.repo, &source.repo, &want(BRANCH), &|_| {}).unwrap_err();
     assert!(matches!(error, PullError::FormatMismatch { .. }), "{error}");
 }
