@@ -22,7 +22,9 @@ pub struct ScanOptions {
 impl Default for ScanOptions {
     fn default() -> Self {
         Self {
-            ignored_xattrs: ["security.selinux", "user.ostreemeta", "user.sapwoodmeta"].map(Vec::from).to_vec(),
+            ignored_xattrs: ["security.selinux", "user.ostreemeta", "user.sapwoodmeta"]
+                .map(Vec::from)
+                .to_vec(),
             max_depth: 128,
             max_entries: 1_000_000,
         }

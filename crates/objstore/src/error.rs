@@ -18,25 +18,62 @@ pub struct DecodeError {
 pub enum Error {
     /// The store has no such object.
     #[error("object {name} is missing")]
-    Missing { /** Which. */ name: ObjectName },
+    Missing {
+        /** Which. */
+        name: ObjectName,
+    },
     /// The stored bytes hash to something else: disk corruption, or tampering.
     #[error("object {name} is corrupt: its content hashes to {actual}")]
-    Corrupt { /** What it is stored as. */ name: ObjectName, /** The id of its bytes. */ actual: ObjectId },
+    Corrupt {
+        /** What it is stored as. */
+        name: ObjectName,
+        /** The id of its bytes. */
+        actual: ObjectId,
+    },
     /// The bytes are not a valid object.
     #[error("object {name} is malformed")]
-    Malformed { /** Which. */ name: ObjectName, /** Where and why. */ source: DecodeError },
+    Malformed {
+        /** Which. */
+        name: ObjectName,
+        /** Where and why. */
+        source: DecodeError,
+    },
     /// The bytes given are not a valid object, and nothing was stored.
     #[error("not a valid {kind:?} object")]
-    Invalid { /** The kind it should be. */ kind: crate::ObjectKind, /** Where and why. */ source: DecodeError },
+    Invalid {
+        /** The kind it should be. */
+        kind: crate::ObjectKind,
+        /** Where and why. */
+        source: DecodeError,
+    },
     /// Larger than the limit for its kind.
     #[error("object {name} is larger than {limit_bytes} bytes")]
-    TooLarge { /** Which. */ name: ObjectName, /** The limit. */ limit_bytes: u64 },
+    TooLarge {
+        /** Which. */
+        name: ObjectName,
+        /** The limit. */
+        limit_bytes: u64,
+    },
     /// The mode of the store cannot hold this file.
     #[error("a {mode} repository cannot hold {what}")]
-    Unsupported { /** The mode. */ mode: &'static str, /** What it cannot hold. */ what: String },
+    Unsupported {
+        /** The mode. */
+        mode: &'static str,
+        /** What it cannot hold. */
+        what: String,
+    },
     /// The free-space reserve would be used up.
-    #[error("{needed_bytes} bytes needed, but only {available_bytes} are free beyond the reserve of {reserve_bytes}")]
-    NoSpace { /** Wanted. */ needed_bytes: u64, /** Had. */ available_bytes: u64, /** Kept back. */ reserve_bytes: u64 },
+    #[error(
+        "{needed_bytes} bytes needed, but only {available_bytes} are free beyond the reserve of {reserve_bytes}"
+    )]
+    NoSpace {
+        /** Wanted. */
+        needed_bytes: u64,
+        /** Had. */
+        available_bytes: u64,
+        /** Kept back. */
+        reserve_bytes: u64,
+    },
     /// Reading the content to be stored failed.
     #[error("cannot read the content to store")]
     Source(#[source] std::io::Error),

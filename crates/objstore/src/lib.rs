@@ -21,11 +21,11 @@ pub use digest::{Digest, VerifyReader};
 pub use error::{DecodeError, Error};
 pub use format::{ArchiveHeader, Compressor, Format, MetaObject};
 pub use id::{Id, Kind, ObjectId, ObjectKind, ObjectName, ParseIdError, Prefix, kind};
+pub use mode::{Delivered, LinkPolicy, Mode, Reserve, StoreOptions, Verdict};
 pub use object::{
-    Commit, DirEntry, DirMeta, DirTree, EntryName, FileEntry, FileHeader, FileType, Metadata, NameError, Totals, Value,
-    XattrError, Xattrs,
+    Commit, DirEntry, DirMeta, DirTree, EntryName, FileEntry, FileHeader, FileType, Metadata, NameError,
+    Totals, Value, XattrError, Xattrs,
 };
 pub use read::{FileObject, FileReader};
-pub use mode::{Delivered, LinkPolicy, Mode, Reserve, StoreOptions, Verdict};
 pub use store::Store;
 pub use txn::{PublishGuard, Published, Transaction, Trust, TxnOptions};

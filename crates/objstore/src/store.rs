@@ -48,10 +48,6 @@ impl Store {
     pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
         let objects = fsio::open_dir(repo, layout::OBJECTS)?;
         let repo = fsio::open_dir(repo, ".")?;
-        // Nothing in it is needed, so people delete it; a store that cannot be written to does without.
-        if fsio::stat_optional(&repo, layout::TMP)?.is_none() {
-            drop(fsio::create_dir(&repo, layout::TMP, 0o775));
-        }
         Ok(Self { repo, objects, shards: Shards::new(), format, mode, options, parent: None })
     }
 
@@ -75,6 +71,11 @@ impl Store {
     /// Its options.
     pub fn options(&self) -> &StoreOptions {
         &self.options
+    }
+
+    /// Overrides [`StoreOptions::fsync`].
+    pub fn set_fsync(&mut self, fsync: bool) {
+        self.options.fsync = fsync;
     }
 
     /// The repository directory.

@@ -101,6 +101,15 @@ impl Repo {
         &self.config
     }
 
+    /// Overrides `core.fsync` for this value; the file is not changed.
+    ///
+    /// Without syncs a crash of the program still leaves the old state or the new one, but a power loss may leave
+    /// anything: for repositories that can be made anew.
+    pub fn set_fsync(&mut self, fsync: bool) {
+        self.config.fsync = fsync;
+        self.store.set_fsync(fsync);
+    }
+
     /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration of the same format
     /// and mode; the file is read again before, so that nothing another process wrote is lost.
     ///

@@ -88,9 +88,12 @@ pub(crate) struct Args {
     /// Print counts besides the id
     #[arg(long)]
     table_output: bool,
-    /// Accepted; objects are always synced once, before the ref moves
-    #[arg(long, value_name = "POLICY", hide = true)]
+    /// Whether to sync what is written: yes or no
+    #[arg(long, value_name = "POLICY")]
     fsync: Option<String>,
+    /// As --fsync=no
+    #[arg(long, conflicts_with = "fsync")]
+    disable_fsync: bool,
     /// The directory
     #[arg(value_name = "PATH", conflicts_with = "tree")]
     path: Option<PathBuf>,
@@ -130,15 +133,18 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let repo = ctx.open_repo()?;
+    let mut repo = ctx.open_repo()?;
+    if let Some(policy) = &args.fsync {
+        repo.set_fsync(super::checkout::boolean(policy)?);
+    }
+    if args.disable_fsync {
+        repo.set_fsync(false);
+    }
     let branch = match &args.branch {
         Some(text) => Some(Refspec::parse(text).or_usage(|| format!("Invalid refspec {text}"))?),
         None if args.orphan => None,
         None => return Err(usage("A branch must be specified with --branch, or use --orphan")),
     };
-    if let Some(policy) = &args.fsync {
-        super::checkout::boolean(policy)?;
-    }
     // Where others commit to the same branch, it moves on, and so does the parent.
     let mut attempts = 0;
     loop {

@@ -45,10 +45,10 @@ pub(crate) struct Args {
     /// Accepted; there are no static deltas here
     #[arg(long, hide = true)]
     disable_static_deltas: bool,
-    /// Accepted; objects are synced once, before refs move
-    #[arg(long, hide = true)]
+    /// Sync nothing: faster, and a power loss may leave anything
+    #[arg(long)]
     disable_fsync: bool,
-    /// Accepted; see --disable-fsync
+    /// Accepted; objects are synced together, before any of them is visible
     #[arg(long, hide = true)]
     per_object_fsync: bool,
     /// Accepted; everything is verified
@@ -150,7 +150,10 @@ pub(super) fn depth(depth: i64) -> anyhow::Result<Option<u32>> {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let repo = ctx.open_repo()?;
+    let mut repo = ctx.open_repo()?;
+    if args.disable_fsync {
+        repo.set_fsync(false);
+    }
     let (name, first) = match args.remote.split_once(':') {
         Some((name, branch)) => (name, Some(branch.to_owned())),
         None => (args.remote.as_str(), None),

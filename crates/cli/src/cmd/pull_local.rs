@@ -29,10 +29,10 @@ pub(crate) struct Args {
     /// Do not check for which refs commits were made
     #[arg(long)]
     disable_verify_bindings: bool,
-    /// Accepted; objects are synced once, before refs move
-    #[arg(long, hide = true)]
+    /// Sync nothing: faster, and a power loss may leave anything
+    #[arg(long)]
     disable_fsync: bool,
-    /// Accepted; see --disable-fsync
+    /// Accepted; objects are synced together, before any of them is visible
     #[arg(long, hide = true)]
     per_object_fsync: bool,
     /// The repository
@@ -44,7 +44,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let repo = ctx.open_repo()?;
+    let mut repo = ctx.open_repo()?;
+    if args.disable_fsync {
+        repo.set_fsync(false);
+    }
     let options = PullOptions {
         wanted: args.refs.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
         into: match &args.remote {

@@ -222,8 +222,8 @@ fn an_object_can_be_taken_over_from_every_mode_into_every_mode() -> TestResult {
                 let from = Store::create(&a, format, from_mode, StoreOptions::default())?;
                 let to = Store::create(&b, format, to_mode, StoreOptions::default())?;
                 // What bare-user-only can hold, so that every pair has the same to take over.
-                let canonical = rustix::process::geteuid().is_root()
-                    || ![from_mode, to_mode].contains(&Mode::Bare);
+                let canonical =
+                    rustix::process::geteuid().is_root() || ![from_mode, to_mode].contains(&Mode::Bare);
                 let mut file = regular(&from);
                 if canonical {
                     (file.uid, file.gid) = (0, 0);
