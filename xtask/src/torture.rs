@@ -100,12 +100,19 @@ impl Torture {
     fn kill_within(&mut self, command: &mut Command, whole: Duration) -> Result<(Duration, End)> {
         let millis = usize::try_from(whole.as_millis()).unwrap_or(usize::MAX);
         let moment = Duration::from_millis(u64::try_from(self.random.below(millis.max(1)))?);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("starting it")?;
+        let said = self.lab.folder.join("said");
+        let stderr = std::fs::File::create(&said)?;
+        let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().context("starting it")?;
         std::thread::sleep(moment);
         // Ended already is an end like the other.
         drop(child.kill());
         let status = child.wait()?;
-        ensure!(status.success() || status.code().is_none(), "it failed before it was killed ({status})");
+        ensure!(
+            status.success() || status.code().is_none(),
+            "it failed before it was killed ({status}, after at most {} ms): {}",
+            moment.as_millis(),
+            std::fs::read_to_string(&said)?.trim()
+        );
         Ok((moment, if status.success() { End::Finished } else { End::Killed }))
     }
 
