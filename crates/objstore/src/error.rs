@@ -38,14 +38,6 @@ pub enum Error {
         /** Where and why. */
         source: DecodeError,
     },
-    /// The bytes given are not a valid object, and nothing was stored.
-    #[error("not a valid {kind:?} object")]
-    Invalid {
-        /** The kind it should be. */
-        kind: crate::ObjectKind,
-        /** Where and why. */
-        source: DecodeError,
-    },
     /// Larger than the limit for its kind.
     #[error("object {name} is larger than {limit_bytes} bytes")]
     TooLarge {

@@ -28,4 +28,4 @@ pub use object::{
 };
 pub use read::{FileObject, FileReader};
 pub use store::Store;
-pub use txn::{PublishGuard, Published, Transaction, Trust, TxnOptions};
+pub use txn::{PublishGuard, Published, Transaction, Trust};

@@ -7,7 +7,7 @@ mod shards;
 
 use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
-    TxnOptions, Value, layout,
+    Value, layout,
 };
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
@@ -294,7 +294,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Lock`], [`Error::Io`].
-    pub fn begin(&self, options: TxnOptions) -> Result<Transaction<'_>, Error> {
-        Transaction::begin(self, options)
+    pub fn begin(&self) -> Result<Transaction<'_>, Error> {
+        Transaction::begin(self)
     }
 }

@@ -21,11 +21,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use publish::PublishGuard;
 
-/// How a transaction writes.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct TxnOptions {}
-
 /// Objects being added together. Shared between threads; dropping it leaves nothing visible.
 #[derive(Debug)]
 #[must_use = "nothing is stored until `publish` returns"]
@@ -66,7 +61,7 @@ fn add(counter: &AtomicU64, n: u64) {
 }
 
 impl<'store> Transaction<'store> {
-    pub(crate) fn begin(store: &'store Store, _options: TxnOptions) -> Result<Self, Error> {
+    pub(crate) fn begin(store: &'store Store) -> Result<Self, Error> {
         let lock = store.lock(LockKind::Shared)?;
         let budget = Budget::new(fsio::free_space(store.dir())?, store.options().reserve);
         let staging = Staging::open(store)?;

@@ -5,7 +5,7 @@
 //! to a commit that is complete, whatever moment the power fails.
 
 use crate::{RefEdit, Repo, Result};
-use sapwood_objstore::{Commit, Id, Published, TxnOptions};
+use sapwood_objstore::{Commit, Id, Published};
 
 /// Objects and ref changes that take effect together. Dropping it leaves nothing visible.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Transaction<'repo> {
 
 impl<'repo> Transaction<'repo> {
     pub(crate) fn begin(repo: &'repo Repo) -> Result<Self> {
-        let objects = repo.store().begin(TxnOptions::default())?;
+        let objects = repo.store().begin()?;
         Ok(Self { repo, objects, edits: Vec::new(), completed: Vec::new() })
     }
 

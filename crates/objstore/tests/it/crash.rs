@@ -4,7 +4,7 @@ use crate::support::{TestResult, content, each_store, left_in_tmp, noise, put, r
 use sapwood_fsio::fault::{self, Failure, Op};
 use sapwood_objstore::{
     Commit, DirMeta, DirTree, EntryName, Error, FileEntry, Format, Id, Metadata, Mode, Store, StoreOptions,
-    Totals, TxnOptions, Verdict, Xattrs,
+    Totals, Verdict, Xattrs,
 };
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| noise((1 << 20) + 5, 1));
 
 /// A small transaction: three files (one streamed), a tree, its metadata, a commit.
 fn run(store: &Store) -> Result<Id<Commit>, Error> {
-    let txn = store.begin(TxnOptions::default())?;
+    let txn = store.begin()?;
     let header = regular(store);
     let mut entries = Vec::new();
     for (name, size) in [("a", 10), ("b", 70_000), ("c", CONTENT.len())] {
@@ -133,11 +133,11 @@ fn objects_are_synced_before_they_are_visible_and_commits_come_last() -> TestRes
 #[test]
 fn a_dropped_transaction_is_invisible_and_its_objects_are_taken_up_by_the_next() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let id = put(&txn, &regular(&store), b"staged");
         drop(txn);
         assert!(!store.contains(id.name())?);
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         assert!(txn.contains(id.name())?, "not resumed");
         txn.publish()?;
         assert_eq!(content(&store, id)?, b"staged");
@@ -148,7 +148,7 @@ fn a_dropped_transaction_is_invisible_and_its_objects_are_taken_up_by_the_next()
 #[test]
 fn what_was_damaged_in_staging_is_not_taken_up() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let id = put(&txn, &regular(&store), b"staged");
         drop(txn);
         let tmp = sapwood_fsio::open_dir(store.dir(), "tmp")?;
@@ -160,7 +160,7 @@ fn what_was_damaged_in_staging_is_not_taken_up() -> TestResult {
             let file = shard.open_with(&entry.name, cap_std::fs::OpenOptions::new().write(true))?;
             file.set_len(3)?;
         }
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         assert!(!txn.contains(id.name())?, "a damaged object was taken up");
         txn.publish()?;
         Ok(())
@@ -170,7 +170,7 @@ fn what_was_damaged_in_staging_is_not_taken_up() -> TestResult {
 #[test]
 fn two_transactions_stage_apart_and_publish_the_same_object() -> TestResult {
     each_store(|store| {
-        let (one, two) = (store.begin(TxnOptions::default())?, store.begin(TxnOptions::default())?);
+        let (one, two) = (store.begin()?, store.begin()?);
         let id = put(&one, &regular(&store), b"same");
         assert!(!two.contains(id.name())?);
         assert_eq!(put(&two, &regular(&store), b"same"), id);

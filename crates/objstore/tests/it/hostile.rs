@@ -3,7 +3,7 @@
 use crate::support::{TestResult, each_store, noise, object_path, regular, store_file, tempdir};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{
-    Error, Format, Id, Mode, ObjectId, ObjectKind, ObjectName, Store, StoreOptions, TxnOptions, Verdict, kind,
+    Error, Format, Id, Mode, ObjectId, ObjectKind, ObjectName, Store, StoreOptions, Verdict, kind,
 };
 use std::io::Read;
 
@@ -69,7 +69,7 @@ fn a_symlink_in_place_of_a_shard_is_not_followed() -> TestResult {
         for shard in 0..=255_u8 {
             fsio::symlink("../target", &objects, format!("{shard:02x}"))?;
         }
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         assert!(txn.put_file(&regular(&store), 1, &mut &b"x"[..]).is_err(), "objects went through a link");
         assert!(fsio::entries(&fsio::open_dir(store.dir(), "target")?)?.is_empty());
         Ok(())
@@ -79,7 +79,7 @@ fn a_symlink_in_place_of_a_shard_is_not_followed() -> TestResult {
 #[test]
 fn metadata_that_hashes_to_something_else_does_not_get_in() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         for kind in [ObjectKind::Commit, ObjectKind::DirTree, ObjectKind::DirMeta] {
             let name = ObjectName { kind, id: ObjectId::from_bytes([1; 32]) };
             let refused = txn.put_bytes(name, b"anything");
@@ -94,7 +94,7 @@ fn metadata_that_hashes_to_something_else_does_not_get_in() -> TestResult {
 #[test]
 fn metadata_that_hashes_right_but_is_malformed_does_not_get_in() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         for kind in [ObjectKind::Commit, ObjectKind::DirTree, ObjectKind::DirMeta] {
             for bytes in [&b"\xff\xff\xff\xff"[..], &[0x41; 100], b"../../etc/passwd"] {
                 let name = ObjectName { kind, id: store.format().id_of(kind, bytes) };
@@ -118,7 +118,7 @@ fn an_archived_file_with_another_digest_does_not_get_in() -> TestResult {
             for mode in [Mode::BareUser, Mode::Archive] {
                 let dir = tempdir();
                 let store = Store::create(&dir, format, mode, StoreOptions::default())?;
-                let txn = store.begin(TxnOptions::default())?;
+                let txn = store.begin()?;
                 let other = Id::<kind::File>::new(ObjectId::from_bytes([5; 32]));
                 let refused = txn.put_archived(other, &mut &*stored);
                 assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
@@ -152,7 +152,7 @@ fn no_more_is_decompressed_than_the_header_promises() -> TestResult {
         for mode in [Mode::Archive, Mode::BareUser] {
             let target = tempdir();
             let store = Store::create(&target, format, mode, StoreOptions::default())?;
-            let txn = store.begin(TxnOptions::default())?;
+            let txn = store.begin()?;
             let mut source = Counting { inner: &bomb, read: 0 };
             let id = Id::<kind::File>::new(ObjectId::from_bytes([5; 32]));
             assert!(txn.put_archived(id, &mut source).is_err());

@@ -7,7 +7,7 @@ use crate::support::{
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_objstore::{
     Commit, Delivered, DirMeta, DirTree, EntryName, Error, FileEntry, FileType, Format, Id, LinkPolicy,
-    Metadata, Mode, ObjectName, Reserve, Store, StoreOptions, Trust, TxnOptions, Value, Verdict, Xattrs,
+    Metadata, Mode, ObjectName, Reserve, Store, StoreOptions, Trust, Value, Verdict, Xattrs,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -70,7 +70,7 @@ fn the_ostree_format_names_files_as_its_document_does() -> TestResult {
         file_type,
         xattrs: Xattrs::default(),
     };
-    let txn = store.begin(TxnOptions::default())?;
+    let txn = store.begin()?;
     let a = put(&txn, &file(0o644, FileType::Regular), b"hello\n");
     assert_eq!(a.to_hex(), "44f778e59f0a4748d6b0c90a47347212a231c4ad1e8f7ea5c5dffc7749153a6b");
     let empty = put(&txn, &file(0o644, FileType::Regular), b"");
@@ -92,7 +92,7 @@ fn the_ostree_format_names_files_as_its_document_does() -> TestResult {
 #[test]
 fn metadata_objects_come_back_as_they_were() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let file = put(&txn, &regular(&store), b"x");
         let meta = DirMeta { uid: 0, gid: 0, mode: 0o755, xattrs: Xattrs::default() };
         let size = (store.format() == Format::Native).then_some(1);
@@ -141,7 +141,7 @@ fn a_file_that_is_there_already_is_not_written_again() -> TestResult {
     each_store(|store| {
         let id = store_file(&store, &regular(&store), b"once");
         let before = fsio::stat(store.dir(), object_path(&store, id))?;
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         assert_eq!(put(&txn, &regular(&store), b"once"), id);
         let (stats, _guard) = txn.publish()?;
         assert_eq!((stats.files_total, stats.files_written), (1, 0));
@@ -153,7 +153,7 @@ fn a_file_that_is_there_already_is_not_written_again() -> TestResult {
 #[test]
 fn many_threads_can_stage_the_same_file() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let header = regular(&store);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -231,7 +231,7 @@ fn an_object_can_be_taken_over_from_every_mode_into_every_mode() -> TestResult {
                     continue;
                 }
                 let id = store_file(&from, &file, b"content");
-                let txn = to.begin(TxnOptions::default())?;
+                let txn = to.begin()?;
                 txn.import(&from, id.name(), trust)?;
                 txn.publish()?;
                 assert_eq!(
@@ -267,7 +267,7 @@ fn space_that_is_to_stay_free_is_not_written() -> TestResult {
     let dir = tempdir();
     let options = StoreOptions { reserve: Reserve::Bytes(u64::MAX / 2), ..Default::default() };
     let store = Store::create(&dir, Format::Native, Mode::BareUser, options)?;
-    let txn = store.begin(TxnOptions::default())?;
+    let txn = store.begin()?;
     let refused = txn.put_file(&regular(&store), 1, &mut &b"x"[..]);
     assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
     Ok(())
@@ -276,7 +276,7 @@ fn space_that_is_to_stay_free_is_not_written() -> TestResult {
 #[test]
 fn content_that_is_not_of_the_announced_size_is_refused() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         for announced in [2_u64, 4, 2 << 20] {
             let refused = txn.put_file(&regular(&store), announced, &mut &b"abc"[..]);
             assert!(matches!(refused, Err(Error::Source(_))), "{announced}: {refused:?}");

@@ -2,18 +2,18 @@
 
 use crate::support::{TestResult, content, each_store, left_in_tmp, noise, put, regular};
 use sapwood_fsio::fault;
-use sapwood_objstore::{Commit, DirMeta, DirTree, Format, Metadata, Totals, TxnOptions, Xattrs};
+use sapwood_objstore::{Commit, DirMeta, DirTree, Format, Metadata, Totals, Xattrs};
 
 #[test]
 fn what_a_kill_left_of_a_large_file_is_not_in_the_way_of_the_next() -> TestResult {
     let large = noise((1 << 20) + 5, 1);
     each_store(|store| {
         let killed = fault::crash_at(8, || {
-            let txn = store.begin(TxnOptions::default())?;
+            let txn = store.begin()?;
             txn.put_file(&regular(&store), large.len() as u64, &mut &*large).map(drop)
         });
         assert!(killed.fired && killed.value.is_err(), "the crash is to hit the large file");
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let id = put(&txn, &regular(&store), &large);
         txn.publish()?;
         assert_eq!(content(&store, id)?, large);
@@ -26,11 +26,11 @@ fn what_a_kill_left_of_a_large_file_is_not_in_the_way_of_the_next() -> TestResul
 #[test]
 fn a_commit_of_a_killed_transaction_is_not_taken_up() -> TestResult {
     each_store(|store| {
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let tree = txn.put(&DirTree::default())?;
         let meta = txn.put(&DirMeta { uid: 0, gid: 0, mode: 0o755, xattrs: Xattrs::default() })?;
         txn.publish()?;
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         let totals = Totals { files: 0, dirs: 1, bytes: 0 };
         let commit = txn.put(&Commit {
             metadata: Metadata::default(),
@@ -46,7 +46,7 @@ fn a_commit_of_a_killed_transaction_is_not_taken_up() -> TestResult {
         for name in [tree.name(), meta.name()] {
             store.remove(name)?;
         }
-        let txn = store.begin(TxnOptions::default())?;
+        let txn = store.begin()?;
         put(&txn, &regular(&store), b"another");
         txn.publish()?;
         assert!(!store.contains(commit.name())?, "a commit without its tree is visible");

@@ -3,7 +3,7 @@
 use cap_tempfile::{TempDir, ambient_authority};
 use sapwood_fsio::Dir;
 use sapwood_objstore::{
-    FileHeader, FileType, Format, Id, Mode, Store, StoreOptions, Transaction, TxnOptions, Xattrs, kind,
+    FileHeader, FileType, Format, Id, Mode, Store, StoreOptions, Transaction, Xattrs, kind,
 };
 use std::io::Read;
 
@@ -47,7 +47,7 @@ pub(crate) fn put(txn: &Transaction<'_>, header: &FileHeader, content: &[u8]) ->
 
 /// Puts one file in a transaction of its own.
 pub(crate) fn store_file(store: &Store, header: &FileHeader, content: &[u8]) -> Id<kind::File> {
-    let txn = store.begin(TxnOptions::default()).expect("a transaction");
+    let txn = store.begin().expect("a transaction");
     let id = put(&txn, header, content);
     txn.publish().expect("published");
     id

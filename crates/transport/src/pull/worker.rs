@@ -257,11 +257,7 @@ impl Workshop<'_> {
 fn is_bad(error: &Error) -> bool {
     matches!(
         error,
-        Error::Corrupt { .. }
-            | Error::Malformed { .. }
-            | Error::Invalid { .. }
-            | Error::TooLarge { .. }
-            | Error::Source(_)
+        Error::Corrupt { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Source(_)
     )
 }
 
