@@ -190,6 +190,9 @@ fn of_fetch(error: &FetchError) -> (Kind, Vec<String>) {
 const NO_SPACE: &str = "free some space (`sapwood prune --refs-only` deletes what no ref needs) and run it again: \
                         nothing was changed, and what was fetched is kept";
 
+const BAD_DISK: &str = "the disk fails: see the kernel's log, and `sapwood fsck` for what it cost; what was there before \
+                        is still in place";
+
 fn of_io(error: &std::io::Error) -> (Kind, Vec<String>) {
     use std::io::ErrorKind;
     match error.kind() {
@@ -198,8 +201,11 @@ fn of_io(error: &std::io::Error) -> (Kind, Vec<String>) {
             ("permission-denied", hint("this may need root"))
         }
         ErrorKind::PermissionDenied => ("permission-denied", Vec::new()),
-        ErrorKind::NotFound => ("not-found", Vec::new()),
+        ErrorKind::NotFound => {
+            ("not-found", hint("check the path; relative ones begin at the current directory"))
+        }
         ErrorKind::ReadOnlyFilesystem => ("read-only", hint("the filesystem is mounted read-only")),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => ("disk", hint(BAD_DISK)),
         _ => ("io", Vec::new()),
     }
 }
