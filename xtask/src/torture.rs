@@ -22,6 +22,9 @@ pub(crate) struct TortureArgs {
     /// Real root filesystems in place of the built-in one: the old version and the new one, or one alone
     #[arg(long, value_name = "DIR[,DIR2]", value_delimiter = ',')]
     tree: Vec<PathBuf>,
+    /// Kill only this
+    #[arg(long, value_enum)]
+    only: Option<Victim>,
     /// How often each of pull and upgrade is killed
     #[arg(long, default_value_t = 20)]
     kills: usize,
@@ -37,6 +40,15 @@ pub(crate) struct TortureArgs {
     /// Use this program in place of building one
     #[arg(long)]
     sapwood: Option<PathBuf>,
+}
+
+/// What is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Victim {
+    /// A pull into an empty machine
+    Pull,
+    /// An upgrade of an installed machine
+    Upgrade,
 }
 
 /// Runs both kinds of kills.
@@ -60,8 +72,13 @@ pub(crate) fn run(args: &TortureArgs) -> Result<()> {
     let mut torture = Torture { lab, random: Random::new(seed), kills: args.kills };
     let old = torture.commit(&versions, 0)?;
     let server = Server::start(&torture.lab.folder.join(SERVER), torture.lab.sapwood())?;
-    torture.pulls(&server.url(), &old)?;
-    torture.upgrades(&server.url(), &old, &versions)
+    if args.only != Some(Victim::Upgrade) {
+        torture.pulls(&server.url(), &old)?;
+    }
+    if args.only != Some(Victim::Pull) {
+        torture.upgrades(&server.url(), &old, &versions)?;
+    }
+    Ok(())
 }
 
 struct Torture {
