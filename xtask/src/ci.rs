@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::conformance::ConformanceArgs;
 use crate::docs::DocsArgs;
-use crate::sh;
+use crate::{peers, sh};
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -39,47 +39,10 @@ pub(crate) fn ci() -> Result<()> {
     sh::run(sh::cargo().args(["check", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))?;
     crate::tidy::run()?;
     test(&TestArgs::default())?;
-    // Both use the program that the tests have just built.
+    // All of these use the program that the tests have just built.
     crate::docs::run(&DocsArgs { check: true })?;
+    crate::conformance::run(&ConformanceArgs::default())?;
     sh::run(sh::cargo().args(["xtask", "demo", "--debug"]))
-}
-
-/// The programs tests compare with, the package each comes in, and what is lost without it.
-const PEERS: &[(&str, &str, &str)] = &[
-    ("ostree", "ostree", "comparisons with the real ostree (ids, both directions, sysroots)"),
-    ("nginx", "nginx-light", "pulls from and by way of nginx"),
-    ("setfattr", "attr", "nothing of ours, but checks by hand need it"),
-];
-
-fn present(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(program).is_file())
-}
-
-fn set_up_peers(may_install: bool) {
-    let missing: Vec<_> = PEERS.iter().filter(|(program, ..)| !present(program)).collect();
-    if missing.is_empty() {
-        return;
-    }
-    if may_install && rustix::process::geteuid().is_root() && Path::new("/usr/bin/apt-get").exists() {
-        let apt = |args: &[&str]| {
-            let mut apt = Command::new("apt-get");
-            apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-qq", "-y"]).args(args).stdout(Stdio::null());
-            sh::run(&mut apt)
-        };
-        let mut install = vec!["install", "--no-install-recommends"];
-        install.extend(missing.iter().map(|(_, package, _)| *package));
-        if let Err(error) = apt(&["update"]).and_then(|()| apt(&install)) {
-            eprintln!("warning: {error:#}");
-        }
-    }
-    for (program, package, lost) in missing {
-        if !present(program) {
-            println!("`{program}` (package {package}) is not installed; skipped: {lost}");
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -124,9 +87,18 @@ fn holds_xattrs(folder: &str) -> bool {
     })
 }
 
+/// A temporary folder in memory where that keeps attributes, else where the user's temporary files go.
+pub(crate) fn scratch_folder(purpose: &str) -> Result<tempfile::TempDir> {
+    let prefix = format!("sapwood-{purpose}-");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    let in_memory = std::env::var_os("TMPDIR").is_none() && holds_xattrs(MEMORY);
+    Ok(if in_memory { builder.tempdir_in(MEMORY) } else { builder.tempdir() }?)
+}
+
 /// Runs all tests of the workspace, and the examples in its documentation.
 pub(crate) fn test(args: &TestArgs) -> Result<()> {
-    set_up_peers(!args.no_setup);
+    peers::set_up(peers::FOR_TESTS, !args.no_setup);
     let (cargo_args, test_args) = match args.args.iter().position(|arg| arg == "--") {
         Some(at) => (&args.args[..at], &args.args[at + 1..]),
         None => (&args.args[..], &[][..]),

@@ -9,10 +9,12 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod demo;
 mod docs;
 mod lab;
 mod measure;
+mod peers;
 mod relay;
 mod server;
 mod sh;
@@ -33,6 +35,8 @@ enum Command {
     Ci,
     /// Run all tests, and set up the programs they compare with
     Test(ci::TestArgs),
+    /// Run OSTree's own tests with our program in OSTree's place
+    Conformance(conformance::ConformanceArgs),
     /// Check the conventions no compiler checks
     Tidy,
     /// Write the command reference and the map of the code
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Ci => ci::ci(),
         Command::Test(args) => ci::test(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Tidy => tidy::run(),
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
