@@ -231,10 +231,12 @@ fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]
         _ => None,
     };
     let bad = text(ContextKind::InvalidArg).unwrap_or_default();
+    // The name alone, also of `--name=value`.
+    let bad = if bad.starts_with("--") { bad.split('=').next().unwrap_or_default() } else { &bad };
     let mut hints = help_hint(command, invocation);
     let message = match error.kind() {
         ErrorKind::UnknownArgument if bad.starts_with('-') => {
-            if NOT_YET.contains(&bad.as_str()) {
+            if NOT_YET.contains(&bad) {
                 format!("{bad} is an option of OSTree that this version does not have")
             } else {
                 format!("Unknown option {bad}")

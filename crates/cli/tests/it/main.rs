@@ -6,6 +6,7 @@
     reason = "tests may panic, and make files as anyone does"
 )]
 
+mod compatibility;
 mod failure;
 mod json;
 mod peer;
