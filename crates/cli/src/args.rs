@@ -185,8 +185,6 @@ const NOT_YET: &[&str] = &[
     "--custom-backend",
     "--devino-canonical",
     "--editor",
-    "--from-file",
-    "--from-stdin",
     "--generate-sizes",
     "--gpg-homedir",
     "--gpg-import",
@@ -220,7 +218,6 @@ const NOT_YET: &[&str] = &[
     "--tar-pathname-filter",
     "--verify-back-refs",
     "--verify-bindings",
-    "--whiteouts",
 ];
 
 /// The one line that says what is wrong with a command line.

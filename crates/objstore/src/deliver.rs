@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// What a delivered file looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum As {
+pub(crate) enum As {
     /// With owner, mode and attributes.
     Committed,
     /// The user's own, without attributes and without setuid and setgid bits.
@@ -46,6 +46,19 @@ impl Store {
         policy: LinkPolicy,
     ) -> Result<Delivered, Error> {
         self.deliver_as(As::User, id, to, name, policy)
+    }
+
+    /// Whether a file is a second name of this object.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_linked(&self, id: Id<kind::File>, file: &fsio::Stat) -> Result<bool, Error> {
+        let same = |stat: fsio::Stat| (stat.dev, stat.ino) == (file.dev, file.ino);
+        match (self.stat(id.name())?, self.parent()) {
+            (Some(stat), _) => Ok(same(stat)),
+            (None, Some(parent)) => parent.is_linked(id, file),
+            (None, None) => Ok(false),
+        }
     }
 
     /// Whether files of this mode can be hardlinked into a checkout with owners (`false`: as the user).
@@ -132,7 +145,7 @@ impl Store {
             .is_none_or(|meta| self.format().decode_user_meta(&meta).is_ok_and(|header| header.is_regular())))
     }
 
-    fn copy_out(
+    pub(crate) fn copy_out(
         &self,
         how: As,
         id: Id<kind::File>,

@@ -21,6 +21,11 @@ pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 /// Ends the name of the metadata beside a commit.
 pub(crate) const DETACHED: &str = "commitmeta";
 
+/// The directory of the files that an archive repository keeps uncompressed, for hardlinks.
+pub(crate) const UNCOMPRESSED: &str = "uncompressed-objects-cache";
+/// Begins names, in [`TMP`], of directories of files that are to go there.
+pub(crate) const UNCOMPRESSED_PREFIX: &str = "uncompressed-";
+
 /// Number of directories below [`OBJECTS`].
 pub(crate) const SHARDS: usize = 256;
 

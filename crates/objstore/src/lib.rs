@@ -16,6 +16,7 @@ mod object;
 mod read;
 mod store;
 mod txn;
+mod uncompressed;
 
 pub use digest::{Digest, VerifyReader};
 pub use error::{DecodeError, Error};
@@ -29,3 +30,4 @@ pub use object::{
 pub use read::{FileObject, FileReader};
 pub use store::Store;
 pub use txn::{PublishGuard, Published, Transaction, Trust};
+pub use uncompressed::Uncompressed;

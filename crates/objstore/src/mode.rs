@@ -51,6 +51,7 @@ pub enum Reserve {
 
 /// Limits and habits of a store.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct StoreOptions {
     /// Whether writes are synced. Default: yes.
     pub fsync: bool,
@@ -64,6 +65,8 @@ pub struct StoreOptions {
     pub locking: bool,
     /// Whether extended attributes are kept. Default: yes.
     pub xattrs: bool,
+    /// Whether an archive store keeps uncompressed files for checkouts as the user. Default: yes.
+    pub uncompressed_cache: bool,
 }
 
 impl Default for StoreOptions {
@@ -75,6 +78,7 @@ impl Default for StoreOptions {
             lock_wait: Wait::For(Duration::from_mins(5)),
             locking: true,
             xattrs: true,
+            uncompressed_cache: true,
         }
     }
 }

@@ -253,7 +253,7 @@ impl Store {
             .collect())
     }
 
-    /// Removes an object, and with a commit what is kept beside it. Nothing there is success. Not synced.
+    /// Removes an object, with a commit what is kept beside it, and with a file its uncompressed copy. Nothing there is success. Not synced.
     ///
     /// Only for a caller that holds the lock exclusively and has made sure that nothing refers to it.
     ///
@@ -262,6 +262,7 @@ impl Store {
     pub fn remove(&self, name: ObjectName) -> Result<(), Error> {
         let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(()) };
         fsio::remove_file_optional(&dir, layout::file_name(self.mode, name))?;
+        crate::uncompressed::forget(self, name)?;
         if name.kind == ObjectKind::Commit {
             fsio::remove_file_optional(&dir, layout::detached_name(name.id))?;
         }

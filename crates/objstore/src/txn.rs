@@ -20,6 +20,7 @@ use staging::Staging;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use publish::PublishGuard;
+pub(crate) use staging::random;
 
 /// Objects being added together. Shared between threads; dropping it leaves nothing visible.
 #[derive(Debug)]

@@ -8,10 +8,12 @@
 mod apply;
 mod place;
 mod plan;
+mod whiteout;
 
 use crate::{Repo, Result, Root, TreePath, pool};
-use sapwood_fsio::Dir;
+use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::LinkPolicy;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What becomes of owners and attributes.
@@ -26,7 +28,7 @@ pub enum Ownership {
 }
 
 /// What happens to files that are there already. Directories that are there are merged and keep their attributes;
-/// a directory is never replaced by a file, nor anything else by a directory.
+/// a directory is never replaced by a file (but see [`CheckoutOptions::whiteouts`]), nor anything else by a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overwrite {
     /// The destination must not exist.
@@ -42,6 +44,7 @@ pub enum Overwrite {
 
 /// How a tree is checked out.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct CheckoutOptions {
     /// Owners and attributes.
     pub ownership: Ownership,
@@ -53,8 +56,19 @@ pub struct CheckoutOptions {
     pub fsync: bool,
     /// Whether new directories get modification time 0. Default: yes.
     pub zero_dir_mtime: bool,
+    /// Whether modes of new directories are limited to 0775. Default: no, except for `bare-user-only` repositories.
+    pub limit_dir_modes: bool,
+    /// Paths that are left out, from the top of the checkout on, with `/` before each name; a directory with all below,
+    /// and with or without `/` at its end. Without effect where a single file is checked out. Default: none.
+    pub skip: HashSet<String>,
+    /// Whether `.wh.NAME` removes NAME, and `.wh..wh..opq` all that a directory holds, from what was there before; then
+    /// [`Overwrite::UnionFiles`] also replaces directories by files. Default: no.
+    pub whiteouts: bool,
     /// Entries `.ostree-wh.NAME` become 0:0 character devices NAME. Default: no.
     pub passthrough_whiteouts: bool,
+    /// Whether a checkout as the user from an archive repository takes files from the cache of uncompressed files, and
+    /// adds to it. Default: yes; without effect where the configuration says no, or files are not to be hardlinked.
+    pub use_cache: bool,
     /// Threads. Default: one for each core.
     pub threads: usize,
 }
@@ -67,7 +81,11 @@ impl Default for CheckoutOptions {
             links: LinkPolicy::default(),
             fsync: false,
             zero_dir_mtime: true,
+            limit_dir_modes: false,
+            skip: HashSet::new(),
+            whiteouts: false,
             passthrough_whiteouts: false,
+            use_cache: true,
             threads: pool::default_threads(),
         }
     }
@@ -119,14 +137,21 @@ impl Repo {
     /// checkout leaves some files new and some as they were, each whole; checking out again completes it.
     ///
     /// # Errors
-    /// - [`Error::NoSuchPath`](crate::Error::NoSuchPath) if there is nothing at the subpath, and
-    ///   [`Error::NoLinks`](crate::Error::NoLinks) if hardlinks are required and this kind of checkout cannot have them.
-    ///   Nothing was written then.
-    /// - [`Error::CheckoutConflict`](crate::Error::CheckoutConflict) if something is in the way.
-    /// - [`Error::CheckoutFile`](crate::Error::CheckoutFile) if a file is missing in the store, corrupt, or cannot be made;
-    ///   [`Error::Store`](crate::Error::Store) if a directory is missing or corrupt.
-    /// - [`Error::Io`](crate::Error::Io), with the path in the checkout, if the disk is full or fails, or an owner may
-    ///   not be set.
+    /// - [`Error::NoSuchPath`] if there is nothing at the subpath; [`Error::OtherDevice`] and [`Error::NoLinks`] if
+    ///   hardlinks are required and cannot be had there, or in this kind of checkout. Nothing was written then.
+    /// - [`Error::CheckoutConflict`] if something is in the way, [`Error::BadWhiteout`].
+    /// - [`Error::CheckoutFile`] if a file is missing in the store, corrupt, or cannot be made; [`Error::Store`] if a
+    ///   directory is missing or corrupt.
+    /// - [`Error::Io`], with the path in the checkout, if the disk is full or fails, or an owner may not be set.
+    ///
+    /// [`Error::NoSuchPath`]: crate::Error::NoSuchPath
+    /// [`Error::OtherDevice`]: crate::Error::OtherDevice
+    /// [`Error::NoLinks`]: crate::Error::NoLinks
+    /// [`Error::CheckoutConflict`]: crate::Error::CheckoutConflict
+    /// [`Error::BadWhiteout`]: crate::Error::BadWhiteout
+    /// [`Error::CheckoutFile`]: crate::Error::CheckoutFile
+    /// [`Error::Store`]: crate::Error::Store
+    /// [`Error::Io`]: crate::Error::Io
     pub fn checkout(
         &self,
         from: &Checkout<'_>,
@@ -135,7 +160,24 @@ impl Repo {
         options: &CheckoutOptions,
         on_event: &(dyn Fn(CheckoutEvent) + Sync),
     ) -> Result<CheckoutStats> {
-        let plan = plan::plan(self, from, options)?;
+        let devices = Devices { repo: fsio::stat_dir(self.dir())?.dev, destination: device(parent, name)? };
+        let plan = plan::plan(self, from, options, devices)?;
         apply::apply(self, &plan, parent, name, on_event)
     }
+}
+
+/// On which devices both sides are.
+#[derive(Debug, Clone, Copy)]
+struct Devices {
+    repo: u64,
+    destination: u64,
+}
+
+/// Where a checkout will be: something may be mounted on a destination that exists.
+fn device(parent: &Dir, name: &Path) -> Result<u64> {
+    let found = fsio::stat_optional(parent, name)?.filter(|stat| stat.kind == Kind::Dir);
+    Ok(match found {
+        Some(stat) => stat.dev,
+        None => fsio::stat_dir(parent)?.dev,
+    })
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub reserve: Reserve,
     /// Not `core.disable-xattrs`. Default: yes.
     pub xattrs: bool,
+    /// `core.enable-uncompressed-cache`. Default: yes.
+    pub uncompressed_cache: bool,
     /// `archive.zlib-level` (1 to 9) in the OSTree format, `archive.zstd-level` (1 to 19) in the native one.
     pub compression_level: Option<i32>,
     /// Set where the native format's flags allow reading but not writing: names the first unknown flag.
@@ -138,6 +140,7 @@ impl Config {
             },
             reserve: reserve_of(&keyfile)?,
             xattrs: !flag(&keyfile, "disable-xattrs", false)?,
+            uncompressed_cache: flag(&keyfile, "enable-uncompressed-cache", true)?,
             compression_level: level.and_then(|level| level.try_into().ok()),
             read_only_because,
             keyfile,
@@ -153,6 +156,7 @@ impl Config {
             lock_wait: self.lock_wait,
             locking: self.locking,
             xattrs: self.xattrs,
+            uncompressed_cache: self.uncompressed_cache,
         }
     }
 

@@ -155,6 +155,20 @@ pub enum Error {
         /** `with owners` or `as the user`. */
         wanted: &'static str,
     },
+    /// Hardlinks are required, and the destination is on another filesystem than the repository.
+    #[error("files of the repository, on device {repo}, cannot be hardlinked onto device {destination}")]
+    OtherDevice {
+        /** The device number of the repository. */
+        repo: u64,
+        /** That of the destination. */
+        destination: u64,
+    },
+    /// A whiteout hides nothing that could have a name.
+    #[error("the whiteout {name:?} names nothing")]
+    BadWhiteout {
+        /** Its name. */
+        name: String,
+    },
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

@@ -4,6 +4,7 @@
 //! for reading alone, before anything in it could be misunderstood.
 
 use crate::refs::{LOCK, RefDb, RefTxn, RefWriting};
+use crate::write::TMP;
 use crate::{CollectionId, Config, Error, Keyfile, RefEdit, RefEntry, Refspec, Result, Transaction};
 use sapwood_fsio::Dir;
 use sapwood_fsio::lock::{Lock, LockKind};
@@ -77,12 +78,17 @@ impl Repo {
 
     /// Opens the repository in `dir`, and its parents (`core.parent`) by the path in the configuration.
     ///
+    /// Nothing is changed, save that `tmp` is made anew where it is missing and may be made: people empty repositories
+    /// of it, and others' programs expect it.
+    ///
     /// # Errors
-    /// [`Error::NotARepo`], [`Error::NewerFormat`], [`Error::Config`], [`Error::Keyfile`], [`Error::Io`]. Nothing is
-    /// changed.
+    /// [`Error::NotARepo`], [`Error::NewerFormat`], [`Error::Config`], [`Error::Keyfile`], [`Error::Io`].
     pub fn open(dir: &Dir) -> Result<Self> {
         let config = read_config(dir)?;
         let store = open_store(dir, &config, MAX_PARENTS)?;
+        if let Err(error) = sapwood_fsio::ensure_dir(dir, TMP, DIR_MODE) {
+            tracing::debug!(%error, "the repository has no `tmp`");
+        }
         Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config })
     }
 

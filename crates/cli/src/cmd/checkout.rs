@@ -1,15 +1,15 @@
 //! `checkout`: the files of a commit, as a directory.
 
-use crate::ctx::{Ctx, open_parent};
+use crate::ctx::{Ctx, open_parent, read_file};
 use crate::report::usage;
 use crate::ui::Render;
-use sapwood_fsio::Dir;
-use sapwood_objstore::LinkPolicy;
+use anyhow::Context as _;
+use sapwood_objstore::{Commit, Id, LinkPolicy};
 use sapwood_repo::{
     Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Node, Overwrite, Ownership, Repo, Root, TreePath,
 };
-use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::collections::HashSet;
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 /// Write the files of a commit into a directory
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'z')]
     force_copy_zerosized: bool,
     /// Write only this directory or file
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["from_stdin", "from_file"])]
     subpath: Option<String>,
     /// Keep directories that are there, replace files
     #[arg(long, conflicts_with_all = ["union_add", "union_identical"])]
@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Keep files that are the same, fail at others; needs --require-hardlinks
     #[arg(long)]
     union_identical: bool,
+    /// Let entries .wh.NAME remove NAME of what was there before, and .wh..wh..opq all of it
+    #[arg(long)]
+    whiteouts: bool,
     /// Make character devices 0:0 of entries named .ostree-wh.NAME
     #[arg(long)]
     process_passthrough_whiteouts: bool,
@@ -51,30 +54,50 @@ pub(crate) struct Args {
     /// Do nothing if the subpath does not exist
     #[arg(long)]
     allow_noent: bool,
+    /// Read from standard input what to write: COMMIT, NUL, path in it, NUL, and so on; the one argument is the directory
+    #[arg(long)]
+    from_stdin: bool,
+    /// As --from-stdin, from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "from_stdin")]
+    from_file: Option<PathBuf>,
+    /// Leave out the paths listed in this file, one a line, each from the top of what is written on, with a slash first
+    #[arg(long, value_name = "FILE")]
+    skip_list: Option<PathBuf>,
     /// Whether files are synced to the disk before the command ends
     #[arg(long, value_name = "POLICY")]
     fsync: Option<String>,
-    /// Do not use a cache of uncompressed files, which this program never does
+    /// Neither use nor extend the cache of uncompressed files of an archive repository
     #[arg(long)]
     disable_cache: bool,
     /// The commit
     #[arg(value_name = "COMMIT")]
-    revision: String,
+    revision: Option<String>,
     /// The directory; named as the commit if missing
-    #[arg(value_name = "DESTINATION")]
+    #[arg(value_name = "DESTINATION", conflicts_with_all = ["from_stdin", "from_file"])]
     destination: Option<PathBuf>,
 }
 
 /// What was written.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Outcome {
-    commit: String,
+    commits: Vec<String>,
     destination: PathBuf,
     linked: u64,
     reflinked: u64,
     copied: u64,
     dirs: u64,
     kept: u64,
+}
+
+impl Outcome {
+    fn add(&mut self, commit: Id<Commit>, stats: CheckoutStats) {
+        self.commits.push(commit.to_hex());
+        self.linked += stats.linked;
+        self.reflinked += stats.reflinked;
+        self.copied += stats.copied;
+        self.dirs += stats.dirs;
+        self.kept += stats.kept;
+    }
 }
 
 impl Render for Outcome {
@@ -87,7 +110,34 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if args.union_identical && !args.require_hardlinks {
         return Err(usage("--union-identical requires --require-hardlinks"));
     }
-    let options = CheckoutOptions {
+    let Some(revision) = &args.revision else { return Err(usage("COMMIT must be specified")) };
+    let options = options(args)?;
+    let repo = ctx.open_repo()?;
+    let destination = args.destination.clone().unwrap_or_else(|| PathBuf::from(revision));
+    let outcome =
+        Outcome { commits: Vec::new(), destination, linked: 0, reflinked: 0, copied: 0, dirs: 0, kept: 0 };
+    let mut job = Job { args, ctx, repo: &repo, options, outcome };
+    let Some(list) = list(args)? else {
+        job.one(repo.resolve(revision)?, args.subpath.as_deref())?;
+        return Ok(job.outcome);
+    };
+    for (revision, subpath) in list {
+        let commit = repo.resolve(&revision)?;
+        job.one(commit, Some(&subpath)).with_context(|| format!("Processing tree {commit}"))?;
+    }
+    Ok(job.outcome)
+}
+
+fn options(args: &Args) -> anyhow::Result<CheckoutOptions> {
+    let skip = match &args.skip_list {
+        Some(path) => String::from_utf8(read_file(path, MAX_LIST_BYTES)?)
+            .with_context(|| format!("{} is not UTF-8", path.display()))?
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+        None => HashSet::new(),
+    };
+    Ok(CheckoutOptions {
         ownership: if args.user_mode { Ownership::User } else { Ownership::Full },
         overwrite: match (args.union, args.union_add, args.union_identical) {
             (true, ..) => Overwrite::UnionFiles,
@@ -101,39 +151,73 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
             _ => LinkPolicy::Prefer,
         },
         fsync: args.fsync.as_deref().map(boolean).transpose()?.unwrap_or(false),
+        zero_dir_mtime: !args.force_copy,
+        limit_dir_modes: args.bareuseronly_dirs,
+        skip,
+        whiteouts: args.whiteouts,
         passthrough_whiteouts: args.process_passthrough_whiteouts,
+        use_cache: !args.disable_cache,
         ..CheckoutOptions::default()
+    })
+}
+
+/// Largest list that is read.
+const MAX_LIST_BYTES: u64 = 64 << 20;
+
+/// The trees that a list names: revisions, each with a path in it. A path that is missing or empty is the root.
+fn list(args: &Args) -> anyhow::Result<Option<Vec<(String, String)>>> {
+    let bytes = if let Some(path) = &args.from_file {
+        read_file(path, MAX_LIST_BYTES)?
+    } else if args.from_stdin {
+        let mut bytes = Vec::new();
+        io::stdin().lock().take(MAX_LIST_BYTES + 1).read_to_end(&mut bytes).context("standard input")?;
+        anyhow::ensure!(
+            bytes.len() as u64 <= MAX_LIST_BYTES,
+            "the list is larger than {MAX_LIST_BYTES} bytes"
+        );
+        bytes
+    } else {
+        return Ok(None);
     };
-    let repo = ctx.open_repo()?;
-    let commit = repo.resolve(&args.revision)?;
-    let root = repo.root(commit)?;
-    let subpath = args.subpath.as_deref().map(TreePath::parse).transpose()?;
-    let destination = args.destination.clone().unwrap_or_else(|| PathBuf::from(&args.revision));
-    let outcome = |stats: CheckoutStats| Outcome {
-        commit: commit.to_hex(),
-        destination: destination.clone(),
-        linked: stats.linked,
-        reflinked: stats.reflinked,
-        copied: stats.copied,
-        dirs: stats.dirs,
-        kept: stats.kept,
+    let text = String::from_utf8(bytes).context("the list is not UTF-8")?;
+    let words: Vec<&str> = text.strip_suffix('\0').unwrap_or(&text).split('\0').collect();
+    let pairs = words.chunks(2).filter(|pair| pair.iter().any(|word| !word.is_empty()));
+    let pair = |pair: &[&str]| {
+        let path = pair.get(1).copied().filter(|path| !path.is_empty());
+        (pair.first().copied().unwrap_or_default().to_owned(), path.unwrap_or("/").to_owned())
     };
-    if args.allow_noent && !exists(&repo, root, subpath.as_ref())? {
-        return Ok(outcome(CheckoutStats::default()));
-    }
-    let (parent, name) = open_parent(&destination)?;
-    let progress = ctx.progress();
-    let on_event = |event: CheckoutEvent| {
-        if let CheckoutEvent::Files { files } = event {
-            progress.note(format!("{files} files written"));
+    Ok(Some(pairs.map(pair).collect()))
+}
+
+/// Checkouts of one tree after the other into one directory.
+struct Job<'a> {
+    args: &'a Args,
+    ctx: &'a Ctx,
+    repo: &'a Repo,
+    options: CheckoutOptions,
+    outcome: Outcome,
+}
+
+impl Job<'_> {
+    fn one(&mut self, commit: Id<Commit>, subpath: Option<&str>) -> anyhow::Result<()> {
+        let root = self.repo.root(commit)?;
+        let subpath = subpath.map(TreePath::parse).transpose()?;
+        if self.args.allow_noent && !exists(self.repo, root, subpath.as_ref())? {
+            self.outcome.commits.push(commit.to_hex());
+            return Ok(());
         }
-    };
-    let from = Checkout { root, subpath: subpath.as_ref() };
-    let stats = repo.checkout(&from, &parent, Path::new(&name), &options, &on_event)?;
-    if args.bareuseronly_dirs {
-        limit_modes(&parent, &name)?;
+        let (parent, name) = open_parent(&self.outcome.destination)?;
+        let progress = self.ctx.progress();
+        let on_event = |event: CheckoutEvent| {
+            if let CheckoutEvent::Files { files } = event {
+                progress.note(format!("{files} files written"));
+            }
+        };
+        let from = Checkout { root, subpath: subpath.as_ref() };
+        let stats = self.repo.checkout(&from, &parent, Path::new(&name), &self.options, &on_event)?;
+        self.outcome.add(commit, stats);
+        Ok(())
     }
-    Ok(outcome(stats))
 }
 
 /// Whether the tree has something at the path.
@@ -144,21 +228,6 @@ fn exists(repo: &Repo, root: Root, path: Option<&TreePath>) -> anyhow::Result<bo
         Err(sapwood_repo::Error::NoSuchPath { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Takes from a directory and those below it the bits beyond 0775.
-fn limit_modes(parent: &Dir, name: &OsStr) -> anyhow::Result<()> {
-    let dir = sapwood_fsio::open_dir(parent, name)?;
-    let mode = sapwood_fsio::stat_dir(&dir)?.mode & 0o7777;
-    if mode & !0o775 != 0 {
-        sapwood_fsio::set_mode_of(parent, name, mode & 0o775)?;
-    }
-    for entry in sapwood_fsio::entries(&dir)? {
-        if entry.kind == sapwood_fsio::Kind::Dir {
-            limit_modes(&dir, &entry.name)?;
-        }
-    }
-    Ok(())
 }
 
 /// Reads a yes or no as OSTree spells it.

@@ -27,6 +27,10 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::NoLinks { mode: "bare", .. } => {
             "Bare repository mode cannot hardlink in user checkout mode".to_owned()
         }
+        RepoError::OtherDevice { repo, destination } => {
+            format!("Unable to do hardlink checkout across devices (src={repo} destination={destination})")
+        }
+        RepoError::BadWhiteout { name } => format!("Invalid empty whiteout '{name}'"),
         RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
         RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),

@@ -3,14 +3,15 @@
 //! A directory gets its attributes when all that is in it is there; whoever finishes its last part does that, and goes
 //! on with the directory above.
 
-use super::place::{Make, Placed, conflict, place};
+use super::place::{IsSame, Make, Placed, conflict, place};
 use super::plan::{Plan, What};
+use super::whiteout;
 use super::{CheckoutEvent, CheckoutStats, Overwrite, Ownership};
 use crate::pool::{self, FirstError};
 use crate::{Error, Repo, Result, Root};
 use rayon::Scope;
 use sapwood_fsio::{self as fsio, Dir, Kind};
-use sapwood_objstore::{Delivered, DirMeta, DirTree, FileEntry, Id, Store};
+use sapwood_objstore::{Delivered, DirEntry, DirMeta, DirTree, FileEntry, Id, Store, Uncompressed};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -22,8 +23,6 @@ const FILES_PER_TASK: usize = 256;
 const MAX_DEPTH: usize = 1024;
 /// Directory attributes remembered; a tree has few different ones.
 const MAX_METAS: usize = 4096;
-/// What a file is called that stands for a whiteout of an overlay file system.
-const WHITEOUT_PREFIX: &str = ".ostree-wh.";
 
 /// A directory under way.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ struct Node {
     parent: Option<Arc<Node>>,
     /// In its parent; for the top one as the caller gave it.
     name: PathBuf,
+    /// The path from the top of the checkout on, with `/` before each name; empty where that is not asked for.
+    inner: String,
     depth: usize,
     dir: Dir,
     /// `None` for one that was there already, which keeps what it has.
@@ -55,6 +56,7 @@ impl Node {
 struct Apply<'a> {
     store: &'a Store,
     plan: &'a Plan,
+    cache: Option<Uncompressed<'a>>,
     on_event: &'a (dyn Fn(CheckoutEvent) + Sync),
     failure: FirstError,
     metas: Mutex<HashMap<Id<DirMeta>, Arc<DirMeta>>>,
@@ -75,6 +77,7 @@ pub(crate) fn apply(
     let apply = Apply {
         store: repo.store(),
         plan,
+        cache: if plan.options.use_cache { repo.store().uncompressed()? } else { None },
         on_event,
         failure: FirstError::default(),
         metas: Mutex::default(),
@@ -85,13 +88,15 @@ pub(crate) fn apply(
         kept: AtomicU64::new(0),
     };
     match &plan.what {
+        What::Dir(_) if plan.options.skip.contains("/") => {}
         What::Dir(root) => {
             pool::run(plan.options.threads, |scope| apply.visit(scope, Above::Top(parent), name, *root))?;
         }
         What::File(entry) => apply.single(parent, name, entry)?,
     }
-    let Apply { failure, linked, reflinked, copied, dirs, kept, .. } = apply;
+    let Apply { failure, cache, linked, reflinked, copied, dirs, kept, .. } = apply;
     failure.into_result()?;
+    cache.map_or(Ok(()), Uncompressed::publish)?;
     if plan.options.fsync {
         fsio::syncfs(parent)?;
     }
@@ -148,22 +153,44 @@ impl Apply<'_> {
         // Both are read before the directory is made: a missing object then leaves the least behind.
         let tree: Arc<DirTree> = Arc::new(self.store.load(root.tree)?);
         let meta = self.meta(root.meta)?;
+        if self.plan.options.whiteouts {
+            whiteout::check(&tree)?;
+        }
+        let inner = match &above {
+            Above::Node(node) if !self.plan.options.skip.is_empty() => {
+                format!("{}/{}", node.inner, name.display())
+            }
+            _ => String::new(),
+        };
         let (dir, is_new) = self.make_dir(&above, name)?;
-        let parts = tree.dirs().len() + tree.files().len().div_ceil(FILES_PER_TASK) + 1;
+        if self.plan.options.whiteouts && !is_new {
+            whiteout::apply(&dir, &tree, &|name| self.is_skipped(&inner, name))
+                .map_err(|error| below(error, &above.path(name), Path::new("")))?;
+        }
+        let is_wanted = |entry: &&DirEntry| {
+            let name = entry.name.as_str();
+            !self.is_skipped(&inner, name) && !self.is_skipped(&inner, &format!("{name}/"))
+        };
+        let dirs: Vec<DirEntry> = if self.plan.options.skip.is_empty() {
+            tree.dirs().to_vec()
+        } else {
+            tree.dirs().iter().filter(is_wanted).cloned().collect()
+        };
+        let parts = dirs.len() + tree.files().len().div_ceil(FILES_PER_TASK) + 1;
         let node = Arc::new(Node {
             parent: match above {
                 Above::Top(_) => None,
                 Above::Node(node) => Some(node),
             },
             name: name.to_owned(),
+            inner,
             depth,
             dir,
             meta: is_new.then_some(meta),
             pending: AtomicUsize::new(parts),
         });
-        for entry in tree.dirs() {
+        for entry in dirs {
             let above = Arc::clone(&node);
-            let entry = entry.clone();
             scope.spawn(move |scope| {
                 let root = Root { tree: entry.tree, meta: entry.meta };
                 self.visit(scope, Above::Node(above), entry.name.as_ref(), root);
@@ -184,6 +211,12 @@ impl Apply<'_> {
             }
         }
         self.part_done(&node)
+    }
+
+    /// Whether something in the directory `inner` is to be left out.
+    fn is_skipped(&self, inner: &str, name: &str) -> bool {
+        let skip = &self.plan.options.skip;
+        !skip.is_empty() && skip.contains(&format!("{inner}/{name}"))
     }
 
     fn meta(&self, id: Id<DirMeta>) -> Result<Arc<DirMeta>> {
@@ -226,6 +259,9 @@ impl Apply<'_> {
             if self.failure.is_set() {
                 return;
             }
+            if self.is_skipped(&node.inner, entry.name.as_str()) {
+                continue;
+            }
             if let Err(error) = self.make_file(&node.dir, entry) {
                 self.failure.set(below(error, &node.path(), entry.name.as_ref()));
                 return;
@@ -245,18 +281,30 @@ impl Apply<'_> {
 
     fn make_file(&self, dir: &Dir, entry: &FileEntry) -> Result<()> {
         let options = &self.plan.options;
-        let whiteout = if options.passthrough_whiteouts { whiteout_name(entry) } else { None };
+        if options.whiteouts && whiteout::is_docker(entry) {
+            return Ok(());
+        }
+        let whiteout = if options.passthrough_whiteouts { whiteout::passed_through(entry) } else { None };
         let placed = if let Some(hidden) = whiteout {
             let make: Make<'_> = &|dir, name| self.make_whiteout(entry, dir, name);
-            place(dir, hidden, options.overwrite, make)?
+            place(dir, hidden, options, make, &|_| Ok(false))?
         } else {
             let make: Make<'_> = &|dir, name| {
-                Ok(match options.ownership {
-                    Ownership::Full => self.store.deliver(entry.id, dir, name, options.links)?,
-                    Ownership::User => self.store.deliver_as_user(entry.id, dir, name, options.links)?,
+                Ok(match (options.ownership, &self.cache) {
+                    (_, Some(cache)) => cache.deliver(entry.id, dir, name)?,
+                    (Ownership::Full, _) => self.store.deliver(entry.id, dir, name, options.links)?,
+                    (Ownership::User, _) => self.store.deliver_as_user(entry.id, dir, name, options.links)?,
                 })
             };
-            place(dir, entry.name.as_ref(), options.overwrite, make)?
+            {
+                let is_same: IsSame<'_> = &|found| {
+                    Ok(match &self.cache {
+                        Some(cache) => cache.is_linked(entry.id, found)?,
+                        None => self.store.is_linked(entry.id, found)?,
+                    })
+                };
+                place(dir, entry.name.as_ref(), options, make, is_same)?
+            }
         };
         let counter = match placed {
             Placed::Kept => &self.kept,
@@ -308,7 +356,8 @@ impl Apply<'_> {
                 }
             }
         }
-        fsio::set_mode(dir, meta.mode)?;
+        let most = if self.plan.options.limit_dir_modes { 0o775 } else { 0o7777 };
+        fsio::set_mode(dir, meta.mode & most)?;
         if self.plan.options.zero_dir_mtime {
             fsio::set_mtime(dir, 0)?;
         }
@@ -325,17 +374,13 @@ impl Apply<'_> {
             Err(error) if error.is_exists() => fsio::open_dir(parent, name)?,
             Err(error) => return Err(error.into()),
         };
+        if self.plan.options.whiteouts {
+            whiteout::apply_one(&dir, entry)?;
+        }
         self.make_file(&dir, entry).map_err(|error| below(error, name, entry.name.as_ref()))?;
         self.report();
         Ok(())
     }
-}
-
-/// The name that a file hides, if it stands for a whiteout.
-fn whiteout_name(entry: &FileEntry) -> Option<&Path> {
-    let hidden = entry.name.as_str().strip_prefix(WHITEOUT_PREFIX)?;
-    let is_name = !matches!(hidden, "" | "." | "..");
-    is_name.then(|| Path::new(hidden))
 }
 
 fn placed(mut error: fsio::Error, path: PathBuf) -> Error {

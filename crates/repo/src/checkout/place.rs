@@ -4,7 +4,7 @@
 //! name it has until then is derived from its own, so that a checkout that is repeated after a crash finds and removes
 //! what the first left.
 
-use super::Overwrite;
+use super::{CheckoutOptions, Overwrite};
 use crate::{Error, Result};
 use sapwood_fsio::{self as fsio, Dir, Kind, Stat};
 use sapwood_objstore::{self as objstore, Delivered};
@@ -21,17 +21,37 @@ pub(crate) enum Placed {
 /// Makes a file in a directory under a name; fails with `EEXIST` if that is taken.
 pub(crate) type Make<'a> = &'a dyn Fn(&Dir, &Path) -> Result<Delivered>;
 
-/// Puts a file at `name` as `overwrite` says. Errors are about `name`; the caller says where that is.
-pub(crate) fn place(dir: &Dir, name: &Path, overwrite: Overwrite, make: Make<'_>) -> Result<Placed> {
+/// Says whether a file that is there already is the very one to be made.
+pub(crate) type IsSame<'a> = &'a dyn Fn(&Stat) -> Result<bool>;
+
+/// Puts a file at `name` as the options say. Errors are about `name`; the caller says where that is.
+pub(crate) fn place(
+    dir: &Dir,
+    name: &Path,
+    options: &CheckoutOptions,
+    make: Make<'_>,
+    is_same: IsSame<'_>,
+) -> Result<Placed> {
     match make(dir, name) {
         Err(error) if is_exists(&error) => {}
         done => return Ok(Placed::New(done?)),
     }
-    match overwrite {
+    match options.overwrite {
         Overwrite::Refuse => Err(conflict(name, "")),
         Overwrite::AddFiles => Ok(Placed::Kept),
-        Overwrite::UnionFiles => replace(dir, name, make),
-        Overwrite::UnionIdentical => compare(dir, name, make),
+        Overwrite::UnionFiles | Overwrite::UnionIdentical => {
+            let found = fsio::stat(dir, name)?;
+            if is_same(&found)? {
+                return Ok(Placed::Kept);
+            }
+            if options.overwrite == Overwrite::UnionIdentical {
+                compare(dir, name, make)
+            } else if found.kind == Kind::Dir && !options.whiteouts {
+                Err(conflict(name, ", as a directory"))
+            } else {
+                replace(dir, name, found.kind, make)
+            }
+        }
     }
 }
 
@@ -46,11 +66,13 @@ pub(crate) fn conflict(name: &Path, detail: &'static str) -> Error {
     Error::CheckoutConflict { path: name.display().to_string(), detail }
 }
 
-fn replace(dir: &Dir, name: &Path, make: Make<'_>) -> Result<Placed> {
-    if fsio::stat_optional(dir, name)?.is_some_and(|stat| stat.kind == Kind::Dir) {
-        return Err(conflict(name, ", as a directory"));
-    }
+fn replace(dir: &Dir, name: &Path, found: Kind, make: Make<'_>) -> Result<Placed> {
     let (beside, delivered) = make_beside(dir, name, make)?;
+    if found == Kind::Dir {
+        fsio::exchange(dir, name, dir, &beside)?;
+        fsio::remove_tree(dir, &beside)?;
+        return Ok(Placed::New(delivered));
+    }
     // Of two names of one file a rename removes neither, so what is there already is left.
     if is_same_file(dir, name, &beside)? {
         fsio::remove_file_optional(dir, &beside)?;
@@ -77,7 +99,7 @@ fn make_beside(dir: &Dir, name: &Path, make: Make<'_>) -> Result<(String, Delive
     let beside = format!(".tmp-checkout-{}", digest.get(..16).unwrap_or_default());
     let delivered = match make(dir, Path::new(&beside)) {
         Err(error) if is_exists(&error) => {
-            fsio::remove_file_optional(dir, &beside)?;
+            fsio::remove_tree(dir, &beside)?;
             make(dir, Path::new(&beside))?
         }
         done => done?,

@@ -1,6 +1,6 @@
 //! What will be checked out, and how; found out before anything is written.
 
-use super::{Checkout, CheckoutOptions, Ownership};
+use super::{Checkout, CheckoutOptions, Devices, Ownership};
 use crate::{Error, Node, Repo, Result, Root};
 use sapwood_objstore::{FileEntry, LinkPolicy, Mode};
 
@@ -19,7 +19,12 @@ pub(crate) enum What {
     File(FileEntry),
 }
 
-pub(crate) fn plan(repo: &Repo, from: &Checkout<'_>, options: &CheckoutOptions) -> Result<Plan> {
+pub(super) fn plan(
+    repo: &Repo,
+    from: &Checkout<'_>,
+    options: &CheckoutOptions,
+    devices: Devices,
+) -> Result<Plan> {
     let what = match from.subpath.map(|path| repo.lookup(from.root, path)).transpose()? {
         None => What::Dir(from.root),
         Some(Node::Dir(root)) => What::Dir(root),
@@ -29,6 +34,11 @@ pub(crate) fn plan(repo: &Repo, from: &Checkout<'_>, options: &CheckoutOptions) 
     let mode = repo.store().mode();
     if mode == Mode::BareUserOnly {
         options.ownership = Ownership::User;
+        options.limit_dir_modes = true;
+    }
+    let Devices { repo: from, destination: to } = devices;
+    if options.links == LinkPolicy::Require && from != to {
+        return Err(Error::OtherDevice { repo: from, destination: to });
     }
     if options.links == LinkPolicy::Require && !can_link(mode, options.ownership) {
         return Err(Error::NoLinks {
@@ -39,6 +49,8 @@ pub(crate) fn plan(repo: &Repo, from: &Checkout<'_>, options: &CheckoutOptions) 
             },
         });
     }
+    options.use_cache &=
+        from == to && options.links == LinkPolicy::Prefer && options.ownership == Ownership::User;
     Ok(Plan { what, options })
 }
 

@@ -5,6 +5,7 @@
 
 mod checkout;
 mod checkout_conflicts;
+mod checkout_layers;
 mod commit;
 mod commit_cache;
 mod commit_crash;
