@@ -10,6 +10,7 @@ mod place;
 mod plan;
 mod whiteout;
 
+use crate::selinux::Labels;
 use crate::{Repo, Result, Root, TreePath, pool};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::LinkPolicy;
@@ -52,6 +53,9 @@ pub struct CheckoutOptions {
     pub overwrite: Overwrite,
     /// Hardlinks or copies. Empty files are always copied.
     pub links: LinkPolicy,
+    /// Labels that are given to what is made; what the policy has none for keeps the committed one. Files are copied then.
+    /// Without effect in checkouts as the user. Default: none.
+    pub labels: Option<Labels>,
     /// Whether the checkout is synced before it is reported as done. Default: no; deployments sync for themselves.
     pub fsync: bool,
     /// Whether new directories get modification time 0. Default: yes.
@@ -79,6 +83,7 @@ impl Default for CheckoutOptions {
             ownership: Ownership::default(),
             overwrite: Overwrite::default(),
             links: LinkPolicy::default(),
+            labels: None,
             fsync: false,
             zero_dir_mtime: true,
             limit_dir_modes: false,

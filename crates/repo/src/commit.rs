@@ -10,6 +10,7 @@ mod modify;
 mod record;
 mod stage;
 
+use crate::selinux::Labels;
 use crate::{RefName, Refspec, Repo, Result, Root, Transaction, pool};
 use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, Metadata, Published, Totals};
@@ -36,6 +37,9 @@ pub struct ImportOptions {
     pub threads: usize,
     /// Deepest tree accepted. Default: 1024 directories.
     pub max_depth: usize,
+    /// Labels that are given to what is recorded; what the policy has none for keeps its own. `bare-user-only` repositories
+    /// keep none. Default: none.
+    pub labels: Option<Labels>,
     /// Whether files are recognised by the stat cache, and the cache is renewed. Default: yes.
     pub use_cache: bool,
 }
@@ -46,6 +50,7 @@ impl Default for ImportOptions {
             modifiers: Modifiers::default(),
             threads: pool::default_threads(),
             max_depth: 1024,
+            labels: None,
             use_cache: true,
         }
     }

@@ -1,5 +1,6 @@
 //! What can go wrong with a repository.
 
+use crate::selinux::ContextsError;
 use crate::{ConfigError, KeyfileError, NameError, Refspec};
 use sapwood_objstore::{Commit, DecodeError, Id};
 
@@ -169,6 +170,9 @@ pub enum Error {
         /** Its name. */
         name: String,
     },
+    /// An SELinux policy cannot be used.
+    #[error(transparent)]
+    Policy(Box<ContextsError>),
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

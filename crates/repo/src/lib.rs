@@ -44,6 +44,7 @@ mod refs;
 mod remote;
 mod repo;
 mod revision;
+pub mod selinux;
 mod summary;
 mod tree;
 mod txn;

@@ -52,6 +52,14 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("ostree_metadata", &["crates/objstore/src/format/ostree/commit.rs"]),
     ("ostree_summary", &["crates/repo/src/summary/ostree.rs"]),
     ("ostree_usermeta", &["crates/objstore/src/format/ostree/file.rs"]),
+    (
+        "selinux_contexts",
+        &[
+            "crates/repo/src/selinux/contexts.rs",
+            "crates/repo/src/selinux/pattern.rs",
+            "crates/repo/src/selinux/subs.rs",
+        ],
+    ),
 ];
 
 /// Files with a decoder's mark that decode nothing, and why they have it.

@@ -1,16 +1,18 @@
 //! `checkout`: the files of a commit, as a directory.
 
-use crate::ctx::{Ctx, open_parent, read_file};
+use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::usage;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, Id, LinkPolicy};
+use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
 use sapwood_repo::{
     Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Node, Overwrite, Ownership, Repo, Root, TreePath,
 };
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Write the files of a commit into a directory
 ///
@@ -63,6 +65,12 @@ pub(crate) struct Args {
     /// Leave out the paths listed in this file, one a line, each from the top of what is written on, with a slash first
     #[arg(long, value_name = "FILE")]
     skip_list: Option<PathBuf>,
+    /// Set SELinux labels, by the policy of the root file system PATH; implies --force-copy
+    #[arg(long, value_name = "PATH", conflicts_with = "require_hardlinks")]
+    selinux_policy: Option<PathBuf>,
+    /// What stands before each path when its label is looked up
+    #[arg(long, value_name = "PREFIX", requires = "selinux_policy")]
+    selinux_prefix: Option<String>,
     /// Whether files are synced to the disk before the command ends
     #[arg(long, value_name = "POLICY")]
     fsync: Option<String>,
@@ -150,8 +158,9 @@ fn options(args: &Args) -> anyhow::Result<CheckoutOptions> {
             (_, true) => LinkPolicy::Copy,
             _ => LinkPolicy::Prefer,
         },
+        labels: args.selinux_policy.as_deref().map(|path| labels(path, args)).transpose()?.flatten(),
         fsync: args.fsync.as_deref().map(boolean).transpose()?.unwrap_or(false),
-        zero_dir_mtime: !args.force_copy,
+        zero_dir_mtime: !args.force_copy && args.selinux_policy.is_none(),
         limit_dir_modes: args.bareuseronly_dirs,
         skip,
         whiteouts: args.whiteouts,
@@ -159,6 +168,14 @@ fn options(args: &Args) -> anyhow::Result<CheckoutOptions> {
         use_cache: !args.disable_cache,
         ..CheckoutOptions::default()
     })
+}
+
+/// `None` where the root file system has no policy.
+fn labels(path: &Path, args: &Args) -> anyhow::Result<Option<Labels>> {
+    let policy =
+        Policy::of_dir(&open_dir(path)?).with_context(|| format!("selinux-policy: {}", path.display()))?;
+    let prefix = args.selinux_prefix.clone().unwrap_or_default();
+    Ok(policy.map(|policy| Labels { policy: Arc::new(policy), epoch: LabelEpoch::Zero, prefix }))
 }
 
 /// Largest list that is read.

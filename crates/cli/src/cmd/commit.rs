@@ -6,12 +6,14 @@ use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, ObjectId, Published, Value};
+use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
 use sapwood_repo::{
     CommitEvent, CommitOptions, ImportOptions, ImportedTree, Modifiers, Parent, RefName, Refspec, Repo,
     Transaction,
 };
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Record a directory as a new commit
 ///
@@ -55,6 +57,12 @@ pub(crate) struct Args {
     /// Owner and group 0, modes within 0755, no extended attributes
     #[arg(long)]
     canonical_permissions: bool,
+    /// Set SELinux labels, by the policy of the root file system PATH
+    #[arg(long, value_name = "PATH")]
+    selinux_policy: Option<PathBuf>,
+    /// Version of the rules by which labels are set: 1 labels /usr/etc as /etc
+    #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u8).range(0..=1), default_value_t = 0, hide_default_value = true)]
+    selinux_labeling_epoch: u8,
     /// Add text to the metadata
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata_string: Vec<String>,
@@ -285,6 +293,7 @@ fn import(
             no_xattrs: args.no_xattrs,
             canonical_permissions: args.canonical_permissions,
         },
+        labels: labels(args)?,
         ..ImportOptions::default()
     };
     let progress = ctx.progress();
@@ -295,6 +304,15 @@ fn import(
         _ => progress.note("syncing".to_owned()),
     };
     repo.import(txn, &dir, &options, &on_event).with_context(|| format!("cannot commit {}", path.display()))
+}
+
+/// How what is recorded is labelled, if at all.
+fn labels(args: &Args) -> anyhow::Result<Option<Labels>> {
+    let Some(path) = &args.selinux_policy else { return Ok(None) };
+    let policy =
+        Policy::of_dir(&open_dir(path)?).with_context(|| format!("selinux-policy: {}", path.display()))?;
+    let epoch = if args.selinux_labeling_epoch == 0 { LabelEpoch::Zero } else { LabelEpoch::One };
+    Ok(policy.map(|policy| Labels { policy: Arc::new(policy), epoch, prefix: String::new() }))
 }
 
 /// The parent as the repository takes it, and its id if there is one.

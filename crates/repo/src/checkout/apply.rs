@@ -8,6 +8,7 @@ use super::plan::{Plan, What};
 use super::whiteout;
 use super::{CheckoutEvent, CheckoutStats, Overwrite, Ownership};
 use crate::pool::{self, FirstError};
+use crate::selinux::{LABEL, Labels};
 use crate::{Error, Repo, Result, Root};
 use rayon::Scope;
 use sapwood_fsio::{self as fsio, Dir, Kind};
@@ -157,7 +158,7 @@ impl Apply<'_> {
             whiteout::check(&tree)?;
         }
         let inner = match &above {
-            Above::Node(node) if !self.plan.options.skip.is_empty() => {
+            Above::Node(node) if !self.plan.options.skip.is_empty() || self.labels().is_some() => {
                 format!("{}/{}", node.inner, name.display())
             }
             _ => String::new(),
@@ -262,7 +263,7 @@ impl Apply<'_> {
             if self.is_skipped(&node.inner, entry.name.as_str()) {
                 continue;
             }
-            if let Err(error) = self.make_file(&node.dir, entry) {
+            if let Err(error) = self.make_file(&node.dir, &node.inner, entry) {
                 self.failure.set(below(error, &node.path(), entry.name.as_ref()));
                 return;
             }
@@ -279,7 +280,7 @@ impl Apply<'_> {
         (self.on_event)(CheckoutEvent::Files { files });
     }
 
-    fn make_file(&self, dir: &Dir, entry: &FileEntry) -> Result<()> {
+    fn make_file(&self, dir: &Dir, inner: &str, entry: &FileEntry) -> Result<()> {
         let options = &self.plan.options;
         if options.whiteouts && whiteout::is_docker(entry) {
             return Ok(());
@@ -290,21 +291,26 @@ impl Apply<'_> {
             place(dir, hidden, options, make, &|_| Ok(false))?
         } else {
             let make: Make<'_> = &|dir, name| {
-                Ok(match (options.ownership, &self.cache) {
+                let delivered = match (options.ownership, &self.cache) {
                     (_, Some(cache)) => cache.deliver(entry.id, dir, name)?,
                     (Ownership::Full, _) => self.store.deliver(entry.id, dir, name, options.links)?,
                     (Ownership::User, _) => self.store.deliver_as_user(entry.id, dir, name, options.links)?,
+                };
+                if let Some(labels) = self.labels() {
+                    let kind = fsio::stat(dir, name)?.kind;
+                    if let Some(label) = labels.of(&format!("{inner}/{}", entry.name), kind)? {
+                        fsio::xattr::set_of(dir, name, LABEL, &label)?;
+                    }
+                }
+                Ok(delivered)
+            };
+            let is_same: IsSame<'_> = &|found| {
+                Ok(match &self.cache {
+                    Some(cache) => cache.is_linked(entry.id, found)?,
+                    None => self.store.is_linked(entry.id, found)?,
                 })
             };
-            {
-                let is_same: IsSame<'_> = &|found| {
-                    Ok(match &self.cache {
-                        Some(cache) => cache.is_linked(entry.id, found)?,
-                        None => self.store.is_linked(entry.id, found)?,
-                    })
-                };
-                place(dir, entry.name.as_ref(), options, make, is_same)?
-            }
+            place(dir, entry.name.as_ref(), options, make, is_same)?
         };
         let counter = match placed {
             Placed::Kept => &self.kept,
@@ -334,7 +340,8 @@ impl Apply<'_> {
         let mut current = node;
         while current.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
             if let Some(meta) = &current.meta {
-                self.dress(&current.dir, meta).map_err(|error| placed(error, current.path()))?;
+                self.dress(&current.dir, &current.inner, meta)
+                    .map_err(|error| below(error, &current.path(), Path::new("")))?;
             }
             match &current.parent {
                 Some(parent) => current = parent,
@@ -344,7 +351,12 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn dress(&self, dir: &Dir, meta: &DirMeta) -> fsio::Result<()> {
+    /// The labels that are given to what is checked out.
+    fn labels(&self) -> Option<&Labels> {
+        self.plan.options.labels.as_ref()
+    }
+
+    fn dress(&self, dir: &Dir, inner: &str, meta: &DirMeta) -> Result<()> {
         if self.plan.options.ownership == Ownership::Full {
             let stat = fsio::stat_dir(dir)?;
             if (stat.uid, stat.gid) != (meta.uid, meta.gid) {
@@ -354,6 +366,10 @@ impl Apply<'_> {
                 for (attribute, value) in meta.xattrs.iter() {
                     fsio::xattr::set(dir, attribute, value)?;
                 }
+            }
+            let path = if inner.is_empty() { "/" } else { inner };
+            if let Some(label) = self.labels().map_or(Ok(None), |labels| labels.of(path, Kind::Dir))? {
+                fsio::xattr::set(dir, LABEL, &label)?;
             }
         }
         let most = if self.plan.options.limit_dir_modes { 0o775 } else { 0o7777 };
@@ -377,7 +393,7 @@ impl Apply<'_> {
         if self.plan.options.whiteouts {
             whiteout::apply_one(&dir, entry)?;
         }
-        self.make_file(&dir, entry).map_err(|error| below(error, name, entry.name.as_ref()))?;
+        self.make_file(&dir, "", entry).map_err(|error| below(error, name, entry.name.as_ref()))?;
         self.report();
         Ok(())
     }
@@ -388,15 +404,16 @@ fn placed(mut error: fsio::Error, path: PathBuf) -> Error {
     Error::Io(error)
 }
 
-/// The same error, saying where in the checkout it happened.
+/// The same error, saying where in the checkout it happened: at `name` in `dir`, or at `dir` itself if that is empty.
 fn below(error: Error, dir: &Path, name: &Path) -> Error {
+    let at = |name: &Path| if name.as_os_str().is_empty() { dir.to_owned() } else { dir.join(name) };
     match error {
         Error::CheckoutConflict { path, detail } => {
             Error::CheckoutConflict { path: dir.join(path).display().to_string(), detail }
         }
-        Error::Io(error) => placed(error, dir.join(name)),
+        Error::Io(error) => placed(error, at(name)),
         Error::Store(source) => {
-            Error::CheckoutFile { path: dir.join(name).display().to_string(), source: Box::new(source) }
+            Error::CheckoutFile { path: at(name).display().to_string(), source: Box::new(source) }
         }
         other => other,
     }

@@ -49,6 +49,11 @@ pub(super) fn plan(
             },
         });
     }
+    if options.ownership == Ownership::User {
+        options.labels = None;
+    } else if options.labels.is_some() {
+        options.links = LinkPolicy::Copy;
+    }
     options.use_cache &=
         from == to && options.links == LinkPolicy::Prefer && options.ownership == Ownership::User;
     Ok(Plan { what, options })

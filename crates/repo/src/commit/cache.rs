@@ -24,17 +24,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Where the caches are, in the repository.
 const CACHE_DIR: &str = "tmp/cache/stat";
 /// What a cache file begins with; the last digit is its version.
-const MAGIC: &[u8; 16] = b"sapwood stat v01";
+const MAGIC: &[u8; 16] = b"sapwood stat v02";
 const DIGEST_BYTES: usize = 32;
 /// A cache file is never larger than this, so that reading it is never what fills the memory.
 const MAX_BYTES: usize = 64 << 20;
 /// So many caches are kept, the most recent ones.
 const MAX_CACHES: usize = 16;
 
-/// Key and state of a file, as compared; times in nanoseconds since the epoch.
-const STATE_BYTES: usize = 52;
+/// Key and state of a file, as compared: times in nanoseconds since the epoch, and the label it shall have.
+const STATE_BYTES: usize = 60;
 const KEY_BYTES: usize = 16;
 const RECORD_BYTES: usize = STATE_BYTES + 32;
+
+/// Stands for the label that a policy gives a file, which depends on its path; nothing else here does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LabelKey([u8; 8]);
+
+impl LabelKey {
+    pub(crate) fn new(label: Option<&[u8]>) -> Self {
+        let digest = label.map(blake3::hash);
+        Self(digest.and_then(|digest| digest.as_bytes().first_chunk().copied()).unwrap_or_default())
+    }
+}
 
 /// A file on disk and the object it became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +54,13 @@ pub(crate) struct Record([u8; RECORD_BYTES]);
 impl Record {
     /// The record of a file that was read beginning at `read_at_ns`, unless it is too young to be told from a later
     /// version of itself.
-    pub(crate) fn new(stat: &Stat, id: Id<kind::File>, read_at_ns: i128) -> Option<Self> {
+    pub(crate) fn new(stat: &Stat, label: LabelKey, id: Id<kind::File>, read_at_ns: i128) -> Option<Self> {
         if !(is_settled(stat.ctime_ns, read_at_ns) && is_settled(stat.mtime_ns, read_at_ns)) {
             return None;
         }
         let mut bytes = [0; RECORD_BYTES];
         let (state, object) = bytes.split_at_mut(STATE_BYTES);
-        state.copy_from_slice(&state_of(stat)?);
+        state.copy_from_slice(&state_of(stat, label)?);
         object.copy_from_slice(id.raw().as_bytes());
         Some(Self(bytes))
     }
@@ -70,7 +81,7 @@ fn is_settled(time_ns: i128, now_ns: i128) -> bool {
 }
 
 /// Device and inode first, since they are what records are sorted by.
-fn state_of(stat: &Stat) -> Option<[u8; STATE_BYTES]> {
+fn state_of(stat: &Stat, label: LabelKey) -> Option<[u8; STATE_BYTES]> {
     let kind: u32 = match stat.kind {
         Kind::File => 1,
         Kind::Symlink => 2,
@@ -88,7 +99,8 @@ fn state_of(stat: &Stat) -> Option<[u8; STATE_BYTES]> {
         && put(&ctime.to_be_bytes())
         && put(&(stat.mode | kind << 16).to_be_bytes())
         && put(&stat.uid.to_be_bytes())
-        && put(&stat.gid.to_be_bytes());
+        && put(&stat.gid.to_be_bytes())
+        && put(&label.0);
     fits.then_some(state)
 }
 
@@ -139,9 +151,9 @@ impl Cache {
         self.bytes.get(MAGIC.len()..end).map_or(&[], |body| body.as_chunks().0)
     }
 
-    /// The record of the file with exactly this state.
-    pub(crate) fn find(&self, stat: &Stat) -> Option<(Record, Id<kind::File>)> {
-        let state = state_of(stat)?;
+    /// The record of the file with exactly this state, that was given this label.
+    pub(crate) fn find(&self, stat: &Stat, label: LabelKey) -> Option<(Record, Id<kind::File>)> {
+        let state = state_of(stat, label)?;
         let records = self.records();
         let key = state.get(..KEY_BYTES);
         let at = records.binary_search_by(|record| record.get(..KEY_BYTES).cmp(&key)).ok()?;

@@ -4,7 +4,7 @@
 //! with the directory above. Memory holds the names of the directories under way, not those of the whole tree.
 
 use super::cache::{Cache, Record};
-use super::modify::Rules;
+use super::modify::{Rules, set_label};
 use super::record::FileReader;
 use crate::pool::{self, FirstError};
 use crate::{CommitEvent, Error, ImportOptions, ImportedTree, Repo, Result, Root};
@@ -125,7 +125,7 @@ pub(crate) fn import(
     on_event: &(dyn Fn(CommitEvent) + Sync),
 ) -> Result<Imported> {
     let store = repo.store();
-    let rules = Rules::new(&options.modifiers, store);
+    let rules = Rules::new(&options.modifiers, options.labels.as_ref(), store);
     let cache = if options.use_cache {
         Cache::open(repo.dir(), store.format(), &rules, &fsio::stat_dir(dir)?)
     } else {
@@ -198,11 +198,12 @@ impl Import<'_> {
         let path = || place.path();
         let dir = place.open().map_err(|error| placed(error, path))?;
         let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
-        let xattrs = if self.rules.xattrs {
+        let mut xattrs = if self.rules.xattrs {
             self.rules.xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
         } else {
             objstore::Xattrs::default()
         };
+        set_label(&mut xattrs, self.rules.label(Kind::Dir, path)?.as_deref());
         let meta = self.put_meta(self.rules.dir(&stat, xattrs))?;
         let entries = fsio::entries(&dir).map_err(|error| placed(error, path))?;
         let (dirs, files): (Vec<Entry>, Vec<Entry>) =

@@ -1,11 +1,12 @@
 //! What is changed on the way from disk to repository: OSTree's rules, in one place.
 
+use crate::selinux::{LABEL, Labels};
 use crate::{Error, Modifiers, Result};
 use sapwood_fsio::{Kind, Stat, xattr};
 use sapwood_objstore::{DirMeta, FileHeader, FileType, Mode, Store, Xattrs};
 
 /// The modifiers that really apply: a `bare-user-only` repository always makes permissions canonical.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
     owner_uid: Option<u32>,
     owner_gid: Option<u32>,
@@ -14,10 +15,11 @@ pub(crate) struct Rules {
     pub(crate) xattrs: bool,
     /// Whether those with an empty value are.
     empty_xattrs: bool,
+    labels: Option<Labels>,
 }
 
 impl Rules {
-    pub(crate) fn new(modifiers: &Modifiers, store: &Store) -> Self {
+    pub(crate) fn new(modifiers: &Modifiers, labels: Option<&Labels>, store: &Store) -> Self {
         let canonical = modifiers.canonical_permissions || store.mode() == Mode::BareUserOnly;
         Self {
             owner_uid: modifiers.owner_uid,
@@ -25,6 +27,7 @@ impl Rules {
             canonical,
             xattrs: !canonical && !modifiers.no_xattrs && store.options().xattrs,
             empty_xattrs: store.format().records_empty_xattrs(),
+            labels: labels.filter(|_| store.mode() != Mode::BareUserOnly && store.options().xattrs).cloned(),
         }
     }
 
@@ -50,6 +53,11 @@ impl Rules {
         Xattrs::new(list).map_err(|error| Error::Unrecordable { path: path(), reason: error.to_string() })
     }
 
+    /// The label that is recorded of something at this path; `None` leaves the one it has.
+    pub(crate) fn label(&self, kind: Kind, path: impl FnOnce() -> String) -> Result<Option<Vec<u8>>> {
+        self.labels.as_ref().map_or(Ok(None), |labels| labels.of(&path(), kind))
+    }
+
     fn uid(&self, uid: u32) -> u32 {
         if self.canonical { 0 } else { self.owner_uid.unwrap_or(uid) }
     }
@@ -60,6 +68,14 @@ impl Rules {
 
     fn mode(&self, mode: u32) -> u32 {
         if self.canonical { mode & 0o755 } else { mode & 0o7777 }
+    }
+}
+
+/// Replaces the label among the attributes, if a policy gives one.
+pub(crate) fn set_label(xattrs: &mut Xattrs, label: Option<&[u8]>) {
+    if let Some(label) = label {
+        // It fails for invalid names only.
+        drop(xattrs.set(LABEL, label));
     }
 }
 

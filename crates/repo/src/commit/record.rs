@@ -2,9 +2,9 @@
 //!
 //! What is recorded is one state of the file: its attributes are compared before and after it is read.
 
-use super::cache::{Record, now_ns};
+use super::cache::{LabelKey, Record, now_ns};
 use super::import::{Import, Node, placed};
-use super::modify::node_type;
+use super::modify::{node_type, set_label};
 use crate::{Error, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
 use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, Xattrs, kind};
@@ -15,6 +15,14 @@ use std::os::unix::ffi::OsStrExt;
 pub(crate) struct FileReader<'a> {
     pub(crate) import: &'a Import<'a>,
     pub(crate) node: &'a Node,
+}
+
+/// What is known of a file before it is looked at.
+struct Known<'a> {
+    entry: &'a Entry,
+    /// What a policy gives it.
+    label: Option<Vec<u8>>,
+    key: LabelKey,
 }
 
 /// A recorded file.
@@ -31,16 +39,21 @@ pub(crate) struct Recorded {
 impl FileReader<'_> {
     /// Records a file, symlink or node.
     pub(crate) fn take(&self, entry: &Entry) -> Result<Recorded> {
+        let label = self.label(entry)?;
+        let key = LabelKey::new(label.as_deref());
+        let known = Known { entry, label, key };
         if !self.import.cache.is_empty()
-            && let Some(found) = self.recognise(entry)?
+            && let Some(found) = self.recognise(&known)?
         {
             return Ok(found);
         }
         // Once more if it changes meanwhile: a file that is being replaced is then the new one.
         for _ in 0..2 {
             let taken = match entry.kind {
-                Kind::File => self.read_file(entry)?,
-                Kind::Symlink | Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => self.read_node(entry)?,
+                Kind::File => self.read_file(&known)?,
+                Kind::Symlink | Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => {
+                    self.read_node(&known)?
+                }
                 Kind::Socket => return Err(self.refuse(entry, "it is a socket")),
                 Kind::Dir => return Err(self.refuse(entry, "it became a directory meanwhile")),
             };
@@ -51,12 +64,17 @@ impl FileReader<'_> {
         Err(self.refuse(entry, "it changes while it is read"))
     }
 
-    fn recognise(&self, entry: &Entry) -> Result<Option<Recorded>> {
+    fn label(&self, entry: &Entry) -> Result<Option<Vec<u8>>> {
+        self.import.rules.label(entry.kind, || self.node.path(entry.name.as_bytes()))
+    }
+
+    fn recognise(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
+        let entry = known.entry;
         if !matches!(entry.kind, Kind::File | Kind::Symlink) {
             return Ok(None);
         }
         let stat = self.stat(entry)?;
-        let Some((record, id)) = self.import.cache.find(&stat) else { return Ok(None) };
+        let Some((record, id)) = self.import.cache.find(&stat, known.key) else { return Ok(None) };
         if !self.import.objects.contains(id.name())? {
             return Ok(None);
         }
@@ -64,7 +82,8 @@ impl FileReader<'_> {
     }
 
     /// `None` if it changed meanwhile.
-    fn read_file(&self, entry: &Entry) -> Result<Option<Recorded>> {
+    fn read_file(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
+        let entry = known.entry;
         let read_at_ns = now_ns();
         let file = fsio::open_file(&self.node.dir, &entry.name).map_err(|error| self.placed(entry, error))?;
         let stat = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
@@ -73,7 +92,7 @@ impl FileReader<'_> {
         } else {
             Xattrs::default()
         };
-        let header = self.header(entry, &stat, FileType::Regular, xattrs)?;
+        let header = self.header(known, &stat, FileType::Regular, xattrs)?;
         let put = self.put(entry, &header, stat.size, &mut &file);
         // A file that grows or shrinks meanwhile fails to be stored, and is tried again rather than reported.
         let after = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
@@ -81,12 +100,13 @@ impl FileReader<'_> {
             return Ok(None);
         }
         let id = put?;
-        let record = if after == stat { Record::new(&stat, id, read_at_ns) } else { None };
+        let record = if after == stat { Record::new(&stat, known.key, id, read_at_ns) } else { None };
         Ok(Some(Recorded { id, size: stat.size, record, is_hit: false }))
     }
 
     /// As [`read_file`](Self::read_file), for what has no content.
-    fn read_node(&self, entry: &Entry) -> Result<Option<Recorded>> {
+    fn read_node(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
+        let entry = known.entry;
         let read_at_ns = now_ns();
         let dir = &self.node.dir;
         let stat = self.stat(entry)?;
@@ -108,19 +128,27 @@ impl FileReader<'_> {
         } else {
             Xattrs::default()
         };
-        let header = self.header(entry, &stat, file_type, xattrs)?;
+        let header = self.header(known, &stat, file_type, xattrs)?;
         let id = self.put(entry, &header, 0, &mut io::empty())?;
         if self.stat(entry)? != stat {
             return Ok(None);
         }
-        Ok(Some(Recorded { id, size: 0, record: Record::new(&stat, id, read_at_ns), is_hit: false }))
+        let record = Record::new(&stat, known.key, id, read_at_ns);
+        Ok(Some(Recorded { id, size: 0, record, is_hit: false }))
     }
 
-    fn header(&self, entry: &Entry, stat: &Stat, file_type: FileType, xattrs: Xattrs) -> Result<FileHeader> {
+    fn header(
+        &self,
+        known: &Known<'_>,
+        stat: &Stat,
+        file_type: FileType,
+        mut xattrs: Xattrs,
+    ) -> Result<FileHeader> {
+        set_label(&mut xattrs, known.label.as_deref());
         let header = self.import.rules.file(stat, file_type, xattrs);
         match self.import.format.check_file(&header) {
             Ok(()) => Ok(header),
-            Err(reason) => Err(self.refuse(entry, reason)),
+            Err(reason) => Err(self.refuse(known.entry, reason)),
         }
     }
 

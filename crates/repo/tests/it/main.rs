@@ -13,3 +13,4 @@ mod commit_fixture;
 mod history;
 mod maintain;
 mod repository;
+mod selinux;
