@@ -46,8 +46,8 @@ fn cache_files(lab: &Lab) -> Vec<PathBuf> {
 fn swap_two_records(cache: &Path) {
     let mut bytes = fsio::read(&open(cache.parent().unwrap()), cache.file_name().unwrap(), 1 << 30).unwrap();
     let body = bytes.len() - 32;
-    // 16 bytes of magic, then records of 84 bytes whose last 32 are the id.
-    let (first, second) = (16 + 52, 16 + 84 + 52);
+    // 16 bytes of magic, then records of 92 bytes whose last 32 are the id.
+    let (first, second) = (16 + 60, 16 + 92 + 60);
     for n in 0..32 {
         bytes.swap(first + n, second + n);
     }
@@ -141,8 +141,8 @@ fn files_with_times_in_the_future_are_read_each_time() {
     let first = commit(&repo, &lab);
     let second = commit(&repo, &lab);
     assert_eq!(first.tree, second.tree);
-    // 16 bytes of magic, one record of 84 bytes for each file but one, and the digest.
-    assert_eq!(cache_files(&lab)[0].metadata().unwrap().len(), 16 + 200 * 84 + 32);
+    // 16 bytes of magic, one record of 92 bytes for each file but one, and the digest.
+    assert_eq!(cache_files(&lab)[0].metadata().unwrap().len(), 16 + 200 * 92 + 32);
 }
 
 #[test]

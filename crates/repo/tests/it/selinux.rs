@@ -187,8 +187,6 @@ const PATHS: &[&str] = &[
     "/var/lib/dpkg/status",
     "/var/cache/apt/x",
     "/root/.ssh/authorized_keys",
-    "/home/u",
-    "/home/u/.ssh/id",
     "/dev/null",
     "/dev/sda1",
     "/dev/tty0",
