@@ -45,17 +45,14 @@ pub(crate) fn checkout(
     links: LinkPolicy,
     on_files: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
-    let ownership = match sysroot.repo().store().mode() {
-        Mode::Bare => Ownership::Full,
-        Mode::BareUserOnly => Ownership::User,
-        Mode::BareUser | Mode::Archive => {
-            if rustix::process::geteuid().is_root() {
-                Ownership::Full
-            } else {
-                Ownership::User
+    let ownership =
+        match sysroot.repo().store().mode() {
+            Mode::Bare => Ownership::Full,
+            Mode::BareUserOnly => Ownership::User,
+            Mode::BareUser | Mode::Archive | Mode::BareSplitXattrs => {
+                if rustix::process::geteuid().is_root() { Ownership::Full } else { Ownership::User }
             }
-        }
-    };
+        };
     let options =
         CheckoutOptions { ownership, links, passthrough_whiteouts: true, ..CheckoutOptions::default() };
     let on_event = |event: CheckoutEvent| {

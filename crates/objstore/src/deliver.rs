@@ -66,7 +66,7 @@ impl Store {
         match self.mode() {
             Mode::Bare => Some(true),
             Mode::BareUser | Mode::BareUserOnly => Some(false),
-            Mode::Archive => None,
+            Mode::Archive | Mode::BareSplitXattrs => None,
         }
     }
 
@@ -154,7 +154,7 @@ impl Store {
         name: &Path,
     ) -> Result<Delivered, Error> {
         if !raw.header.is_regular() {
-            make_special(how, &raw.header, to, name)?;
+            make_special(self, how, &raw.header, to, name)?;
             return Ok(Delivered::Copied);
         }
         let mut staged = fsio::Staged::create_named(to, name)?;
@@ -169,7 +169,7 @@ impl Store {
             copy(&mut object, &mut staged, id)?;
             object.header
         };
-        dress(how, &header, staged.file())?;
+        dress(self, how, &header, staged.file())?;
         staged.keep()?;
         Ok(if shared { Delivered::Reflinked } else { Delivered::Copied })
     }
@@ -203,7 +203,7 @@ fn copy(from: &mut FileObject, to: &mut fsio::Staged, id: Id<kind::File>) -> Res
     }
 }
 
-fn make_special(how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(), Error> {
+fn make_special(store: &Store, how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(), Error> {
     match &header.file_type {
         FileType::Regular => unreachable!("regular files have content and are copied"),
         FileType::Symlink(target) => fsio::symlink(target, to, name)?,
@@ -213,7 +213,7 @@ fn make_special(how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(
     }
     if how == As::Committed {
         fsio::set_owner_of(to, name, header.uid, header.gid)?;
-        for (attribute, value) in header.xattrs.iter() {
+        for (attribute, value) in store.kept(&header.xattrs) {
             fsio::xattr::set_of(to, name, attribute, value)?;
         }
         // A change of owner drops the setuid and setgid bits, which nodes may have.
@@ -225,7 +225,7 @@ fn make_special(how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(
 }
 
 /// Owner first, since changing it drops capabilities and setuid bits.
-fn dress(how: As, header: &FileHeader, file: &std::fs::File) -> Result<(), Error> {
+fn dress(store: &Store, how: As, header: &FileHeader, file: &std::fs::File) -> Result<(), Error> {
     if how == As::User {
         // Its owner can always read it, as OSTree has it.
         fsio::set_mode(file, header.mode & 0o1777 | 0o400)?;
@@ -235,7 +235,7 @@ fn dress(how: As, header: &FileHeader, file: &std::fs::File) -> Result<(), Error
     if (stat.uid, stat.gid) != (header.uid, header.gid) {
         fsio::set_owner(file, header.uid, header.gid)?;
     }
-    for (attribute, value) in header.xattrs.iter() {
+    for (attribute, value) in store.kept(&header.xattrs) {
         fsio::xattr::set(file, attribute, value)?;
     }
     fsio::set_mode(file, header.mode)?;

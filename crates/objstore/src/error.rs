@@ -65,6 +65,8 @@ pub enum Error {
         available_bytes: u64,
         /** Kept back. */
         reserve_bytes: u64,
+        /** The same, as it is configured. */
+        reserve: crate::Reserve,
     },
     /// Reading the content to be stored failed.
     #[error("cannot read the content to store")]

@@ -152,6 +152,16 @@ impl Format {
             Self::Ostree => ostree::decode_user_meta(bytes),
         }
     }
+    /// Reads the attributes of a file of a `bare-split-xattrs` repository.
+    ///
+    /// # Errors
+    /// When the bytes are not attributes; the native format has no such repositories.
+    pub fn decode_split_xattrs(self, bytes: &[u8]) -> Result<crate::Xattrs, DecodeError> {
+        match self {
+            Self::Native => Err(DecodeError { offset: 0, what: "the native format keeps none apart" }),
+            Self::Ostree => ostree::decode_split_xattrs(bytes),
+        }
+    }
     /// The name of that attribute.
     pub fn user_meta_attribute(self) -> &'static str {
         match self {

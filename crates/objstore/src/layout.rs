@@ -18,6 +18,8 @@ pub(crate) const LOCK_SUFFIX: &str = "-lock";
 pub(crate) const SCRATCH: &str = "scratch";
 /// Begins names of files in staging that are not complete.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
+/// Ends the name of the note that a commit was deleted.
+pub(crate) const TOMBSTONE_SUFFIX: &str = ".tombstone-commit";
 /// Ends the name of the metadata beside a commit.
 pub(crate) const DETACHED: &str = "commitmeta";
 
@@ -28,6 +30,9 @@ pub(crate) const UNCOMPRESSED_PREFIX: &str = "uncompressed-";
 
 /// Number of directories below [`OBJECTS`].
 pub(crate) const SHARDS: usize = 256;
+
+/// Ends the name, after that of a file of a `bare-split-xattrs` repository, of the file with its attributes.
+pub(crate) const SPLIT_XATTRS_SUFFIX: &str = "-xattrs-link";
 
 /// Which of the [`SHARDS`] holds an object.
 pub(crate) fn shard(id: ObjectId) -> u8 {
@@ -61,7 +66,7 @@ pub(crate) fn detached_name(commit: ObjectId) -> String {
 pub(crate) fn tombstone_name(commit: ObjectId) -> String {
     let mut text = commit.to_hex();
     text.replace_range(..2, "");
-    text.push_str(".tombstone-commit");
+    text.push_str(TOMBSTONE_SUFFIX);
     text
 }
 

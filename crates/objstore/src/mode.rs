@@ -15,16 +15,19 @@ pub enum Mode {
     BareUserOnly,
     /// Compressed, for serving.
     Archive,
+    /// As `Bare`, with attributes in objects of their own. OSTree writes it as an experiment; here it is only read.
+    BareSplitXattrs,
 }
 
 impl Mode {
-    /// As the configuration spells it: `bare`, `bare-user`, `bare-user-only`, `archive-z2`.
+    /// As the configuration spells it: `bare`, `bare-user`, `bare-user-only`, `archive-z2`, `bare-split-xattrs`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bare => "bare",
             Self::BareUser => "bare-user",
             Self::BareUserOnly => "bare-user-only",
             Self::Archive => "archive-z2",
+            Self::BareSplitXattrs => "bare-split-xattrs",
         }
     }
 
@@ -35,6 +38,7 @@ impl Mode {
             "bare-user" => Some(Self::BareUser),
             "bare-user-only" => Some(Self::BareUserOnly),
             "archive-z2" | "archive" => Some(Self::Archive),
+            "bare-split-xattrs" => Some(Self::BareSplitXattrs),
             _ => None,
         }
     }
@@ -59,6 +63,8 @@ pub struct StoreOptions {
     pub compression_level: Option<i32>,
     /// Free space that transactions leave. Default: none.
     pub reserve: Reserve,
+    /// Whether each file is synced when it is written, so that little is left for the sync at the end. Default: no.
+    pub per_object_fsync: bool,
     /// How long to wait for the repository's lock. Default: 300 s.
     pub lock_wait: Wait,
     /// Whether locks are taken at all. Default: yes.
@@ -75,6 +81,7 @@ impl Default for StoreOptions {
             fsync: true,
             compression_level: None,
             reserve: Reserve::Bytes(0),
+            per_object_fsync: false,
             lock_wait: Wait::For(Duration::from_mins(5)),
             locking: true,
             xattrs: true,

@@ -99,7 +99,9 @@ impl Store {
     pub(crate) fn open_raw(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<Option<RawFile>, Error> {
         let Some(stat) = fsio::stat_optional(dir, file)? else { return Ok(None) };
         match self.mode() {
-            Mode::Bare | Mode::BareUserOnly => self.open_inode(dir, file, name, &stat),
+            Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs => {
+                self.open_inode(dir, file, name, &stat)
+            }
             Mode::BareUser => self.open_user(dir, file, name),
             Mode::Archive => self.open_archived(dir, file, name),
         }
@@ -123,16 +125,29 @@ impl Store {
         let header = if self.mode() == Mode::BareUserOnly {
             FileHeader { uid: 0, gid: 0, mode, file_type, xattrs: Xattrs::default() }
         } else {
-            let list = match (&content, self.options().xattrs) {
-                (_, false) => Vec::new(),
-                (Some(file), true) => fsio::xattr::list(file)?,
-                (None, true) => fsio::xattr::list_of(dir, file)?,
+            let list = match &content {
+                _ if !self.options().xattrs || self.mode() == Mode::BareSplitXattrs => Vec::new(),
+                Some(file) => fsio::xattr::list(file)?,
+                None => fsio::xattr::list_of(dir, file)?,
             };
-            let xattrs = Xattrs::new(list).map_err(|_invalid| malformed(name, "attributes"))?;
+            let xattrs = if self.mode() == Mode::BareSplitXattrs {
+                self.split_xattrs(dir, file, name)?
+            } else {
+                Xattrs::new(list).map_err(|_invalid| malformed(name, "attributes"))?
+            };
             FileHeader { uid: stat.uid, gid: stat.gid, mode, file_type, xattrs }
         };
         let size = if content.is_some() { stat.size } else { 0 };
         Ok(RawFile { header, size, content })
+    }
+
+    /// The attributes of a file that lie beside it.
+    fn split_xattrs(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<Xattrs, Error> {
+        let beside = format!("{file}{}", layout::SPLIT_XATTRS_SUFFIX);
+        let Some(bytes) = fsio::read_optional(dir, beside, Format::MAX_META_BYTES)? else {
+            return Err(malformed(name, "no attributes beside it"));
+        };
+        self.format().decode_split_xattrs(&bytes).map_err(|source| Error::Malformed { name, source })
     }
 
     fn open_user(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<RawFile, Error> {
@@ -172,7 +187,7 @@ impl Store {
     /// # Errors
     /// As [`open_file`](Self::open_file).
     pub fn content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
-        if matches!(self.mode(), Mode::Bare | Mode::BareUserOnly)
+        if matches!(self.mode(), Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs)
             && let Some(stat) = self.stat(id.name())?
         {
             return Ok(if stat.kind == Kind::File { stat.size } else { 0 });

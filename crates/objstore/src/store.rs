@@ -7,7 +7,7 @@ mod shards;
 
 use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
-    Value, layout,
+    Value, Xattrs, layout,
 };
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
@@ -76,6 +76,16 @@ impl Store {
     /// Overrides [`StoreOptions::fsync`].
     pub fn set_fsync(&mut self, fsync: bool) {
         self.options.fsync = fsync;
+    }
+
+    /// Overrides [`StoreOptions::per_object_fsync`].
+    pub fn set_per_object_fsync(&mut self, each: bool) {
+        self.options.per_object_fsync = each;
+    }
+
+    /// Those attributes that the store does anything with: all, or none.
+    pub(crate) fn kept<'x>(&self, xattrs: &'x Xattrs) -> impl Iterator<Item = (&'x [u8], &'x [u8])> {
+        xattrs.iter().filter(|_| self.options.xattrs)
     }
 
     /// The repository directory.
@@ -294,8 +304,12 @@ impl Store {
     /// Begins a transaction, under the shared lock. What an interrupted one staged in this boot is verified and reused.
     ///
     /// # Errors
-    /// [`Error::Lock`], [`Error::Io`].
+    /// [`Error::Lock`], [`Error::Io`]; [`Error::Unsupported`] for a mode that is only read.
     pub fn begin(&self) -> Result<Transaction<'_>, Error> {
+        if self.mode == Mode::BareSplitXattrs {
+            let what = "new objects: it can only be read".to_owned();
+            return Err(Error::Unsupported { mode: self.mode.as_str(), what });
+        }
         Transaction::begin(self)
     }
 }

@@ -34,6 +34,8 @@ pub struct Config {
     pub tombstones: bool,
     /// `core.fsync`. Default: yes.
     pub fsync: bool,
+    /// `core.per-object-fsync`. Default: no.
+    pub per_object_fsync: bool,
     /// `core.locking`. Default: yes.
     pub locking: bool,
     /// `core.lock-timeout-secs`; -1 is for ever, 0 is not at all. Default: 300 s.
@@ -101,7 +103,12 @@ impl Config {
         let mode = match keyfile.get(CORE, "mode") {
             None => Mode::Bare,
             Some(text) => Mode::parse(&text).ok_or_else(|| {
-                wrong(CORE, "mode", &text, "`bare`, `bare-user`, `bare-user-only` or `archive-z2`")
+                wrong(
+                    CORE,
+                    "mode",
+                    &text,
+                    "`bare`, `bare-user`, `bare-user-only`, `archive-z2` or `bare-split-xattrs`",
+                )
             })?,
         };
         let collection_id = match keyfile.get(CORE, "collection-id") {
@@ -131,6 +138,7 @@ impl Config {
             auto_update_summary: summary || flag(&keyfile, "commit-update-summary", false)?,
             tombstones: flag(&keyfile, "tombstone-commits", false)?,
             fsync: flag(&keyfile, "fsync", true)?,
+            per_object_fsync: flag(&keyfile, "per-object-fsync", false)?,
             locking: flag(&keyfile, "locking", true)?,
             lock_wait: match number(&keyfile, CORE, "lock-timeout-secs", -1..=i64::MAX, "seconds, or -1")? {
                 None => Wait::For(LOCK_WAIT),
@@ -151,6 +159,7 @@ impl Config {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             fsync: self.fsync,
+            per_object_fsync: self.fsync && self.per_object_fsync,
             compression_level: self.compression_level,
             reserve: self.reserve,
             lock_wait: self.lock_wait,

@@ -116,6 +116,11 @@ impl Repo {
         self.store.set_fsync(fsync);
     }
 
+    /// Overrides `core.per-object-fsync` for this value; the file is not changed.
+    pub fn set_per_object_fsync(&mut self, each: bool) {
+        self.store.set_per_object_fsync(each);
+    }
+
     /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration of the same format
     /// and mode; the file is read again before, so that nothing another process wrote is lost.
     ///

@@ -51,6 +51,10 @@ impl<'repo> Transaction<'repo> {
     /// the summary.
     pub fn commit(self) -> Result<Published> {
         let (published, guard) = self.objects.publish()?;
+        // As OSTree does; a failure can be made up for by any later one.
+        if let Err(error) = self.repo.store().clean_tmp(self.repo.config().tmp_expiry) {
+            tracing::debug!(%error, "what is old in `tmp` was not removed");
+        }
         for commit in self.completed {
             self.repo.clear_partial(commit)?;
         }

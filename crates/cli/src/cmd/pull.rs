@@ -48,8 +48,8 @@ pub(crate) struct Args {
     /// Sync nothing: faster, and a power loss may leave anything
     #[arg(long)]
     disable_fsync: bool,
-    /// Accepted; objects are synced together, before any of them is visible
-    #[arg(long, hide = true)]
+    /// Sync each file when it is written, rather than all at the end
+    #[arg(long)]
     per_object_fsync: bool,
     /// Accepted; everything is verified
     #[arg(long, hide = true)]
@@ -153,6 +153,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = ctx.open_repo()?;
     if args.disable_fsync {
         repo.set_fsync(false);
+    }
+    if args.per_object_fsync {
+        repo.set_per_object_fsync(!args.disable_fsync);
     }
     let (name, first) = match args.remote.split_once(':') {
         Some((name, branch)) => (name, Some(branch.to_owned())),

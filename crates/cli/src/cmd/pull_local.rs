@@ -32,8 +32,8 @@ pub(crate) struct Args {
     /// Sync nothing: faster, and a power loss may leave anything
     #[arg(long)]
     disable_fsync: bool,
-    /// Accepted; objects are synced together, before any of them is visible
-    #[arg(long, hide = true)]
+    /// Sync each file when it is written, rather than all at the end
+    #[arg(long)]
     per_object_fsync: bool,
     /// The repository
     #[arg(value_name = "SRC_REPO")]
@@ -47,6 +47,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = ctx.open_repo()?;
     if args.disable_fsync {
         repo.set_fsync(false);
+    }
+    if args.per_object_fsync {
+        repo.set_per_object_fsync(!args.disable_fsync);
     }
     let options = PullOptions {
         wanted: args.refs.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,

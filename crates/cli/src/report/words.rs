@@ -1,8 +1,9 @@
 //! OSTree's words for common errors, so that people and scripts recognise them.
 
 use crate::time;
+use crate::ui::human;
 use sapwood_deploy::Error as DeployError;
-use sapwood_objstore::{Error as StoreError, ObjectKind};
+use sapwood_objstore::{Error as StoreError, ObjectKind, Reserve};
 use sapwood_repo::Error as RepoError;
 use std::error::Error;
 
@@ -42,6 +43,14 @@ fn of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Missing { name } if name.kind == ObjectKind::File => {
             Some(format!("Couldn't find file object '{}'", name.id))
+        }
+        StoreError::NoSpace { needed_bytes, reserve, .. } => {
+            let needed = human::size(*needed_bytes);
+            let reserve = match reserve {
+                Reserve::Percent(percent) => format!("min-free-space-percent '{percent}%'"),
+                Reserve::Bytes(bytes) => format!("min-free-space-size {}MB", bytes >> 20),
+            };
+            Some(format!("{reserve} would be exceeded, at least {needed} requested"))
         }
         StoreError::Missing { name } => Some(format!("No such metadata object {name}")),
         _ => None,

@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicU64,
+    configured: Reserve,
     reserve: u64,
     block: u64,
 }
 
 impl Budget {
-    pub(super) fn new(space: FreeSpace, reserve: Reserve) -> Self {
-        let reserve = match reserve {
+    pub(super) fn new(space: FreeSpace, configured: Reserve) -> Self {
+        let reserve = match configured {
             Reserve::Bytes(bytes) => bytes,
             Reserve::Percent(percent) => space.total_bytes / 100 * u64::from(percent),
         };
         let left = AtomicU64::new(space.free_bytes.saturating_sub(reserve));
-        Self { left, reserve, block: space.block_bytes.max(1) }
+        Self { left, configured, reserve, block: space.block_bytes.max(1) }
     }
 
     /// Takes the blocks that `bytes` fill. Refused, nothing is taken.
@@ -35,6 +36,7 @@ impl Budget {
             needed_bytes: needed,
             available_bytes: available,
             reserve_bytes: self.reserve,
+            reserve: self.configured,
         })
     }
 
@@ -64,7 +66,7 @@ mod tests {
         assert!(budget.take(4096).is_ok());
         assert!(matches!(
             budget.take(1),
-            Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000 })
+            Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000, .. })
         ));
     }
 

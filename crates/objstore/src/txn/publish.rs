@@ -84,6 +84,10 @@ fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool,
             Err(e) if e.is_exists() => {}
             outcome => outcome?,
         }
+        if let Some(commit) = file.to_str().and_then(|file| file.strip_suffix(".commit")) {
+            // It is here again.
+            fsio::remove_file_optional(&dir, format!("{commit}{}", layout::TOMBSTONE_SUFFIX))?;
+        }
     }
     Ok(true)
 }

@@ -84,6 +84,9 @@ impl Transaction<'_> {
         {
             return unsupported("a link target of more than 4096 bytes");
         }
+        if mode == Mode::Bare && !self.store.options().xattrs && !header.xattrs.is_empty() {
+            return unsupported("extended attributes, which its configuration disables");
+        }
         if mode != Mode::BareUserOnly {
             return Ok(());
         }
@@ -243,20 +246,21 @@ impl Transaction<'_> {
                 let mode = if header.is_regular() { header.mode & 0o775 | 0o400 } else { 0o644 };
                 fsio::set_mode(file, mode)?;
             }
-            Mode::Bare => {
+            Mode::Bare | Mode::BareSplitXattrs => {
                 if self.staging.owner() != (header.uid, header.gid) {
                     fsio::set_owner(file, header.uid, header.gid)?;
                 }
-                if self.store.options().xattrs {
-                    for (attribute, value) in header.xattrs.iter() {
-                        fsio::xattr::set(file, attribute, value)?;
-                    }
+                for (attribute, value) in header.xattrs.iter() {
+                    fsio::xattr::set(file, attribute, value)?;
                 }
                 fsio::set_mode(file, header.mode)?;
             }
         }
         if self.store.mode() != Mode::Archive {
             fsio::set_mtime(file, 0)?;
+        }
+        if self.store.options().per_object_fsync {
+            staged.sync()?;
         }
         Ok(())
     }
@@ -271,7 +275,9 @@ impl Transaction<'_> {
                 [target.as_bytes(), b"\0"].concat()
             }
             (Mode::BareUser, _) => Vec::new(),
-            (Mode::Bare | Mode::BareUserOnly, _) => return self.write_node(header, &dir, &file),
+            (Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs, _) => {
+                return self.write_node(header, &dir, &file);
+            }
         };
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&bytes).at("write", &file)?;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod hostile;
+mod keys;
 mod modes;
 mod resume;
 mod support;

@@ -64,6 +64,6 @@ fn can_link(mode: Mode, ownership: Ownership) -> bool {
     match mode {
         Mode::Bare => ownership == Ownership::Full,
         Mode::BareUser | Mode::BareUserOnly => ownership == Ownership::User,
-        Mode::Archive => false,
+        Mode::Archive | Mode::BareSplitXattrs => false,
     }
 }

@@ -179,7 +179,7 @@ fn files_are_hardlinked_just_where_repository_and_checkout_keep_them_alike() {
                 Mode::Bare => ownership == Ownership::Full,
                 Mode::BareUser => ownership == Ownership::User,
                 Mode::BareUserOnly => true,
-                Mode::Archive => false,
+                Mode::Archive | Mode::BareSplitXattrs => false,
             };
             let options = CheckoutOptions { links, ..options(ownership) };
             let run = repo.checkout(&whole(&outcome), &lab.dir("."), Path::new(&to), &options, &|_| ());

@@ -163,6 +163,10 @@ pub(super) enum Order {
     Any,
 }
 
+pub(in crate::format) fn decode_split_xattrs(bytes: &[u8]) -> Result<Xattrs, DecodeError> {
+    read_xattrs(Reader::new(bytes), Order::Any)
+}
+
 /// Type `a(ayay)`; names end with NUL.
 pub(super) fn write_xattrs(w: &mut Writer, xattrs: &Xattrs) {
     w.array(1, |w| {
