@@ -74,7 +74,7 @@ fn wrong_values_are_refused_by_their_key() {
     for (line, key) in [
         ("repo_version=one", "repo_version"),
         ("repo_version=", "repo_version"),
-        ("mode=bare-split-xattrs", "mode"),
+        ("mode=bare-of-all", "mode"),
         ("mode=", "mode"),
         ("archive=true", "archive"),
         ("fsync=perhaps", "fsync"),
