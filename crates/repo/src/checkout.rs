@@ -62,8 +62,8 @@ pub struct CheckoutOptions {
     pub zero_dir_mtime: bool,
     /// Whether modes of new directories are limited to 0775. Default: no, except for `bare-user-only` repositories.
     pub limit_dir_modes: bool,
-    /// Paths that are left out, from the top of the checkout on, with `/` before each name; a directory with all below,
-    /// and with or without `/` at its end. Without effect where a single file is checked out. Default: none.
+    /// Paths that are left out, from the top of the checkout on, with `/` before each name; a directory, which
+    /// has `/` at its end too, with all below. Without effect where a single file is checked out. Default: none.
     pub skip: HashSet<String>,
     /// Whether `.wh.NAME` removes NAME, and `.wh..wh..opq` all that a directory holds, from what was there before; then
     /// [`Overwrite::UnionFiles`] also replaces directories by files. Default: no.

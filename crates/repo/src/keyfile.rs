@@ -206,7 +206,8 @@ impl Keyfile {
         self.drop_lines(&doomed)
     }
 
-    /// Removes a group with its comments, wherever it is repeated; says whether it was there.
+    /// Removes a group with its comments, wherever it is repeated, and blank lines that would end the file; says whether
+    /// it was there.
     pub fn remove_group(&mut self, group: &str) -> bool {
         let mut here = false;
         let mut doomed = BTreeSet::new();
@@ -218,7 +219,11 @@ impl Keyfile {
                 doomed.insert(index);
             }
         }
-        self.drop_lines(&doomed)
+        let found = self.drop_lines(&doomed);
+        while found && self.lines.last().is_some_and(|line| line.text.trim().is_empty()) {
+            self.lines.pop();
+        }
+        found
     }
 
     fn drop_lines(&mut self, doomed: &BTreeSet<usize>) -> bool {

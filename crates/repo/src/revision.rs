@@ -57,6 +57,18 @@ impl Repo {
         }
     }
 
+    /// The commit that a new one on the branch comes after: where the branch points; if there is no such local branch, where
+    /// the first remote's ref of its name does, as in OSTree.
+    ///
+    /// # Errors
+    /// [`Error::MalformedRef`], [`Error::Io`].
+    pub fn branch_parent(&self, branch: &Refspec) -> Result<Option<Id<Commit>>> {
+        match branch.remote {
+            None => self.find_ref(branch.name.clone()),
+            Some(_) => self.ref_target(branch),
+        }
+    }
+
     fn find_ref(&self, name: RefName) -> Result<Option<Id<Commit>>> {
         let mut spec = Refspec::local(name);
         if let Some(id) = self.ref_target(&spec)? {

@@ -182,7 +182,10 @@ impl<'a> Pull<'a> {
                 tracing::debug!(?excess, "too many refs");
                 PullError::TooManyObjects { limit: options.limits.max_objects }
             })?;
-            if let Some(name) = &target.name {
+            // Of a repository that is copied whole only its clients know which ref they want.
+            if let Some(name) = &target.name
+                && !options.wanted.is_empty()
+            {
                 bound.entry(target.commit.raw()).or_default().push(name.clone());
             }
         }

@@ -62,7 +62,8 @@ pub(crate) struct Args {
     /// As --from-stdin, from a file
     #[arg(long, value_name = "FILE", conflicts_with = "from_stdin")]
     from_file: Option<PathBuf>,
-    /// Leave out the paths listed in this file, one a line, each from the top of what is written on, with a slash first
+    /// Leave out the paths listed in this file, one a line, each from the top of what is written on, with a slash first;
+    /// directories with one at the end too
     #[arg(long, value_name = "FILE")]
     skip_list: Option<PathBuf>,
     /// Set SELinux labels, by the policy of the root file system PATH; implies --force-copy

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'm')]
     body: Option<String>,
     /// A file with more about it
-    #[arg(long, short = 'F', value_name = "FILE", conflicts_with = "body")]
+    #[arg(long, short = 'F', value_name = "FILE")]
     body_file: Option<PathBuf>,
     /// The tree: dir=PATH or ref=COMMIT
     #[arg(long, value_name = "dir=PATH or ref=COMMIT")]
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_bindings: bool,
     /// A further ref that the commit is for
-    #[arg(long, value_name = "BRANCH", conflicts_with = "no_bindings")]
+    #[arg(long, value_name = "BRANCH")]
     bind_ref: Vec<String>,
     /// Say in the metadata that it can be booted, and with which kernel
     #[arg(long)]
@@ -190,6 +190,13 @@ fn is_race(error: &anyhow::Error) -> bool {
 }
 
 fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> anyhow::Result<Outcome> {
+    for (name, owner) in [("uid", args.owner_uid), ("gid", args.owner_gid)] {
+        if args.canonical_permissions && owner.is_some_and(|owner| owner != 0) {
+            return Err(usage(format!(
+                "Cannot specify both --canonical-permissions and non-zero --owner-{name}"
+            )));
+        }
+    }
     let (parent, parent_id) = parent(args, repo, branch)?;
     let mut options = CommitOptions {
         parent,
@@ -328,7 +335,7 @@ fn parent(
             Ok((Parent::Commit(Id::new(id)), Some(Id::new(id))))
         }
         None => match branch {
-            Some(branch) => Ok((Parent::Branch, repo.ref_target(branch)?)),
+            Some(branch) => Ok((Parent::Branch, repo.branch_parent(branch)?)),
             None => Ok((Parent::None, None)),
         },
     }

@@ -5,7 +5,7 @@ use sapwood_objstore::{Commit, Format, Id, Metadata, Value, Xattrs};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// A size in powers of thousand with one digit after the point, as `13.1 kB`.
+/// A size in powers of thousand with one digit after the point, as `13.1 kB`, with `GLib`'s no-break space.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes == 1 {
         return "1 byte".to_owned();
@@ -21,7 +21,7 @@ pub(crate) fn size(bytes: u64) -> String {
         }
     }
     let tenths = (u128::from(bytes) * 10 + scale / 2) / scale;
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    format!("{}.{}\u{a0}{unit}", tenths / 10, tenths % 10)
 }
 
 /// A commit as `log` and `show` print it.

@@ -29,14 +29,15 @@ impl Here {
 /// The document: the commands, and the options by command (`""` for those of every command, `admin` for those of
 /// every command below it).
 #[derive(Debug, Default)]
-struct Table {
+pub(crate) struct Table {
     commands: BTreeMap<String, Here>,
     options: BTreeMap<String, BTreeMap<String, Here>>,
     problems: Vec<String>,
 }
 
 impl Table {
-    fn read() -> Self {
+    /// Reads it.
+    pub(crate) fn read() -> Self {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
         let text = std::fs::read_to_string(path).unwrap();
         let mut table = Self::default();
@@ -66,6 +67,15 @@ impl Table {
             }
         }
         table
+    }
+
+    /// Whether the table says that the command, or an option of it, does what OSTree's does.
+    pub(crate) fn claims(&self, command: &str, option: &str) -> bool {
+        let here = match option {
+            "" => self.commands.get(command),
+            _ => self.options.get(command).and_then(|options| options.get(option)),
+        };
+        matches!(here, Some(Here::Same | Here::Better))
     }
 
     /// Takes in a cell such as `-s, --subject`.

@@ -7,6 +7,7 @@
 )]
 
 mod compatibility;
+mod differential;
 mod failure;
 mod json;
 mod peer;

@@ -168,10 +168,7 @@ impl Apply<'_> {
             whiteout::apply(&dir, &tree, &|name| self.is_skipped(&inner, name))
                 .map_err(|error| below(error, &above.path(name), Path::new("")))?;
         }
-        let is_wanted = |entry: &&DirEntry| {
-            let name = entry.name.as_str();
-            !self.is_skipped(&inner, name) && !self.is_skipped(&inner, &format!("{name}/"))
-        };
+        let is_wanted = |entry: &&DirEntry| !self.is_skipped(&inner, &format!("{}/", entry.name.as_str()));
         let dirs: Vec<DirEntry> = if self.plan.options.skip.is_empty() {
             tree.dirs().to_vec()
         } else {

@@ -22,7 +22,10 @@ pub(crate) fn stage(
     let commit = Commit {
         metadata: metadata(repo, options),
         parent: match options.parent {
-            Parent::Branch => tip,
+            Parent::Branch => match (&options.branch, tip) {
+                (Some(branch), None) => repo.branch_parent(branch)?,
+                (_, tip) => tip,
+            },
             Parent::None => None,
             Parent::Commit(id) => Some(id),
         },

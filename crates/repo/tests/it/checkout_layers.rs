@@ -117,7 +117,7 @@ fn what_is_skipped_is_left_out_with_all_below() {
             CheckoutOptions { skip, ownership: Ownership::User, threads: 2, ..CheckoutOptions::default() };
         checkout(&lab, &repo, &outcome, to, &options).unwrap();
     };
-    skipping(&["/d/x", "/d/sub/", "/op", "top", "/nothing"], "o");
+    skipping(&["/d/x", "/d/sub/", "/op/", "top", "/nothing", "/dir-to-file"], "o");
     let found: Vec<_> = seen(&lab.path("o")).into_keys().collect();
     let found: Vec<_> =
         found.iter().filter_map(|path| path.to_str()).filter(|path| !path.is_empty()).collect();

@@ -96,7 +96,7 @@ pub struct PullOptions {
     pub depth: Option<u32>,
     /// How much of each commit is pulled. Default: everything.
     pub scope: Scope,
-    /// Whether ref bindings are checked. Default: yes.
+    /// Whether bindings of the wanted refs are checked; where all refs are, they never are. Default: yes.
     pub bindings: Bindings,
     /// For [`pull_local`](crate::pull_local): whether the other repository is believed. Metadata is checked all the
     /// same. Default: yes.
