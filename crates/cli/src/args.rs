@@ -90,6 +90,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Completions(cmd::completions::Args),
     Config(cmd::config::Args),
+    Convert(cmd::convert::Args),
     Diff(cmd::diff::Args),
     Fsck(cmd::fsck::Args),
     Init(cmd::init::Args),

@@ -6,6 +6,7 @@ pub(crate) mod checkout;
 pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod convert;
 pub(crate) mod diff;
 pub(crate) mod fsck;
 pub(crate) mod init;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Commit(args) => emit(&commit::run(&args, ctx)?, ctx.json),
         Command::Completions(args) => emit(&completions::run(&args, ctx)?, ctx.json),
         Command::Config(args) => emit(&config::run(&args, ctx)?, ctx.json),
+        Command::Convert(args) => emit(&convert::run(&args, ctx)?, ctx.json),
         Command::Diff(args) => emit(&diff::run(&args, ctx)?, ctx.json),
         Command::Fsck(args) => emit(&fsck::run(&args, ctx)?, ctx.json),
         Command::Init(args) => emit(&init::run(&args, ctx)?, ctx.json),

@@ -111,6 +111,9 @@ impl Config {
                 )
             })?,
         };
+        if mode == Mode::BareSplitXattrs && format == Format::Native {
+            return Err(wrong(CORE, "mode", mode.as_str(), "a mode of the native format"));
+        }
         let collection_id = match keyfile.get(CORE, "collection-id") {
             None => None,
             Some(text) if text.is_empty() => None,

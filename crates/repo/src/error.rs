@@ -170,6 +170,18 @@ pub enum Error {
         /** Its name. */
         name: String,
     },
+    /// Both repositories of a conversion are of one format.
+    #[error("both repositories have the {format} format: there is nothing to convert")]
+    SameFormat {
+        /** Which. */
+        format: &'static str,
+    },
+    /// A ref has commits that do not come from the repository that is converted.
+    #[error("ref {name} points to a commit that was not made of one of the other repository")]
+    ForeignRef {
+        /** Which. */
+        name: Refspec,
+    },
     /// An SELinux policy cannot be used.
     #[error(transparent)]
     Policy(Box<ContextsError>),

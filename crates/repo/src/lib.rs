@@ -30,6 +30,7 @@
 mod checkout;
 mod commit;
 mod config;
+mod convert;
 mod diff;
 mod error;
 mod fsck;
@@ -53,6 +54,7 @@ mod write;
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
 pub use commit::{CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Modifiers, Parent};
 pub use config::{Config, ConfigError};
+pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};
 pub use fsck::{Finding, FsckEvent, FsckOptions, FsckReport, Problem};

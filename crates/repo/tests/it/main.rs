@@ -10,6 +10,7 @@ mod commit;
 mod commit_cache;
 mod commit_crash;
 mod commit_fixture;
+mod convert;
 mod history;
 mod maintain;
 mod repository;
