@@ -72,6 +72,15 @@ impl Format {
         }
     }
 
+    /// The one that it is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Native => Self::Ostree,
+            Self::Ostree => Self::Native,
+        }
+    }
+
     /// Whether directory entries carry the size of their content, and commits their totals.
     pub fn records_sizes(self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use crate::ctx::{Ctx, open_dir, open_parent, open_repo_at};
 use crate::report::{OrUsage, Usage, usage};
 use crate::ui::Render;
 use crate::ui::human;
-use sapwood_objstore::{Format, Mode};
+use sapwood_objstore::Mode;
 use sapwood_repo::{ConvertEvent, ConvertOptions, CreateOptions, Refspec, Repo};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -119,10 +119,7 @@ fn open_or_create(path: &Path, args: &Args, from: &Repo) -> anyhow::Result<Repo>
         None if from.config().mode == Mode::BareSplitXattrs => Mode::Bare,
         None => from.config().mode,
     };
-    let format = match from.config().format {
-        Format::Ostree => Format::Native,
-        Format::Native => Format::Ostree,
-    };
+    let format = from.config().format.other();
     let collection_id = from.config().collection_id.clone();
     sapwood_fsio::ensure_dir(&parent, &name, 0o775)?;
     Ok(Repo::create(&open_dir(path)?, &CreateOptions { format, mode, collection_id })?)

@@ -9,10 +9,6 @@ use sapwood_repo::{
 };
 use sapwood_testkit::Tree;
 
-fn other(format: Format) -> Format {
-    if format == Format::Native { Format::Ostree } else { Format::Native }
-}
-
 /// Without attributes that have no value: OSTree does not record them.
 fn rich() -> Tree {
     let mut tree = rich_tree();
@@ -58,8 +54,8 @@ fn each_version_becomes_what_committing_it_in_the_other_format_makes_of_it() {
         for (mode, new_mode) in [(Mode::BareUser, Mode::BareUser), (Mode::Archive, Mode::BareUser)] {
             let lab = Lab::new();
             let from = lab.repo("from", format, mode);
-            let to = lab.repo("to", other(format), new_mode);
-            let direct = lab.repo("direct", other(format), new_mode);
+            let to = lab.repo("to", format.other(), new_mode);
+            let direct = lab.repo("direct", format.other(), new_mode);
             let mut commits = Vec::new();
             let mut wanted: Vec<(Root, Totals)> = Vec::new();
             for (n, tree) in versions().iter().enumerate() {
