@@ -180,7 +180,6 @@ const NOT_YET: &[&str] = &[
     "--base",
     "--bind-ref-collection",
     "--cache-dir",
-    "--collections",
     "--commit-only",
     "--composefs",
     "--custom-backend",

@@ -212,7 +212,7 @@ fn find_refs(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
     let mut present = BTreeSet::new();
     for entry in sysroot.repo().refs()? {
         let name = entry.name.name.as_str();
-        if entry.name.remote.is_some() || !layout::is_deployment_ref(name) {
+        if !entry.name.is_local() || !layout::is_deployment_ref(name) {
             continue;
         }
         if needed.contains(name) {

@@ -91,8 +91,8 @@ impl Sysroot {
         let parse = |text: &str| Refspec::parse(text).map_err(sapwood_repo::Error::from);
         let old = origin.refspec().map(|text| parse(&text)).transpose()?;
         let mut new = parse(refspec)?;
-        if new.remote.is_none() {
-            new.remote = old.as_ref().and_then(|old| old.remote.clone());
+        if let Some(old) = old.as_ref().filter(|_| new.is_local()) {
+            new.namespace = old.namespace.clone();
         }
         if Some(&new) == old.as_ref() {
             return Err(Error::SameRef { refspec: new.to_string() });

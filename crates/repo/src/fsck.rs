@@ -267,8 +267,8 @@ impl Repo {
 
     fn fsck_refs(&self) -> Result<Vec<(Refspec, Id<Commit>)>> {
         let mut targets: Vec<_> = self.refs()?.into_iter().map(|entry| (entry.name, entry.target)).collect();
-        let mirrors = self.ref_db().list_mirrors()?;
-        targets.extend(mirrors.into_iter().map(|(_, name, id)| (Refspec::local(name), id)));
+        let mirrors = self.mirrored_refs()?;
+        targets.extend(mirrors.into_iter().map(|entry| (entry.name, entry.target)));
         Ok(targets)
     }
 

@@ -22,11 +22,22 @@ pub struct RemoteName(String);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionId(String);
 
-/// A ref here, or the last known state of a ref of a remote: `REF` or `REMOTE:REF`.
+/// Whose refs: each has a tree of names of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Namespace {
+    /// The repository's own.
+    Local,
+    /// Those of a remote, as they were when last pulled.
+    Remote(RemoteName),
+    /// Those of another collection, which this repository carries on.
+    Mirror(CollectionId),
+}
+
+/// A ref and whose it is: `REF`, `REMOTE:REF`, or `(COLLECTION, REF)`, which no text that is parsed can say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Refspec {
-    /// The remote, if it is one's.
-    pub remote: Option<RemoteName>,
+    /// Whose.
+    pub namespace: Namespace,
     /// The ref.
     pub name: RefName,
 }
@@ -122,16 +133,34 @@ impl Refspec {
     /// The remote's name or the ref's breaks the rules.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         Ok(match text.split_once(':') {
-            Some((remote, name)) => {
-                Self { remote: Some(RemoteName::new(remote)?), name: RefName::new(name)? }
-            }
+            Some((remote, name)) => Self::of_remote(RemoteName::new(remote)?, RefName::new(name)?),
             None => Self::local(RefName::new(text)?),
         })
     }
 
     /// A ref of this repository.
     pub fn local(name: RefName) -> Self {
-        Self { remote: None, name }
+        Self { namespace: Namespace::Local, name }
+    }
+
+    /// A ref of a remote.
+    pub fn of_remote(remote: RemoteName, name: RefName) -> Self {
+        Self { namespace: Namespace::Remote(remote), name }
+    }
+
+    /// A ref of another collection.
+    pub fn mirrored(collection: CollectionId, name: RefName) -> Self {
+        Self { namespace: Namespace::Mirror(collection), name }
+    }
+
+    /// Whether it is a ref of this repository.
+    pub fn is_local(&self) -> bool {
+        self.namespace == Namespace::Local
+    }
+
+    /// The remote, if it is one's.
+    pub fn remote(&self) -> Option<&RemoteName> {
+        if let Namespace::Remote(remote) = &self.namespace { Some(remote) } else { None }
     }
 }
 
@@ -155,9 +184,10 @@ impl fmt::Display for CollectionId {
 
 impl fmt::Display for Refspec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.remote {
-            Some(remote) => write!(f, "{remote}:{}", self.name),
-            None => self.name.fmt(f),
+        match &self.namespace {
+            Namespace::Local => self.name.fmt(f),
+            Namespace::Remote(remote) => write!(f, "{remote}:{}", self.name),
+            Namespace::Mirror(collection) => write!(f, "({collection}, {})", self.name),
         }
     }
 }
@@ -195,7 +225,7 @@ mod tests {
     #[test]
     fn refspecs_have_at_most_one_remote() {
         let spec = Refspec::parse("origin:os/stable").unwrap();
-        assert_eq!((spec.remote.unwrap().as_str(), spec.name.as_str()), ("origin", "os/stable"));
+        assert_eq!((spec.remote().unwrap().as_str(), spec.name.as_str()), ("origin", "os/stable"));
         assert_eq!(Refspec::parse("os/stable").unwrap().to_string(), "os/stable");
         for bad in [":a", "a:", "a/b:c", "a:b:c", "..:a"] {
             assert!(Refspec::parse(bad).is_err(), "{bad:?}");

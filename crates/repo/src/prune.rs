@@ -188,13 +188,9 @@ impl Repo {
     pub fn delete_commit(&self, commit: Id<Commit>) -> Result<()> {
         self.config().check_writable()?;
         let _lock = self.store().lock(LockKind::Exclusive)?;
-        let name_of = |name: String| Error::InUse { id: commit, name };
-        if let Some(entry) = self.refs()?.into_iter().find(|entry| entry.target == commit) {
-            return Err(name_of(entry.name.to_string()));
-        }
-        let mirrors = self.ref_db().list_mirrors()?;
-        if let Some((collection, name, _)) = mirrors.into_iter().find(|(.., target)| *target == commit) {
-            return Err(name_of(format!("({collection}, {name})")));
+        let mut refs = self.refs()?.into_iter().chain(self.mirrored_refs()?);
+        if let Some(entry) = refs.find(|entry| entry.target == commit) {
+            return Err(Error::InUse { id: commit, name: entry.name.to_string() });
         }
         if !self.store().contains(commit.name())? {
             return Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() }));

@@ -1,6 +1,6 @@
 //! Remotes: where to pull from.
 
-use crate::{ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
+use crate::{CollectionId, ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
 use sapwood_fsio::lock::LockKind;
 
 /// A configured remote.
@@ -41,6 +41,11 @@ impl Remote {
     /// A key, escapes left as they are.
     pub fn option(&self, key: &str) -> Option<&str> {
         self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The collection that its refs belong to, if it says one that can be one.
+    pub fn collection_id(&self) -> Option<CollectionId> {
+        self.option("collection-id").and_then(|id| CollectionId::new(id).ok())
     }
 
     /// Reads the group of a remote from a keyfile.
@@ -132,7 +137,7 @@ impl Repo {
         self.config().check_writable()?;
         {
             let _lock = self.store().lock(LockKind::Shared)?;
-            let refs = self.refs()?.into_iter().filter(|entry| entry.name.remote.as_ref() == Some(name));
+            let refs = self.refs()?.into_iter().filter(|entry| entry.name.remote() == Some(name));
             let deletions = refs.map(|entry| RefEdit::Delete { name: entry.name, expected: Expected::Any });
             self.edit_refs_locked(deletions.collect())?;
         }

@@ -5,10 +5,14 @@
 
 use crate::refs::{LOCK, RefDb, RefTxn, RefWriting};
 use crate::write::TMP;
-use crate::{CollectionId, Config, Error, Keyfile, RefEdit, RefEntry, Refspec, Result, Transaction};
+use crate::{
+    CollectionId, Config, Error, Keyfile, Namespace, RefEdit, RefEntry, RefName, Refspec, Remote, Result,
+    Transaction,
+};
 use sapwood_fsio::Dir;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_objstore::{Commit, Format, Id, Mode, Store};
+use std::collections::BTreeMap;
 
 /// The configuration file.
 const CONFIG: &str = "config";
@@ -180,6 +184,40 @@ impl Repo {
     /// [`Error::MalformedRef`] for a file that holds no id, [`Error::Io`].
     pub fn refs(&self) -> Result<Vec<RefEntry>> {
         self.ref_db().list()
+    }
+
+    /// The refs of other collections that are carried on here, sorted; left out is the same as in [`refs`](Self::refs).
+    ///
+    /// # Errors
+    /// As [`refs`](Self::refs).
+    pub fn mirrored_refs(&self) -> Result<Vec<RefEntry>> {
+        self.ref_db().list_mirrors()
+    }
+
+    /// Every ref whose collection is known, by collection and name: the repository's own (if it has a collection id),
+    /// mirrored ones, and those of remotes that have one. Of several that are called the same the first in that order
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`refs`](Self::refs).
+    pub fn collection_refs(&self) -> Result<BTreeMap<(CollectionId, RefName), RefEntry>> {
+        let configured = self.remotes()?;
+        let (remote, own): (Vec<_>, Vec<_>) =
+            self.refs()?.into_iter().partition(|entry| entry.name.remote().is_some());
+        let mut all = BTreeMap::new();
+        for entry in own.into_iter().chain(self.mirrored_refs()?).chain(remote) {
+            let collection = match &entry.name.namespace {
+                Namespace::Local => self.config.collection_id.clone(),
+                Namespace::Mirror(collection) => Some(collection.clone()),
+                Namespace::Remote(name) => {
+                    configured.iter().find(|remote| remote.name == *name).and_then(Remote::collection_id)
+                }
+            };
+            if let Some(collection) = collection {
+                all.entry((collection, entry.name.name.clone())).or_insert(entry);
+            }
+        }
+        Ok(all)
     }
 
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.

@@ -1,6 +1,6 @@
 //! Revisions: the texts that name a commit.
 
-use crate::{Error, RefName, Refspec, Repo, Result};
+use crate::{Error, Namespace, RefName, Refspec, Repo, Result};
 use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, Prefix};
 
 /// How many `^` a revision may end in.
@@ -63,10 +63,7 @@ impl Repo {
     /// # Errors
     /// [`Error::MalformedRef`], [`Error::Io`].
     pub fn branch_parent(&self, branch: &Refspec) -> Result<Option<Id<Commit>>> {
-        match branch.remote {
-            None => self.find_ref(branch.name.clone()),
-            Some(_) => self.ref_target(branch),
-        }
+        if branch.is_local() { self.find_ref(branch.name.clone()) } else { self.ref_target(branch) }
     }
 
     fn find_ref(&self, name: RefName) -> Result<Option<Id<Commit>>> {
@@ -75,7 +72,7 @@ impl Repo {
             return Ok(Some(id));
         }
         for remote in self.ref_db().remotes()? {
-            spec.remote = Some(remote);
+            spec.namespace = Namespace::Remote(remote);
             if let Some(id) = self.ref_target(&spec)? {
                 return Ok(Some(id));
             }

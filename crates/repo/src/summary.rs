@@ -10,7 +10,7 @@ mod ostree;
 #[cfg(test)]
 mod tests;
 
-use crate::{RefName, Refspec, Repo, Result};
+use crate::{Namespace, RefName, Refspec, Repo, Result};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -125,7 +125,7 @@ impl Repo {
         let has_deltas = self.config().format == Format::Ostree;
         let deltas = if has_deltas { deltas::renew_indexes(self)? } else { Vec::new() };
         let mut refs = Vec::new();
-        for entry in self.refs()?.into_iter().filter(|entry| entry.name.remote.is_none()) {
+        for entry in self.refs()?.into_iter().filter(|entry| entry.name.is_local()) {
             refs.push(self.summary_ref(entry.name, entry.target)?);
         }
         let facts = self.summary_facts(extra, has_deltas, &deltas)?;
@@ -180,8 +180,10 @@ impl Repo {
             facts.set("ostree.summary.collection-id", Value::Str(id.to_string()));
         }
         let mut mirrors: Vec<(String, Vec<SummaryRef>)> = Vec::new();
-        for (collection, name, target) in self.ref_db().list_mirrors()? {
-            let entry = self.summary_ref(Refspec::local(name), target)?;
+        for entry in self.mirrored_refs()? {
+            let Namespace::Mirror(collection) = &entry.name.namespace else { continue };
+            let collection = collection.clone();
+            let entry = self.summary_ref(entry.name, entry.target)?;
             match mirrors.last_mut().filter(|(last, _)| *last == collection.as_str()) {
                 Some((_, refs)) => refs.push(entry),
                 None => mirrors.push((collection.to_string(), vec![entry])),

@@ -105,7 +105,7 @@ pub fn pull_local(
 
 fn local_targets(from: &Repo, source: &str, options: &PullOptions) -> Result<Vec<Target>, PullError> {
     if options.wanted.is_empty() {
-        let own = from.refs()?.into_iter().filter(|entry| entry.name.remote.is_none());
+        let own = from.refs()?.into_iter().filter(|entry| entry.name.is_local());
         return Ok(own.map(|entry| Target { name: Some(entry.name.name), commit: entry.target }).collect());
     }
     let resolve = |wanted: &Wanted| match wanted {
@@ -223,7 +223,7 @@ impl<'a> Pull<'a> {
 fn destination(options: &PullOptions, name: &RefName) -> Refspec {
     match &options.into {
         RefsInto::Heads => Refspec::local(name.clone()),
-        RefsInto::Remote(remote) => Refspec { remote: Some(remote.clone()), name: name.clone() },
+        RefsInto::Remote(remote) => Refspec::of_remote(remote.clone(), name.clone()),
     }
 }
 

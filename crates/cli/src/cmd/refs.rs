@@ -4,12 +4,13 @@ use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_objstore::{Commit, Id};
-use sapwood_repo::{Expected, RefEdit, RefEntry, RefName, Refspec, Repo};
+use sapwood_repo::{CollectionId, Expected, RefEdit, RefEntry, RefName, Refspec, Repo};
 use std::io::{self, Write};
 
 /// List, make or delete refs
 ///
-/// With PREFIX only refs below that directory of names (or REMOTE: for those of a remote), the prefix cut off.
+/// With PREFIX only refs below that directory of names (or REMOTE: for those of a remote), the prefix cut off. With
+/// --collections PREFIX is a collection id, and refs are shown as (COLLECTION-ID, REF).
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
@@ -25,6 +26,10 @@ pub(crate) struct Args {
     /// Make a ref that points to the commit (with --alias: follows the ref) that is named
     #[arg(long, value_name = "NEWREF")]
     create: Option<String>,
+    /// Go by collections: those of the repository, of remotes and of refs mirrored from others; --create then makes a
+    /// mirrored ref, from COLLECTION-ID:REF
+    #[arg(long, short = 'c')]
+    collections: bool,
     /// Let --create replace a ref that is there
     #[arg(long)]
     force: bool,
@@ -37,7 +42,7 @@ pub(crate) struct Args {
 }
 
 /// Refs that were listed, made or deleted.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Outcome {
     refs: Vec<Line>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +57,8 @@ pub(crate) struct Outcome {
 struct Line {
     name: String,
     commit: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collection: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alias_of: Option<String>,
     #[serde(skip)]
@@ -92,6 +99,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         (_, true) => Style::Revisions,
         _ => Style::Names,
     };
+    if args.collections {
+        return Ok(Outcome { refs: list_collections(args, &repo)?, style, ..Default::default() });
+    }
     let mut refs = Vec::new();
     for entry in repo.refs()? {
         if args.alias && entry.alias_of.is_none() {
@@ -103,12 +113,33 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         };
         refs.extend(shown.map(|shown| line(&entry, shown)));
     }
-    Ok(Outcome { refs, created: None, deleted: Vec::new(), style })
+    Ok(Outcome { refs, style, ..Default::default() })
+}
+
+/// The refs whose collection is known, of the collections that are asked for.
+fn list_collections(args: &Args, repo: &Repo) -> anyhow::Result<Vec<Line>> {
+    let wanted = collections(args)?;
+    let all = repo.collection_refs()?.into_iter();
+    let of_wanted = all.filter(|((id, _), _)| wanted.is_empty() || wanted.contains(id));
+    Ok(of_wanted
+        .filter(|(_, entry)| !args.alias || entry.alias_of.is_some())
+        .map(|((id, name), entry)| Line {
+            collection: Some(id.to_string()),
+            ..line(&entry, Refspec::mirrored(id, name).to_string())
+        })
+        .collect())
+}
+
+fn collections(args: &Args) -> anyhow::Result<Vec<CollectionId>> {
+    let id = |text: &String| {
+        CollectionId::new(text).or_usage(|| format!("Listing refs: Invalid collection ID {text}"))
+    };
+    args.prefixes.iter().map(id).collect()
 }
 
 fn line(entry: &RefEntry, shown: String) -> Line {
     let alias_of = entry.alias_of.as_ref().map(ToString::to_string);
-    Line { name: entry.name.to_string(), commit: entry.target.to_hex(), alias_of, shown }
+    Line { name: entry.name.to_string(), commit: entry.target.to_hex(), collection: None, alias_of, shown }
 }
 
 /// What is printed of a ref that matches the prefix; `None` if it does not.
@@ -117,7 +148,7 @@ fn matching(name: &Refspec, prefix: &str, whole: bool) -> Option<String> {
         Some((remote, prefix)) => (Some(remote), prefix),
         None => (None, prefix),
     };
-    if name.remote.as_ref().map(sapwood_repo::RemoteName::as_str) != remote {
+    if name.remote().map(sapwood_repo::RemoteName::as_str) != remote {
         return None;
     }
     let text = name.name.as_str();
@@ -136,9 +167,17 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
     if args.prefixes.is_empty() {
         return Err(usage("At least one PREFIX is required when deleting refs"));
     }
-    let refs = repo.refs()?;
-    let goes = |entry: &&RefEntry| args.prefixes.iter().any(|p| matching(&entry.name, p, true).is_some());
-    let doomed: Vec<_> = refs.iter().filter(goes).collect();
+    let doomed: Vec<RefEntry> = if args.collections {
+        // What is known of a remote is left alone: the next pull would bring it back.
+        let wanted = collections(args)?;
+        let all = repo.collection_refs()?.into_iter();
+        all.filter(|((id, _), entry)| wanted.contains(id) && entry.name.remote().is_none())
+            .map(|(_, entry)| entry)
+            .collect()
+    } else {
+        let goes = |entry: &RefEntry| args.prefixes.iter().any(|p| matching(&entry.name, p, true).is_some());
+        repo.refs()?.into_iter().filter(goes).collect()
+    };
     // An alias goes before what it follows.
     let (aliases, others): (Vec<_>, Vec<_>) = doomed.iter().partition(|entry| entry.alias_of.is_some());
     let mut deleted = Vec::new();
@@ -150,20 +189,24 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
         repo.edit_refs(edits.collect())?;
         deleted.extend(entries.iter().map(|entry| entry.name.to_string()));
     }
-    Ok(Outcome { refs: Vec::new(), created: None, deleted, style: Style::Names })
+    Ok(Outcome { deleted, ..Default::default() })
 }
 
 fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     let [target] = args.prefixes.as_slice() else {
         return Err(usage("You must specify a revision when creating a new ref"));
     };
-    let refspec = Refspec::parse(name).or_usage(|| format!("Invalid refspec {name}"))?;
+    let refspec = if args.collections {
+        mirrored(name, repo)?
+    } else {
+        Refspec::parse(name).or_usage(|| format!("Invalid refspec {name}"))?
+    };
     let now = repo.ref_target(&refspec)?;
     let was_alias = || repo.refs().map(|refs| refs.iter().any(|r| r.name == refspec && r.alias_of.is_some()));
     if now.is_some() && !args.force && !(args.alias && was_alias()?) {
         return Err(usage(format!("--create specified but ref {name} already exists")));
     }
-    if args.alias && refspec.remote.is_some() {
+    if args.alias && !refspec.is_local() {
         return Err(usage("Cannot create alias to remote ref"));
     }
     let edit = if args.alias {
@@ -177,5 +220,17 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
         RefEdit::Set { name: refspec, expected: now.map_or(Expected::Absent, Expected::At), target }
     };
     repo.edit_refs(vec![edit])?;
-    Ok(Outcome { refs: Vec::new(), created: Some(name.to_owned()), deleted: Vec::new(), style: Style::Names })
+    Ok(Outcome { created: Some(name.to_owned()), ..Default::default() })
+}
+
+/// The ref that `COLLECTION-ID:REF` names here: one of the repository's own, if that is its collection.
+fn mirrored(text: &str, repo: &Repo) -> anyhow::Result<Refspec> {
+    let (collection, name) = text.split_once(':').unwrap_or((text, ""));
+    let collection =
+        CollectionId::new(collection).or_usage(|| format!("Invalid collection ID {collection}"))?;
+    let name = RefName::new(name).or_usage(|| format!("Invalid refspec {text}"))?;
+    Ok(match &repo.config().collection_id {
+        Some(own) if *own == collection => Refspec::local(name),
+        _ => Refspec::mirrored(collection, name),
+    })
 }

@@ -5,7 +5,7 @@ use sapwood_testkit::{Ostree, Tree, skipped};
 use std::fs;
 
 /// Runs a line with the real program.
-fn real(place: &Place, ostree: &Ostree, line: &str) -> Ran {
+pub(crate) fn real(place: &Place, ostree: &Ostree, line: &str) -> Ran {
     let mut command = ostree.command();
     command.args(line.split_whitespace()).current_dir(place.path(".")).env("TZ", "UTC");
     command.output().unwrap().into()

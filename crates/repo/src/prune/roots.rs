@@ -17,7 +17,7 @@ pub(super) struct Kept {
 
 pub(super) fn kept_commits(repo: &Repo, options: &PruneOptions) -> Result<Kept> {
     let mut tips: Vec<Id<Commit>> = repo.refs()?.into_iter().map(|entry| entry.target).collect();
-    tips.extend(repo.ref_db().list_mirrors()?.into_iter().map(|(.., target)| target));
+    tips.extend(repo.mirrored_refs()?.into_iter().map(|entry| entry.target));
     let mut history = History { repo, commits: HashMap::new() };
     match options.keep_younger_than {
         Some(limit) => tips.iter().try_for_each(|tip| history.keep_younger(*tip, seconds(limit)))?,

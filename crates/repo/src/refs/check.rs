@@ -96,17 +96,23 @@ impl<'a> Overlay<'a> {
 
     /// Nothing that is removed may have an alias left.
     pub(super) fn check_aliases(&self, removed: &[Refspec]) -> Result<()> {
-        let trees: BTreeSet<_> = removed.iter().map(|name| name.remote.clone()).collect();
-        for remote in trees {
-            let disk = self.db.list_stored(remote.as_ref())?.into_iter();
+        let trees: BTreeSet<_> = removed.iter().map(|name| name.namespace.clone()).collect();
+        for namespace in trees {
+            let disk = self.db.list_stored(&namespace)?.into_iter();
             let names: BTreeSet<RefName> = disk
                 .map(|(name, _)| name)
-                .chain(self.changed.keys().filter(|name| name.remote == remote).map(|name| name.name.clone()))
+                .chain(
+                    self.changed
+                        .keys()
+                        .filter(|name| name.namespace == namespace)
+                        .map(|name| name.name.clone()),
+                )
                 .collect();
             for alias in names {
-                let alias = Refspec { remote: remote.clone(), name: alias };
+                let alias = Refspec { namespace: namespace.clone(), name: alias };
                 if let Stored::Alias(of) = self.after(&alias)?
-                    && let Some(name) = removed.iter().find(|name| name.remote == remote && name.name == of)
+                    && let Some(name) =
+                        removed.iter().find(|name| name.namespace == namespace && name.name == of)
                 {
                     return Err(Error::HasAlias { name: name.clone(), alias: alias.name.to_string() });
                 }
@@ -119,16 +125,16 @@ impl<'a> Overlay<'a> {
     pub(super) fn check_conflicts(&self, name: &Refspec) -> Result<()> {
         let conflict = |other: &str| Error::RefConflict { name: name.clone(), other: other.to_owned() };
         for parent in parents(&name.name) {
-            let parent = Refspec { remote: name.remote.clone(), name: parent };
+            let parent = Refspec { namespace: name.namespace.clone(), name: parent };
             if self.after(&parent)? != Stored::Absent {
                 return Err(conflict(parent.name.as_str()));
             }
         }
-        let base = base_of(name.remote.as_ref());
+        let base = base_of(&name.namespace);
         for path in files_below(self.db.dir, &format!("{base}/{}", name.name))? {
             let path = format!("{}/{path}", name.name);
             let gone = RefName::new(&path).is_ok_and(|other| {
-                let other = Refspec { remote: name.remote.clone(), name: other };
+                let other = Refspec { namespace: name.namespace.clone(), name: other };
                 self.changed.get(&other).is_some_and(|change| change.after == Stored::Absent)
             });
             if !gone {

@@ -5,7 +5,7 @@
 //! stands in the way of a new ref.
 
 use super::check::Overlay;
-use super::read::{HEADS, REMOTES, alias_link, base_of};
+use super::read::{HEADS, MIRRORS, REMOTES, alias_link, base_of};
 use super::{LOCK, RefDb, RefEdit, Stored};
 use crate::{Error, Refspec, Result};
 use sapwood_fsio::lock::{Lock, LockKind, Wait};
@@ -73,7 +73,7 @@ impl<'a> RefTxn<'a> {
                 let is_below = |a: &Refspec, b: &Refspec| {
                     b.name.as_str().strip_prefix(a.name.as_str()).is_some_and(|rest| rest.starts_with('/'))
                 };
-                new.remote == gone.remote && (is_below(gone, new) || is_below(new, gone))
+                new.namespace == gone.namespace && (is_below(gone, new) || is_below(new, gone))
             })
         };
         let (removed_first, removed_last) = removed.into_iter().partition(in_the_way);
@@ -141,7 +141,7 @@ impl PreparedRefs<'_> {
     }
 
     fn publish(&self, tmp: &Dir, name: &Refspec, new: New, touched: &mut BTreeSet<String>) -> Result<()> {
-        let path = format!("{}/{}", base_of(name.remote.as_ref()), name.name);
+        let path = format!("{}/{}", base_of(&name.namespace), name.name);
         let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
         // What is created has to be synced, and so has what it is created in.
         let mut at = parent;
@@ -163,12 +163,12 @@ impl PreparedRefs<'_> {
 
     /// Removes a ref, and the directories that it leaves empty.
     fn remove(&self, name: &Refspec, touched: &mut BTreeSet<String>) -> Result<()> {
-        let path = format!("{}/{}", base_of(name.remote.as_ref()), name.name);
+        let path = format!("{}/{}", base_of(&name.namespace), name.name);
         sapwood_fsio::remove_file_optional(self.dir, &path)?;
         let mut at = path.as_str();
         while let Some((parent, _)) = at.rsplit_once('/') {
             touched.insert(parent.to_owned());
-            if parent == HEADS || parent == REMOTES {
+            if [HEADS, REMOTES, MIRRORS].contains(&parent) {
                 break;
             }
             match sapwood_fsio::remove_dir(self.dir, parent) {

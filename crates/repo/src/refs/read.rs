@@ -2,7 +2,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::{RefEntry, Stored};
-use crate::{CollectionId, Error, RefName, Refspec, RemoteName, Result};
+use crate::{CollectionId, Error, Namespace, RefName, Refspec, RemoteName, Result};
 use sapwood_fsio::{Dir, Kind};
 use sapwood_objstore::{Commit, Id, ObjectId};
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ pub(super) const HEADS: &str = "refs/heads";
 /// Where the last known states of remotes' refs are.
 pub(super) const REMOTES: &str = "refs/remotes";
 /// Where refs of other collections are.
-const MIRRORS: &str = "refs/mirrors";
+pub(super) const MIRRORS: &str = "refs/mirrors";
 
 /// Largest ref file read, in bytes. A good one has 65.
 const MAX_FILE_BYTES: u64 = 256;
@@ -25,11 +25,12 @@ pub(crate) struct RefDb<'a> {
     pub(super) dir: &'a Dir,
 }
 
-/// The directory that holds a ref, relative to the repository.
-pub(super) fn base_of(remote: Option<&RemoteName>) -> String {
-    match remote {
-        None => HEADS.to_owned(),
-        Some(remote) => format!("{REMOTES}/{remote}"),
+/// The directory that holds a namespace's refs, relative to the repository.
+pub(super) fn base_of(namespace: &Namespace) -> String {
+    match namespace {
+        Namespace::Local => HEADS.to_owned(),
+        Namespace::Remote(remote) => format!("{REMOTES}/{remote}"),
+        Namespace::Mirror(collection) => format!("{MIRRORS}/{collection}"),
     }
 }
 
@@ -40,7 +41,7 @@ impl<'a> RefDb<'a> {
 
     /// What is stored under the name; an alias is not followed.
     pub(super) fn stored(&self, name: &Refspec) -> Result<Stored> {
-        read_one(self.dir, &base_of(name.remote.as_ref()), name)
+        read_one(self.dir, &base_of(&name.namespace), name)
     }
 
     /// Where a ref points, through aliases; `None` where there is none.
@@ -50,37 +51,38 @@ impl<'a> RefDb<'a> {
 
     /// All local refs and those of remotes, sorted. Aliases of what does not exist are left out.
     pub(crate) fn list(&self) -> Result<Vec<RefEntry>> {
-        let mut all = Vec::new();
-        let mut remotes = vec![None];
-        remotes.extend(self.remotes()?.into_iter().map(Some));
-        for remote in remotes {
-            for (name, stored) in self.list_stored(remote.as_ref())? {
-                let name = Refspec { remote: remote.clone(), name };
-                let (target, alias_of) = match stored {
-                    Stored::At(id) => (Some(id), None),
-                    Stored::Alias(of) => (self.target(&name)?, Some(of)),
-                    Stored::Absent => continue,
-                };
-                if let Some(target) = target {
-                    all.push(RefEntry { name, target, alias_of });
-                } else {
-                    tracing::warn!(%name, "an alias of a ref that does not exist");
-                }
-            }
+        let mut all = self.list_namespace(&Namespace::Local)?;
+        for remote in self.remotes()? {
+            all.extend(self.list_namespace(&Namespace::Remote(remote))?);
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 
-    /// The refs of other collections.
-    pub(crate) fn list_mirrors(&self) -> Result<Vec<(CollectionId, RefName, Id<Commit>)>> {
+    /// The refs of other collections, sorted. Aliases of what does not exist are left out.
+    pub(crate) fn list_mirrors(&self) -> Result<Vec<RefEntry>> {
         let mut all = Vec::new();
         for id in self.dirs_in(MIRRORS)? {
             let Ok(id) = CollectionId::new(&id) else { continue };
-            for (name, stored) in list_below(self.dir, &format!("{MIRRORS}/{id}"), &Refspec::local)? {
-                if let Stored::At(target) = stored {
-                    all.push((id.clone(), name, target));
-                }
+            all.extend(self.list_namespace(&Namespace::Mirror(id))?);
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn list_namespace(&self, namespace: &Namespace) -> Result<Vec<RefEntry>> {
+        let mut all = Vec::new();
+        for (name, stored) in self.list_stored(namespace)? {
+            let name = Refspec { namespace: namespace.clone(), name };
+            let (target, alias_of) = match stored {
+                Stored::At(id) => (Some(id), None),
+                Stored::Alias(of) => (self.target(&name)?, Some(of)),
+                Stored::Absent => continue,
+            };
+            if let Some(target) = target {
+                all.push(RefEntry { name, target, alias_of });
+            } else {
+                tracing::warn!(%name, "an alias of a ref that does not exist");
             }
         }
         Ok(all)
@@ -101,9 +103,9 @@ impl<'a> RefDb<'a> {
     }
 
     /// All refs of one tree as they are stored. Files whose name no ref can have are left out.
-    pub(super) fn list_stored(&self, remote: Option<&RemoteName>) -> Result<Vec<(RefName, Stored)>> {
-        let spec = |name| Refspec { remote: remote.cloned(), name };
-        list_below(self.dir, &base_of(remote), &spec)
+    pub(super) fn list_stored(&self, namespace: &Namespace) -> Result<Vec<(RefName, Stored)>> {
+        let spec = |name| Refspec { namespace: namespace.clone(), name };
+        list_below(self.dir, &base_of(namespace), &spec)
     }
 }
 

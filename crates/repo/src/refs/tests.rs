@@ -3,7 +3,7 @@
 use super::edit::{PreparedRefs, RefTxn, RefWriting};
 use super::read::{alias_link, parse_alias, parse_file};
 use super::*;
-use crate::{Error, Result};
+use crate::{CollectionId, Error, Result};
 use cap_tempfile::TempDir;
 use proptest::prelude::*;
 use sapwood_fsio::fault;
@@ -222,8 +222,11 @@ fn files_that_no_ref_can_be_called_and_dangling_aliases_are_not_listed() {
     dir.create_dir_all("refs/mirrors/org.example.Os/x").unwrap();
     dir.write("refs/mirrors/org.example.Os/x/y", format!("{}\n", id(5))).unwrap();
     let mirrors = RefDb::new(&dir).list_mirrors().unwrap();
-    assert_eq!(mirrors.len(), 1);
-    assert_eq!((mirrors[0].1.as_str(), mirrors[0].2), ("x/y", id(5)));
+    let mirror =
+        Refspec::mirrored(CollectionId::new("org.example.Os").unwrap(), RefName::new("x/y").unwrap());
+    assert_eq!(mirrors, [RefEntry { name: mirror.clone(), target: id(5), alias_of: None }]);
+    edit(&dir, vec![RefEdit::Delete { name: mirror, expected: Expected::At(id(5)) }]).unwrap();
+    assert_eq!(dir.read_dir("refs/mirrors").unwrap().count(), 0, "the directories go with their last ref");
 }
 
 #[test]

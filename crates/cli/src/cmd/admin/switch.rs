@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true)?;
     // What was pulled of the old ref is kept by the deployments that need it.
     let old = plan.from.origin.refspec().and_then(|text| Refspec::parse(&text).ok());
-    let old = old.filter(|old| old.remote.is_some() && *old != plan.refspec);
+    let old = old.filter(|old| old.remote().is_some() && *old != plan.refspec);
     let mut deleted_ref = None;
     if let Some(old) = old
         && locked.repo().ref_target(&old)?.is_some()

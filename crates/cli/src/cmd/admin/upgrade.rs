@@ -140,7 +140,7 @@ pub(super) fn fetch(
     locked: &Locked<'_>,
     plan: &UpgradePlan,
 ) -> anyhow::Result<Option<pull::Outcome>> {
-    let Some(name) = &plan.refspec.remote else { return Ok(None) };
+    let Some(name) = plan.refspec.remote() else { return Ok(None) };
     let repo = locked.repo();
     let remote = repo.remote(name.as_str())?;
     let branch = plan.refspec.name.clone();

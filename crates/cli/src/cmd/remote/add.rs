@@ -3,7 +3,7 @@
 use crate::ctx::Ctx;
 use crate::report::{Advised, OrUsage, usage};
 use crate::ui::Render;
-use sapwood_repo::{CollectionId, RefName, RemoteName};
+use sapwood_repo::{RefName, RemoteName};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -97,7 +97,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         set("sign-verify", "false");
     }
     if let Some(id) = &args.collection_id {
-        CollectionId::new(id).or_usage(|| format!("Invalid collection ID {id}"))?;
         set("collection-id", id);
     }
     repo.add_remote(&name, &args.url, &options, args.force)?;
