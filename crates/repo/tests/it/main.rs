@@ -15,3 +15,4 @@ mod history;
 mod maintain;
 mod repository;
 mod selinux;
+mod sharing;
