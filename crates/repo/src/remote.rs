@@ -2,7 +2,7 @@
 
 use crate::{CollectionId, ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
 use sapwood_fsio::lock::LockKind;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::iter;
 
 /// A configured remote.
@@ -77,16 +77,9 @@ impl Repo {
     /// # Errors
     /// None today.
     pub fn remotes(&self) -> Result<Vec<Remote>> {
-        let mut all = BTreeMap::new();
-        for keyfile in self.keyfiles() {
-            for name in keyfile.groups().filter_map(name_in) {
-                if !all.contains_key(&name) {
-                    let remote = Remote::from_keyfile(keyfile, &name)?;
-                    all.insert(name, remote);
-                }
-            }
-        }
-        Ok(all.into_values().collect())
+        let groups = self.keyfiles().flat_map(Keyfile::groups);
+        let names: BTreeSet<RemoteName> = groups.filter_map(name_in).collect();
+        names.iter().map(|name| self.remote(name.as_str())).collect()
     }
 
     /// One of them.
@@ -145,8 +138,8 @@ impl Repo {
     /// Removes a remote, its refs' last known states, and its keyring.
     ///
     /// # Errors
-    /// [`Error::UnknownRemote`], also for one of a parent's; those of [`edit_config`](Self::edit_config) and [`edit_refs`](Self::edit_refs). A crash
-    /// may leave the remote with some of its refs, or with none.
+    /// [`Error::UnknownRemote`], also for one of a parent's; those of [`edit_config`](Self::edit_config) and
+    /// [`edit_refs`](Self::edit_refs). A crash may leave the remote with some of its refs, or with none.
     pub fn delete_remote(&mut self, name: &RemoteName) -> Result<()> {
         Remote::from_keyfile(&self.config().keyfile, name)?;
         self.config().check_writable()?;
