@@ -43,7 +43,7 @@ impl Locked<'_> {
         let mut cleaned = remove_unneeded(self, &self.current()?)?;
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.
-            let prune = PruneOptions { depth: Some(0), refs_only: true, keep_younger_than: None };
+            let prune = PruneOptions { depth: Some(0), refs_only: true, ..Default::default() };
             cleaned.pruned = Some(self.repo().plan_prune(&prune)?.apply()?);
         }
         Ok(cleaned)

@@ -61,7 +61,7 @@ pub use fsck::{Finding, FsckEvent, FsckOptions, FsckReport, Problem};
 pub use keyfile::{Keyfile, KeyfileError};
 pub use log::{History, LogEntry};
 pub use name::{CollectionId, NameError, Namespace, RefName, Refspec, RemoteName};
-pub use prune::{PruneOptions, PrunePlan, Pruned};
+pub use prune::{PruneOptions, PrunePlan, PruneScope, Pruned};
 pub use refs::{Expected, RefEdit, RefEntry};
 pub use remote::Remote;
 pub use repo::{CreateOptions, Repo};

@@ -9,12 +9,13 @@ mod roots;
 pub(crate) use deltas::{decode as delta_id, dirs as delta_dirs};
 
 use crate::reach::{OnBad, Reachable};
-use crate::{Error, Repo, Result, pool};
+use crate::{Error, Refspec, Repo, Result, pool};
 use rayon::prelude::*;
 use roots::Kept;
 use sapwood_fsio::Kind;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 /// What is kept.
@@ -27,6 +28,24 @@ pub struct PruneOptions {
     /// Of each ref's history, the newest commit and those after it up to the first one older than this are kept, and
     /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Default: not set.
     pub keep_younger_than: Option<SystemTime>,
+    /// Refs of whose commit so many parents are kept (`None` is all), whatever the other options say. With any, only refs
+    /// keep commits alive. Default: none.
+    pub branch_depths: BTreeMap<Refspec, Option<u32>>,
+    /// The only refs whose history is shortened: of all others all parents are kept. With any, only refs keep commits
+    /// alive. Default: none, which is every ref.
+    pub only_branches: BTreeSet<Refspec>,
+    /// Which kinds of objects are looked at and deleted. Default: all.
+    pub scope: PruneScope,
+}
+
+/// Which kinds of objects a prune looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PruneScope {
+    /// All.
+    #[default]
+    Everything,
+    /// Commits alone, which is quick: what they leave behind is for another prune to delete.
+    Commits,
 }
 
 /// What a prune will do. It holds the repository's exclusive lock.
@@ -142,10 +161,15 @@ impl Repo {
         let kept = roots::kept_commits(self, options)?;
         let threads = pool::default_threads();
         let reachable = Reachable::new();
-        reachable.add(self.store(), &kept.complete, threads, OnBad::Fail)?;
-        reachable.add(self.store(), &kept.partial, threads, OnBad::SkipMissing)?;
+        if options.scope == PruneScope::Everything {
+            reachable.add(self.store(), &kept.complete, threads, OnBad::Fail)?;
+            reachable.add(self.store(), &kept.partial, threads, OnBad::SkipMissing)?;
+        }
         let shards = pool::run(threads, |_| {
-            (0..=u8::MAX).into_par_iter().map(|shard| self.plan_shard(shard, &kept, &reachable)).collect()
+            (0..=u8::MAX)
+                .into_par_iter()
+                .map(|shard| self.plan_shard(shard, options.scope, &kept, &reachable))
+                .collect()
         })?;
         let shards: Vec<(u64, u64, Vec<ObjectName>)> = Result::from_iter::<Vec<_>>(shards)?;
         let mut objects: Vec<ObjectName> = shards.iter().flat_map(|(_, _, names)| names).copied().collect();
@@ -164,10 +188,14 @@ impl Repo {
     fn plan_shard(
         &self,
         shard: u8,
+        scope: PruneScope,
         kept: &Kept,
         reachable: &Reachable,
     ) -> Result<(u64, u64, Vec<ObjectName>)> {
         let mut names = self.store().shard_objects(shard)?;
+        if scope == PruneScope::Commits {
+            names.retain(|name| name.kind == ObjectKind::Commit);
+        }
         let total = names.len() as u64;
         names.retain(|name| match name.kind {
             ObjectKind::Commit => !kept.ids.contains(&Id::new(name.id)),
@@ -178,6 +206,19 @@ impl Repo {
             bytes += self.store().stored_size(*name)?;
         }
         Ok((total, bytes, names))
+    }
+
+    /// Deletes the static deltas that lead to a commit; the commit stays. None there is success.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`], [`Error::Io`].
+    pub fn delete_deltas_to(&self, commit: Id<Commit>) -> Result<()> {
+        self.config().check_writable()?;
+        let _lock = self.store().lock(LockKind::Exclusive)?;
+        for delta in deltas::without_target(self.dir(), &|target| target != commit)? {
+            sapwood_fsio::remove_tree(self.dir(), delta)?;
+        }
+        Ok(())
     }
 
     /// Deletes one commit object, and what is kept beside it; refuses while a ref points to it. What it reaches stays

@@ -32,6 +32,7 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
             format!("Unable to do hardlink checkout across devices (src={repo} destination={destination})")
         }
         RepoError::BadWhiteout { name } => format!("Invalid empty whiteout '{name}'"),
+        RepoError::InUse { id, name } => format!("Commit '{id}' is referenced by '{name}'"),
         RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
         RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),

@@ -16,14 +16,24 @@ pub(super) struct Kept {
 }
 
 pub(super) fn kept_commits(repo: &Repo, options: &PruneOptions) -> Result<Kept> {
-    let mut tips: Vec<Id<Commit>> = repo.refs()?.into_iter().map(|entry| entry.target).collect();
-    tips.extend(repo.mirrored_refs()?.into_iter().map(|entry| entry.target));
+    let mut tips = repo.refs()?;
+    tips.extend(repo.mirrored_refs()?);
     let mut history = History { repo, commits: HashMap::new() };
-    match options.keep_younger_than {
-        Some(limit) => tips.iter().try_for_each(|tip| history.keep_younger(*tip, seconds(limit)))?,
-        None => tips.iter().try_for_each(|tip| history.keep_to_depth(*tip, options.depth))?,
+    for tip in tips {
+        match (options.branch_depths.get(&tip.name), options.keep_younger_than) {
+            (Some(depth), _) => history.keep_to_depth(tip.target, *depth)?,
+            _ if !options.only_branches.is_empty() && !options.only_branches.contains(&tip.name) => {
+                history.keep_to_depth(tip.target, None)?;
+            }
+            (None, Some(limit)) => history.keep_younger(tip.target, seconds(limit))?,
+            (None, None) => history.keep_to_depth(tip.target, options.depth)?,
+        }
     }
-    if !options.refs_only && options.keep_younger_than.is_none() {
+    let refs_alone = options.refs_only
+        || options.keep_younger_than.is_some()
+        || !options.branch_depths.is_empty()
+        || !options.only_branches.is_empty();
+    if !refs_alone {
         for shard in 0..=u8::MAX {
             for name in repo.store().shard_objects(shard)? {
                 if name.kind == ObjectKind::Commit {
@@ -55,6 +65,8 @@ struct Seen {
     root: Root,
     /// How many parents of it are kept; `None` is all.
     depth: Option<u32>,
+    /// Whether all its parents that are young enough are kept.
+    with_younger: bool,
 }
 
 impl History<'_> {
@@ -77,7 +89,8 @@ impl History<'_> {
             }
             let Some(commit) = self.load(id)? else { break };
             let root = Root { tree: commit.tree, meta: commit.meta };
-            self.commits.insert(id, Seen { root, depth });
+            let with_younger = self.commits.get(&id).is_some_and(|seen| seen.with_younger);
+            self.commits.insert(id, Seen { root, depth, with_younger });
             next = commit.parent;
             match &mut depth {
                 Some(0) => break,
@@ -96,8 +109,8 @@ impl History<'_> {
                 break;
             }
             let root = Root { tree: commit.tree, meta: commit.meta };
-            let is_known = self.commits.insert(id, Seen { root, depth: Some(0) }).is_some();
-            if is_known && id != tip {
+            let seen = self.commits.entry(id).or_insert(Seen { root, depth: Some(0), with_younger: false });
+            if std::mem::replace(&mut seen.with_younger, true) {
                 break;
             }
             next = commit.parent;

@@ -8,7 +8,7 @@ use sapwood_repo::{
     PruneOptions, Pruned, RefEdit, Repo, Root,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
@@ -80,6 +80,7 @@ fn a_prune_deletes_what_ostree_deletes() {
         let repo = lab.repo("repo", Format::Ostree, mode);
         history(&lab, &repo);
         let younger = |year_and_half: u64| Some(UNIX_EPOCH + Duration::from_secs(year_and_half));
+        let only = |names: [&str; 1]| names.map(branch).into_iter().collect();
         let default = PruneOptions::default();
         for (at, (args, options)) in [
             (vec![], default.clone()),
@@ -99,7 +100,32 @@ fn a_prune_deletes_what_ostree_deletes() {
             ),
             (
                 vec!["--keep-younger-than=@1500".into(), "--refs-only".into(), "--depth=1".into()],
-                PruneOptions { keep_younger_than: younger(1500), refs_only: true, depth: Some(1) },
+                PruneOptions {
+                    keep_younger_than: younger(1500),
+                    refs_only: true,
+                    depth: Some(1),
+                    ..default.clone()
+                },
+            ),
+            (
+                vec!["--only-branch=main".into(), "--depth=1".into()],
+                PruneOptions { only_branches: only(["main"]), depth: Some(1), ..default.clone() },
+            ),
+            (
+                vec!["--keep-younger-than=@4500".into(), "--retain-branch-depth=main=2".into()],
+                PruneOptions {
+                    keep_younger_than: younger(4500),
+                    branch_depths: BTreeMap::from([(branch("main"), Some(2))]),
+                    ..default.clone()
+                },
+            ),
+            (
+                vec!["--only-branch=other".into(), "--retain-branch-depth=main=1".into()],
+                PruneOptions {
+                    only_branches: only(["other"]),
+                    branch_depths: BTreeMap::from([(branch("main"), Some(1))]),
+                    ..default.clone()
+                },
             ),
         ]
         .into_iter()
