@@ -13,6 +13,7 @@ mod commit_fixture;
 mod convert;
 mod history;
 mod maintain;
+mod prune;
 mod repository;
 mod selinux;
 mod sharing;
