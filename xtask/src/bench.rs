@@ -7,7 +7,8 @@
 
 mod table;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,9 @@ pub(crate) struct BenchArgs {
     /// The tree to measure with, such as a root filesystem
     #[arg(long, env = "SAPWOOD_BENCH_TREE")]
     tree: PathBuf,
+    /// A later state of the tree, for what is measured with two
+    #[arg(long)]
+    next: Option<PathBuf>,
     /// How often each operation is measured
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -52,6 +56,12 @@ pub(crate) enum Operation {
     Checkout,
     /// Verify every object
     Fsck,
+    /// Commit the next tree onto the same branch
+    CommitNext,
+    /// List what differs between the two commits
+    Diff,
+    /// Delete the first commit and what only it needs
+    Prune,
     /// Commit the tree into an empty repository of compressed objects
     CommitArchive,
     /// Pull the commit over loopback into an empty repository
@@ -59,11 +69,14 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::CommitBare,
         Self::CommitUnchanged,
         Self::Checkout,
         Self::Fsck,
+        Self::CommitNext,
+        Self::Diff,
+        Self::Prune,
         Self::CommitArchive,
         Self::Pull,
     ];
@@ -74,9 +87,17 @@ impl Operation {
             Self::CommitUnchanged => "commit, bare, unchanged tree",
             Self::Checkout => "checkout by hard links",
             Self::Fsck => "fsck, bare",
+            Self::CommitNext => "commit of the next tree, bare",
+            Self::Diff => "diff of the two commits",
+            Self::Prune => "prune of the first commit",
             Self::CommitArchive => "commit, archive, fresh",
             Self::Pull => "initial pull, loopback",
         }
+    }
+
+    /// Whether it needs a second tree.
+    fn needs_next(self) -> bool {
+        matches!(self, Self::CommitNext | Self::Diff | Self::Prune)
     }
 }
 
@@ -125,9 +146,12 @@ fn at(repo: &Path) -> String {
 struct Bench {
     work: PathBuf,
     tree: PathBuf,
+    next: Option<PathBuf>,
     /// The mode that keeps files as they are, and what `commit` needs there.
     bare_mode: &'static str,
     commit_options: Vec<&'static str>,
+    /// The repositories that have the next tree, too.
+    with_next: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Bench {
@@ -136,8 +160,8 @@ impl Bench {
         self.work.join(format!("{}-{kind}-{round}", who.name.replace([' ', ','], "-")))
     }
 
-    fn commit(&self, who: &Contender, repo: &Path) -> Command {
-        let tree = format!("--tree=dir={}", self.tree.display());
+    fn commit(&self, who: &Contender, repo: &Path, tree: &Path) -> Command {
+        let tree = format!("--tree=dir={}", tree.display());
         let mut command = who.command(&["commit", &at(repo), "--branch=bench", "--subject=bench", &tree]);
         command.args(&self.commit_options);
         command
@@ -151,65 +175,95 @@ impl Bench {
         round: usize,
         servers: &Servers,
     ) -> Result<Cost> {
-        let bare = self.made(who, "bare", 0);
         match operation {
             Operation::CommitBare | Operation::CommitArchive => {
-                let (kind, mode) = self.made_by(operation).context("it makes no repository")?;
+                let (kind, mode) = if operation == Operation::CommitBare {
+                    ("bare", self.bare_mode)
+                } else {
+                    ("archive", "archive")
+                };
                 let repo = self.made(who, kind, round);
                 who.init(&repo, mode)?;
-                timed(&self.commit(who, &repo))
+                timed(&self.commit(who, &repo, &self.tree))
             }
-            Operation::CommitUnchanged => timed(&self.commit(who, &bare)),
-            Operation::Fsck => timed(&who.command(&["fsck", &at(&bare), "--quiet"])),
-            Operation::Checkout => {
-                let mut command = who.command(&["checkout", &at(&bare), "--require-hardlinks", "bench"]);
-                if self.bare_mode != "bare" {
-                    command.arg("--user-mode");
-                }
-                timed(command.arg(self.made(who, "out", round)))
+            Operation::CommitUnchanged => timed(&self.commit(who, &self.bare(who, 0)?, &self.tree)),
+            Operation::Fsck => timed(&who.command(&["fsck", &at(&self.bare(who, 0)?), "--quiet"])),
+            Operation::Checkout => timed(&self.checkout(who, &self.made(who, "out", round))?),
+            Operation::CommitNext => {
+                let repo = self.bare(who, round)?;
+                self.with_next.borrow_mut().insert(repo.clone());
+                timed(&self.commit(who, &repo, self.next.as_deref().context("no --next")?))
+            }
+            Operation::Diff => timed(&who.command(&["diff", &at(&self.both(who, 0)?), "bench^", "bench"])),
+            Operation::Prune => {
+                let repo = self.both(who, round)?;
+                timed(&who.command(&["prune", &at(&repo), "--refs-only", "--depth=0"]))
             }
             Operation::Pull => {
                 let into = self.made(who, "pulled", round);
                 who.init(&into, self.bare_mode)?;
                 let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
-                sh::output(&mut who.command(&[
-                    "remote",
-                    "add",
-                    &at(&into),
-                    "--no-gpg-verify",
-                    "origin",
-                    &url,
-                ]))?;
+                let add = ["remote", "add", &at(&into), "--no-gpg-verify", "origin", &url];
+                sh::output(&mut who.command(&add))?;
                 timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
             }
         }
     }
 
-    /// The kind of repository that a commit makes, and its mode.
-    fn made_by(&self, operation: Operation) -> Option<(&'static str, &'static str)> {
-        match operation {
-            Operation::CommitBare => Some(("bare", self.bare_mode)),
-            Operation::CommitArchive => Some(("archive", "archive")),
-            _ => None,
+    fn checkout(&self, who: &Contender, to: &Path) -> Result<Command> {
+        let repo = self.bare(who, 0)?;
+        let mut command = who.command(&["checkout", &at(&repo), "--require-hardlinks", "bench"]);
+        if self.bare_mode != "bare" {
+            command.arg("--user-mode");
         }
+        command.arg(to);
+        Ok(command)
     }
 
-    /// Makes what an operation starts from, where `--only` left out what would have made it; and warms the cache.
-    fn prepare(&self, operation: Operation, contenders: &[Contender]) -> Result<()> {
-        let maker = match operation {
-            Operation::CommitBare | Operation::CommitArchive => return table::read_all(&self.tree),
-            Operation::CommitUnchanged | Operation::Checkout | Operation::Fsck => Operation::CommitBare,
-            Operation::Pull => Operation::CommitArchive,
-        };
-        let (kind, mode) = self.made_by(maker).context("it makes no repository")?;
-        for who in contenders {
-            let repo = self.made(who, kind, 0);
-            if !repo.exists() {
-                who.init(&repo, mode)?;
-                sh::output(&mut self.commit(who, &repo))?;
-            }
+    /// What linking the files of a checkout costs without any program of ours.
+    fn copy_links(&self, who: &Contender, round: usize) -> Result<Cost> {
+        let from = self.made(who, "linked", 0);
+        if !from.exists() {
+            sh::output(&mut self.checkout(who, &from)?)?;
         }
-        Ok(())
+        let mut command = Command::new("cp");
+        timed(command.arg("-al").arg(from).arg(self.work.join(format!("cp-al-{round}"))))
+    }
+
+    /// The repository of a round that keeps files as they are, with the tree; made, where `--only` left that out.
+    fn bare(&self, who: &Contender, round: usize) -> Result<PathBuf> {
+        let repo = self.made(who, "bare", round);
+        if !repo.exists() {
+            who.init(&repo, self.bare_mode)?;
+            sh::output(&mut self.commit(who, &repo, &self.tree))?;
+        }
+        Ok(repo)
+    }
+
+    /// The same with the next tree after it.
+    fn both(&self, who: &Contender, round: usize) -> Result<PathBuf> {
+        let repo = self.bare(who, round)?;
+        if self.with_next.borrow_mut().insert(repo.clone()) {
+            sh::output(&mut self.commit(who, &repo, self.next.as_deref().context("no --next")?))?;
+        }
+        Ok(repo)
+    }
+
+    /// Warms the cache for what reads a tree.
+    fn prepare(&self, operation: Operation, contenders: &[Contender]) -> Result<()> {
+        match operation {
+            Operation::CommitBare | Operation::CommitArchive => table::read_all(&self.tree),
+            Operation::CommitNext => table::read_all(self.next.as_deref().context("no --next")?),
+            Operation::Pull => contenders.iter().try_for_each(|who| {
+                let repo = self.made(who, "archive", 0);
+                if !repo.exists() {
+                    who.init(&repo, "archive")?;
+                    sh::output(&mut self.commit(who, &repo, &self.tree))?;
+                }
+                Ok(())
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// One server per format, over an archive that the format's reference contender made.
@@ -247,6 +301,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let bench = Bench {
         work: folder.path().to_path_buf(),
         tree,
+        next: args.next.as_ref().map(|next| next.canonicalize()).transpose().context("--next")?,
+        with_next: RefCell::default(),
         bare_mode: if root { "bare" } else { "bare-user" },
         commit_options: if root { vec![] } else { vec!["--owner-uid=0", "--owner-gid=0", "--no-xattrs"] },
     };
@@ -260,6 +316,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let operations: Vec<_> = Operation::ALL
         .into_iter()
         .filter(|operation| args.only.is_empty() || args.only.contains(operation))
+        .filter(|operation| args.next.is_some() || !operation.needs_next())
         .collect();
     let header =
         table::header(&bench.tree, &contenders[0].command(&["--version"]), bench.bare_mode, args.runs)?;
@@ -271,8 +328,12 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         let servers =
             if operation == Operation::Pull { bench.serve(&contenders, &ours)? } else { Servers::new() };
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
+        let mut floor = Vec::new();
         for round in 0..args.runs {
             // Each round starts with another contender, so that none always follows the same one.
+            if operation == Operation::Checkout {
+                floor.push(bench.copy_links(&contenders[0], round)?);
+            }
             for turn in 0..contenders.len() {
                 let who = (round + turn) % contenders.len();
                 let name = contenders[who].name;
@@ -284,6 +345,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             }
         }
         rows.push((operation.title(), costs));
+        if !floor.is_empty() {
+            rows.push(("the same files by `cp -al`", vec![floor]));
+        }
     }
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
     let text = table::render(&names, &rows);
