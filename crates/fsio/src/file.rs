@@ -4,7 +4,7 @@ use crate::at::{locate, optional, with_temporary_name};
 use crate::dir::{rename_names, sync_dir_fd, unlink};
 use crate::fault::{On, Op, step};
 use crate::meta::{OPEN_FILE, set_mode_fd, stat_at};
-use crate::{At, Dir, Kind, Result};
+use crate::{At, Dir, Kind, Result, Stat};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +22,14 @@ pub fn open_file(dir: &Dir, path: impl AsRef<Path>) -> Result<File> {
     open(dir, path.as_ref()).at("open", path).map(|(file, _)| file)
 }
 
+/// As [`open_file`], with the attributes that were looked at on the way.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn open_file_and_stat(dir: &Dir, path: impl AsRef<Path>) -> Result<(File, Stat)> {
+    open(dir, path.as_ref()).at("open", path)
+}
+
 /// As [`open_file`], with `None` where nothing of that name exists.
 ///
 /// # Errors
@@ -30,8 +38,7 @@ pub fn open_file_optional(dir: &Dir, path: impl AsRef<Path>) -> Result<Option<Fi
     Ok(optional(open(dir, path.as_ref())).at("open", path)?.map(|(file, _)| file))
 }
 
-/// The file and its size.
-fn open(dir: &Dir, path: &Path) -> io::Result<(File, u64)> {
+fn open(dir: &Dir, path: &Path) -> io::Result<(File, Stat)> {
     let place = locate(dir, path)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(place.fd(), place.name, flags, Mode::empty()) {
@@ -41,7 +48,7 @@ fn open(dir: &Dir, path: &Path) -> io::Result<(File, u64)> {
     };
     let stat = stat_at(file.as_fd(), OsStr::new(""))?;
     match stat.kind {
-        Kind::File => Ok((file, stat.size)),
+        Kind::File => Ok((file, stat)),
         Kind::Dir => Err(Errno::ISDIR.into()),
         _ => Err(Errno::INVAL.into()),
     }
@@ -67,7 +74,7 @@ pub fn read_optional(dir: &Dir, path: impl AsRef<Path>, limit_bytes: u64) -> Res
 const TRUSTED_BYTES: u64 = 1 << 20;
 
 fn read_all(dir: &Dir, path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    let (file, size) = open(dir, path)?;
+    let (file, Stat { size, .. }) = open(dir, path)?;
     if size > limit_bytes {
         return Err(Errno::FBIG.into());
     }

@@ -97,8 +97,7 @@ impl Store {
         &self.objects
     }
 
-    /// The store that is looked into for what is not here.
-    pub fn parent(&self) -> Option<&Store> {
+    pub(crate) fn parent(&self) -> Option<&Store> {
         self.parent.as_deref()
     }
 

@@ -11,7 +11,6 @@ mod compatibility;
 mod differential;
 mod failure;
 mod json;
-mod names;
 mod peer;
 mod place;
 mod story;

@@ -147,7 +147,7 @@ pub(crate) fn import(
         bytes: AtomicU64::new(0),
         hits: AtomicU64::new(0),
     };
-    pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir)))?;
+    objects.write_ahead(|| pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir))))??;
     import.finish(repo, options)
 }
 

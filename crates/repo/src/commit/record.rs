@@ -85,8 +85,8 @@ impl FileReader<'_> {
     fn read_file(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
         let entry = known.entry;
         let read_at_ns = now_ns();
-        let file = fsio::open_file(&self.node.dir, &entry.name).map_err(|error| self.placed(entry, error))?;
-        let stat = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
+        let (file, stat) = fsio::open_file_and_stat(&self.node.dir, &entry.name)
+            .map_err(|error| self.placed(entry, error))?;
         let xattrs = if self.import.rules.xattrs {
             self.checked(entry, fsio::xattr::list(&file).map_err(|error| self.placed(entry, error))?)?
         } else {

@@ -16,4 +16,3 @@ mod maintain;
 mod prune;
 mod repository;
 mod selinux;
-mod sharing;
