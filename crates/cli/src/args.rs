@@ -164,12 +164,17 @@ pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result
     Ok(Parsed::Run(Box::new(Cli { global: line.global, command: command_given })))
 }
 
+/// The version of OSTree that we follow.
+pub(crate) const OSTREE_VERSION: &str = "2026.4";
+
 /// As OSTree prints it, which is YAML. Under its name, the version is the one that we follow.
 fn version(persona: Persona) -> String {
     let own = env!("CARGO_PKG_VERSION");
     let head = match persona {
         Persona::Sapwood => format!("sapwood:\n Version: '{own}'\n"),
-        Persona::Ostree => format!("libostree:\n Version: '2026.4'\n Implementation: 'sapwood {own}'\n"),
+        Persona::Ostree => {
+            format!("libostree:\n Version: '{OSTREE_VERSION}'\n Implementation: 'sapwood {own}'\n")
+        }
     };
     format!("{head} Features:\n  - format-native\n  - format-ostree\n  - http2\n  - rustls\n")
 }
@@ -179,7 +184,6 @@ const NOT_YET: &[&str] = &[
     "--add-tombstones",
     "--base",
     "--bind-ref-collection",
-    "--cache-dir",
     "--composefs",
     "--custom-backend",
     "--devino-canonical",
@@ -192,7 +196,6 @@ const NOT_YET: &[&str] = &[
     "--gpg-verify-remote",
     "--gpg-verify-summary",
     "--kexec",
-    "--localcache-repo",
     "--lock-finalization",
     "--mode-ro-executables",
     "--overlay-initrd",

@@ -3,6 +3,7 @@
 //! What a remote's configuration asks for and this version cannot do is refused, never left out: above all a remote
 //! whose signatures must be verified.
 
+use crate::args::{OSTREE_VERSION, Persona};
 use crate::ctx::{Ctx, open_dir};
 use crate::report::Advised;
 use crate::ui::human;
@@ -12,6 +13,7 @@ use sapwood_transport::{
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Where to pull from.
@@ -26,10 +28,16 @@ pub(crate) enum Source {
 /// What the command line says about a connection, beyond the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
+    /// Under which name the program runs; our own by default.
+    pub(crate) persona: Option<Persona>,
     /// Instead of the remote's address.
     pub(crate) url: Option<String>,
     /// How often a failed request is repeated.
     pub(crate) retries: Option<u32>,
+    /// Below this many bytes a second a transfer is given up.
+    pub(crate) min_bytes_per_second: Option<u64>,
+    /// For how long it must be that slow.
+    pub(crate) stall_seconds: Option<u64>,
     /// What is put behind the name of this program.
     pub(crate) user_agent: Option<String>,
     /// Headers sent with each request.
@@ -64,11 +72,21 @@ fn http(remote: &Configured, url: &str, overrides: &Overrides) -> anyhow::Result
         return Err(unsupported(remote, "lists of mirrors are not supported", hint));
     }
     let mut options = HttpOptions { headers: overrides.headers.clone(), ..HttpOptions::default() };
+    if overrides.persona == Some(Persona::Ostree) {
+        // Some servers tell their clients apart by it.
+        options.user_agent = format!("libostree/{OSTREE_VERSION}");
+    }
     if let Some(text) = &overrides.user_agent {
         options.user_agent = format!("{} {text}", options.user_agent);
     }
     if let Some(retries) = overrides.retries {
         options.retries = retries;
+    }
+    if let Some(limit) = overrides.min_bytes_per_second {
+        options.min_bytes_per_second = limit;
+    }
+    if let Some(seconds) = overrides.stall_seconds {
+        options.stall_window = Duration::from_secs(seconds);
     }
     if let Some(path) = remote.option("tls-ca-path") {
         options.ca_certificates = Some(crate::ctx::read_file(path.as_ref(), 16 << 20)?);
@@ -130,6 +148,7 @@ pub(crate) fn pull_from(
     ctx: &Ctx,
     repo: &Repo,
     from: Source,
+    caches: &[&Repo],
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
     let progress = ctx.progress();
@@ -147,7 +166,7 @@ pub(crate) fn pull_from(
         _ => {}
     };
     Ok(match from {
-        Source::Files(remote) => pull(runtime()?.handle(), repo, remote, options, &on_event)?,
+        Source::Files(remote) => pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?,
         Source::Local(path) => pull_local(repo, &crate::ctx::open_repo_at(&path)?, options, &on_event)?,
     })
 }

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         requests,
         ..Default::default()
     };
-    let outcome = pull(runtime.handle(), &repo, remote, &options, &|_event| {})?;
+    let outcome = pull(runtime.handle(), &repo, remote, &[], &options, &|_event| {})?;
     println!(
         "{} metadata objects and {} files, {} bytes in {} requests",
         outcome.meta_fetched, outcome.files_fetched, outcome.bytes_received, outcome.requests

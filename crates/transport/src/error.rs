@@ -207,6 +207,31 @@ pub enum PullError {
         /** The refs it is bound to. */
         bound_to: Vec<String>,
     },
+    /// The commit is older than it may be.
+    #[error(
+        "Upgrade target revision '{commit}' with timestamp {timestamp} is chronologically older than current revision \
+         '{current}' with timestamp {current_timestamp}"
+    )]
+    Older {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** Its time in seconds since 1970. */
+        timestamp: u64,
+        /** The commit that it must not be older than. */
+        current: Id<Commit>,
+        /** The time of that one. */
+        current_timestamp: u64,
+    },
+    /// A file has permission bits that were not to be taken in.
+    #[error("Content object {id}: invalid mode 0{mode:o} with bits 0{bits:o}")]
+    FileMode {
+        /** The file. */
+        id: sapwood_objstore::ObjectId,
+        /** Its mode. */
+        mode: u32,
+        /** Those of its bits that are not to be. */
+        bits: u32,
+    },
     /// More objects than the limit.
     #[error("more than {limit} objects")]
     TooManyObjects {

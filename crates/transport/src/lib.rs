@@ -15,7 +15,7 @@
 //! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
 //! let remote = Arc::new(HttpRemote::new("https://os.example.org/repo", HttpOptions::default())?);
 //! let options = PullOptions { wanted: vec![Wanted::parse("os/x86_64/stable")?], ..Default::default() };
-//! let outcome = pull(runtime.handle(), repo, remote, &options, &|_event| {})?;
+//! let outcome = pull(runtime.handle(), repo, remote, &[], &options, &|_event| {})?;
 //! println!("{} objects, {} bytes", outcome.objects_fetched(), outcome.bytes_received);
 //! # Ok(())
 //! # }
@@ -36,8 +36,8 @@ pub use error::{FetchError, PullError, WantedError};
 pub use http::{HttpOptions, HttpRemote, UrlError};
 pub use local::DirRemote;
 pub use pull::{
-    Bindings, Progress, PullEvent, PullLimits, PullOptions, PullOutcome, RefUpdate, RefsInto, Scope, Wanted,
-    pull, pull_local, remote_refs, remote_summary,
+    Age, Bindings, FileModes, Progress, PullEvent, PullLimits, PullOptions, PullOutcome, RefUpdate, RefsInto,
+    Scope, Subpath, SubpathError, Wanted, pull, pull_local, remote_refs, remote_summary,
 };
 pub use remote::{Limits, Range, Remote, Response};
 pub use serve::{Access, OnAccess, ServeOptions, serve};

@@ -12,11 +12,13 @@ mod options;
 mod queue;
 mod resolve;
 mod scratch;
+mod subpath;
 mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
-pub use options::{Bindings, PullLimits, PullOptions, RefsInto, Scope, Wanted};
+pub use options::{Age, Bindings, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
 pub use resolve::{remote_refs, remote_summary};
+pub use subpath::{Subpath, SubpathError};
 
 use crate::{PullError, Remote, wire};
 use driver::Wire;
@@ -24,14 +26,15 @@ use frontier::{Excess, Frontier};
 use net::{Net, OnEvent, Traffic};
 use queue::Queue;
 use resolve::{Resolved, Target};
-use sapwood_objstore::Id;
+use sapwood_objstore::{Commit, Id, ObjectId};
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
+use subpath::{Part, Selection};
 use tokio::runtime::Handle;
-use worker::{Local, Workshop};
+use worker::{Floor, Local, Workshop};
 
 /// Pulls from a remote.
 ///
@@ -39,18 +42,27 @@ use worker::{Local, Workshop};
 /// timers and I/O enabled. Refs move last, when all they reach is durable. After an error or a kill at any moment no ref
 /// has moved, and the next pull takes up what had arrived.
 ///
+/// Objects other than commits are taken from `caches`, repositories of this machine, where one has them. What one of them
+/// has wrong or cannot read is fetched.
+///
 /// # Errors
 /// See [`PullError`].
 pub fn pull(
     runtime: &Handle,
     repo: &Repo,
     remote: Arc<dyn Remote>,
+    caches: &[&Repo],
     options: &PullOptions,
     on_event: &(dyn Fn(PullEvent<'_>) + Sync),
 ) -> Result<PullOutcome, PullError> {
     let source = remote.describe();
+    let ours = repo.store().format();
+    if let Some(cache) = caches.iter().find(|cache| cache.store().format() != ours) {
+        let theirs = cache.store().format();
+        return Err(PullError::FormatMismatch { remote: "a local cache".into(), theirs, ours });
+    }
     let traffic = Traffic::default();
-    let resolving = resolve::resolve(&*remote, &traffic, repo.store().format(), options);
+    let resolving = resolve::resolve(&*remote, &traffic, ours, options);
     let Resolved { targets, commit_bytes, summary } = runtime.block_on(resolving)?;
     let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
     let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
@@ -68,7 +80,7 @@ pub fn pull(
     });
     let roots = pull.roots_here()?;
     let wire = Wire { runtime, net: Arc::clone(&net), roots };
-    pull.run(None, Some(&scratch), &queue, Some(wire), channel)?;
+    pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
     let mut outcome = pull.commit()?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
     outcome.requests = net.traffic.requests.load(Ordering::Relaxed);
@@ -98,8 +110,7 @@ pub fn pull_local(
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
     let mut pull = Pull::begin(repo, options, source, local_targets(from, source, options)?, on_event)?;
-    let local = Local { repo: from, trust: options.trust };
-    pull.run(Some(local), None, &Queue::default(), None, mpsc::channel())?;
+    pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
     pull.commit()
 }
 
@@ -155,7 +166,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Commits asked for that are here already: they are not fetched, but what is beside them may be new.
-    fn roots_here(&self) -> Result<Vec<Id<sapwood_objstore::Commit>>, PullError> {
+    fn roots_here(&self) -> Result<Vec<Id<Commit>>, PullError> {
         let unique: HashSet<_> = self.targets.iter().map(|target| target.commit).collect();
         let mut here = Vec::new();
         for commit in unique {
@@ -166,9 +177,35 @@ impl<'a> Pull<'a> {
         Ok(here)
     }
 
+    /// What each wanted commit must not be older than.
+    fn floors(&self) -> Result<HashMap<ObjectId, Floor>, PullError> {
+        let mut floors: HashMap<ObjectId, Floor> = HashMap::new();
+        let mut add = |commit: Id<Commit>, than: Id<Commit>| {
+            let loaded = self.repo.store().load(than).map_err(sapwood_repo::Error::from)?;
+            let floor = Floor { commit: than, timestamp: loaded.timestamp };
+            let known = floors.entry(commit.raw()).or_insert(floor);
+            if known.timestamp < floor.timestamp {
+                *known = floor;
+            }
+            Ok::<_, PullError>(())
+        };
+        match self.options.age {
+            Age::Any => {}
+            Age::NotBeforeRef => {
+                for update in &self.outcome.refs {
+                    update.old.map_or(Ok(()), |old| add(update.new, old))?;
+                }
+            }
+            Age::NotBefore(than) => {
+                self.targets.iter().try_for_each(|target| add(target.commit, than))?;
+            }
+        }
+        Ok(floors)
+    }
+
     fn run(
         &mut self,
-        local: Option<Local<'_>>,
+        local: Local<'_>,
         scratch: Option<&Scratch>,
         queue: &Queue,
         wire: Option<Wire<'_>>,
@@ -176,7 +213,10 @@ impl<'a> Pull<'a> {
     ) -> Result<(), PullError> {
         let options = self.options;
         let mut bound: HashMap<_, Vec<RefName>> = HashMap::new();
-        let mut frontier = Frontier::new(options.scope, options.limits.max_objects, options.limits.max_depth);
+        let selection = Selection::new(&options.subpaths);
+        let part = selection.is_some().then_some(Part::ROOT);
+        let mut frontier =
+            Frontier::new(options.scope, part, options.limits.max_objects, options.limits.max_depth);
         for target in &self.targets {
             frontier.want(target.commit, options.depth).map_err(|excess: Excess| {
                 tracing::debug!(?excess, "too many refs");
@@ -193,16 +233,25 @@ impl<'a> Pull<'a> {
             repo: self.repo,
             objects: self.txn.objects(),
             local,
+            trust: options.trust,
             scratch,
             source: self.source,
             bound: &bound,
             bindings: options.bindings,
+            floors: &self.floors()?,
+            file_modes: options.file_modes,
             scope: options.scope,
+            selection,
         };
+        let over_the_wire = wire.is_some();
         let frontier = driver::drive(frontier, options, &workshop, queue, wire, channel, self.on_event)?;
         let progress = frontier.progress();
-        self.outcome.meta_fetched = progress.meta_done;
-        self.outcome.files_fetched = progress.files_done;
+        if over_the_wire {
+            self.outcome.meta_cached = progress.meta_local;
+            self.outcome.files_cached = progress.files_local;
+        }
+        self.outcome.meta_fetched = progress.meta_done - self.outcome.meta_cached;
+        self.outcome.files_fetched = progress.files_done - self.outcome.files_cached;
         for commit in frontier.walked() {
             self.txn.complete(commit);
         }

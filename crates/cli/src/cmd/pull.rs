@@ -1,12 +1,15 @@
 //! `pull`: brings commits from a remote.
 
 use crate::connect::{self, Overrides, Source};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, open_repo_at};
 use crate::report::{OrUsage, Usage, usage};
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
-use sapwood_transport::{Bindings, PullOptions, PullOutcome, RefsInto, Scope, Wanted};
+use sapwood_transport::{
+    Age, Bindings, FileModes, PullOptions, PullOutcome, RefsInto, Scope, Subpath, Wanted,
+};
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Pull refs, and all they reach, from a remote
 ///
@@ -54,9 +57,39 @@ pub(crate) struct Args {
     /// Accepted; everything is verified
     #[arg(long, hide = true)]
     http_trusted: bool,
-    /// Accepted
-    #[arg(long, value_name = "FREQUENCY", hide = true)]
+    /// Accepted; nothing is cached outside the repository
+    #[arg(long, value_name = "PATH", hide = true)]
+    cache_dir: Option<std::path::PathBuf>,
+    /// Fetch only this path and what is below it (may be repeated); the commit stays incomplete
+    #[arg(long, value_name = "PATH")]
+    subpath: Vec<String>,
+    /// Refuse regular files with permission bits outside 0775
+    #[arg(long)]
+    bareuseronly_files: bool,
+    /// Take objects from this repository rather than over the network where it has them (may be repeated)
+    #[arg(long, short = 'L', value_name = "REPO")]
+    localcache_repo: Vec<std::path::PathBuf>,
+    /// Refuse commits that are older than the one the ref points to here
+    #[arg(long, short = 'T')]
+    timestamp_check: bool,
+    /// Refuse commits that are older than this one
+    #[arg(long, value_name = "REV")]
+    timestamp_check_from_rev: Option<String>,
+    /// How often progress is told, in milliseconds; 0 is 1000
+    #[arg(long, value_name = "FREQUENCY")]
     update_frequency: Option<u32>,
+    /// Give up transfers that are slower than this many bytes a second
+    #[arg(long, value_name = "BYTES")]
+    low_speed_limit_bytes: Option<u64>,
+    /// For how long a transfer must be that slow, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    low_speed_time_seconds: Option<u64>,
+    /// Repeat no failed request
+    #[arg(long)]
+    disable_retry_on_network_errors: bool,
+    /// How many requests are under way at once
+    #[arg(long, value_name = "N")]
+    max_outstanding_fetcher_requests: Option<std::num::NonZeroUsize>,
     /// The remote, or REMOTE:REF
     #[arg(value_name = "REMOTE")]
     remote: String,
@@ -72,6 +105,8 @@ pub(crate) struct Outcome {
     commits: Vec<String>,
     metadata_fetched: u64,
     content_fetched: u64,
+    metadata_cached: u64,
+    content_cached: u64,
     content_bytes_written: u64,
     bytes_received: u64,
     requests: u64,
@@ -99,6 +134,8 @@ impl Outcome {
             commits: outcome.commits.iter().map(sapwood_objstore::Id::to_hex).collect(),
             metadata_fetched: outcome.meta_fetched,
             content_fetched: outcome.files_fetched,
+            metadata_cached: outcome.meta_cached,
+            content_cached: outcome.files_cached,
             content_bytes_written: outcome.published.bytes_written,
             bytes_received: outcome.bytes_received,
             requests: outcome.requests,
@@ -124,12 +161,18 @@ impl Render for Outcome {
             None => {
                 writeln!(out, "{meta} metadata, {files} content objects imported; {written} content written")
             }
-            Some(seconds) => writeln!(
-                out,
-                "{meta} metadata, {files} content objects fetched; {} transferred in {seconds} seconds; {written} \
-                 content written",
-                binary_size(self.bytes_received)
-            ),
+            Some(seconds) => {
+                let cached = match (self.metadata_cached, self.content_cached) {
+                    (0, 0) => String::new(),
+                    (meta, files) => format!(" ({meta} meta, {files} content local)"),
+                };
+                writeln!(
+                    out,
+                    "{meta} metadata, {files} content objects fetched{cached}; {} transferred in {seconds} seconds; \
+                     {written} content written",
+                    binary_size(self.bytes_received)
+                )
+            }
         }
     }
 }
@@ -172,6 +215,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         (true, false) => remote.branches.clone(),
         _ => named,
     };
+    let mut defaults = PullOptions::default();
+    if let Some(requests) = args.max_outstanding_fetcher_requests {
+        defaults.requests = requests.get();
+    }
+    if let Some(milliseconds) = args.update_frequency {
+        let milliseconds = if milliseconds == 0 { 1000 } else { milliseconds };
+        defaults.progress_interval = Duration::from_millis(milliseconds.into());
+    }
     let options = PullOptions {
         copy_summary: args.mirror && branches.is_empty(),
         wanted: branches.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
@@ -180,7 +231,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         scope: if args.commit_metadata_only { Scope::CommitsOnly } else { Scope::Everything },
         bindings: if args.disable_verify_bindings { Bindings::Ignore } else { Bindings::Check },
         trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
-        ..PullOptions::default()
+        subpaths: args.subpath.iter().map(|path| Subpath::parse(path)).collect::<Result<_, _>>()?,
+        age: match &args.timestamp_check_from_rev {
+            Some(revision) => Age::NotBefore(repo.resolve(revision)?),
+            None if args.timestamp_check => Age::NotBeforeRef,
+            None => Age::Any,
+        },
+        file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
+        ..defaults
     };
     let header = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
@@ -188,13 +246,18 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     let overrides = Overrides {
         url: args.url.clone(),
-        retries: args.network_retries,
+        persona: Some(ctx.persona),
+        retries: args.network_retries.or(args.disable_retry_on_network_errors.then_some(0)),
+        min_bytes_per_second: args.low_speed_limit_bytes,
+        stall_seconds: args.low_speed_time_seconds,
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
     let began = std::time::Instant::now();
     let source = connect::source(&remote, &overrides)?;
     let over_the_network = matches!(source, Source::Files(_));
-    let outcome = connect::pull_from(ctx, &repo, source, &options)?;
+    let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
+    let caches: Vec<_> = caches.iter().collect();
+    let outcome = connect::pull_from(ctx, &repo, source, &caches, &options)?;
     Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))
 }

@@ -5,7 +5,7 @@ use crate::connect::{Source, pull_from};
 use crate::ctx::Ctx;
 use sapwood_objstore::Trust;
 use sapwood_repo::RemoteName;
-use sapwood_transport::{Bindings, PullOptions, RefsInto, Scope, Wanted};
+use sapwood_transport::{Bindings, FileModes, PullOptions, RefsInto, Scope, Wanted};
 use std::path::PathBuf;
 
 /// Pull refs, and all they reach, from another repository of this machine
@@ -35,6 +35,12 @@ pub(crate) struct Args {
     /// Sync each file when it is written, rather than all at the end
     #[arg(long)]
     per_object_fsync: bool,
+    /// Refuse regular files with permission bits outside 0775
+    #[arg(long)]
+    bareuseronly_files: bool,
+    /// Accepted; there are no static deltas here
+    #[arg(long, hide = true)]
+    disable_static_deltas: bool,
     /// The repository
     #[arg(value_name = "SRC_REPO")]
     from: PathBuf,
@@ -61,7 +67,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         scope: if args.commit_metadata_only { Scope::CommitsOnly } else { Scope::Everything },
         bindings: if args.disable_verify_bindings { Bindings::Ignore } else { Bindings::Check },
         trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
+        file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
         ..PullOptions::default()
     };
-    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &options)?, None))
+    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], &options)?, None))
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -20,8 +20,6 @@ use tokio::task::JoinSet;
 const LOOK_BATCH: usize = 128;
 /// Batches under way for each thread.
 const BATCHES_PER_THREAD: usize = 2;
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Where what is not here comes from over the network.
 pub(super) struct Wire<'a> {
@@ -97,7 +95,7 @@ impl Driver<'_> {
             if self.frontier.is_done() && self.in_flight == 0 && self.batches == 0 {
                 break;
             }
-            match news.recv_timeout(TICK) {
+            match news.recv_timeout(self.options.progress_interval) {
                 Ok(news) => self.digest(news)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -112,7 +110,7 @@ impl Driver<'_> {
                     return Err(PullError::Stopped { why: "the runtime is shutting down" });
                 }
             }
-            if self.last_tick.elapsed() >= TICK {
+            if self.last_tick.elapsed() >= self.options.progress_interval {
                 self.tell();
             }
         }

@@ -31,7 +31,11 @@ pub struct Progress {
     pub files_known: u64,
     /// Those of them that have arrived.
     pub files_done: u64,
-    /// Content in bytes of those files, before compression: exact in the native format, `None` in OSTree's, which does
+    /// Metadata objects of those that have arrived that came from a repository of this machine.
+    pub meta_local: u64,
+    /// Files of those that have arrived that came from a repository of this machine.
+    pub files_local: u64,
+    /// Content in bytes of the files that were missing, before compression: exact in the native format, `None` in OSTree's, which does
     /// not say.
     pub content_bytes_known: Option<u64>,
     /// Content in bytes of those that have arrived, before compression; `None` as above.
@@ -66,6 +70,10 @@ pub struct PullOutcome {
     pub meta_fetched: u64,
     /// Files that came over.
     pub files_fetched: u64,
+    /// Metadata objects that were taken from local caches instead.
+    pub meta_cached: u64,
+    /// Files that were taken from local caches instead.
+    pub files_cached: u64,
     /// Bytes received in bodies.
     pub bytes_received: u64,
     /// Files asked for.

@@ -1,12 +1,15 @@
 //! Which objects a pull still needs: a state machine without I/O.
 //!
 //! The driver asks for objects to look up ([`Frontier::next_look`]) and to fetch ([`Frontier::next_fetch`]), and tells
-//! what came of it; each answer can bring further objects. Every object is handed out once for looking and at most once
-//! for fetching, whatever the order of the answers. When [`Frontier::is_done`], all that the wanted commits reach is
+//! what came of it; each answer can bring further objects. Every object is handed out once for looking (a
+//! dirtree of which several parts are wanted once for each, one after the other) and at most once for fetching, whatever
+//! the order of the answers. When [`Frontier::is_done`], all that the wanted commits reach is
 //! here. An object costs about 40 bytes of memory, however large it is; names of files are not kept.
 
+use super::subpath::Part;
 use super::{Progress, Scope};
 use sapwood_objstore::{Commit, DirMeta, DirTree, Id, ObjectId, ObjectKind, ObjectName, kind};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// An object on its way.
@@ -16,6 +19,8 @@ pub(crate) struct Item {
     pub(crate) name: ObjectName,
     /// For a dirtree: how many directories deep it was found.
     depth: u32,
+    /// For a dirtree of which only a part is wanted: which. Elsewhere all that is below it is.
+    pub(crate) part: Option<Part>,
     /// For a file: the size of its content, where the dirtree says so.
     size: Option<u64>,
 }
@@ -29,8 +34,8 @@ pub(crate) enum Contents {
     Tree {
         /// Files, with the size of their content where it is known.
         files: Vec<(Id<kind::File>, Option<u64>)>,
-        /// Directories.
-        dirs: Vec<(Id<DirTree>, Id<DirMeta>)>,
+        /// Directories, and which part of each is wanted, unless all is.
+        dirs: Vec<(Id<DirTree>, Id<DirMeta>, Option<Part>)>,
     },
     /// A commit.
     Commit {
@@ -70,7 +75,13 @@ pub(crate) struct Frontier {
     scope: Scope,
     max_objects: u64,
     max_depth: u32,
+    /// Of the root of each commit; `None` is all.
+    part: Option<Part>,
     seen: HashSet<ObjectName>,
+    /// Dirtrees seen of which a part is wanted.
+    seen_parts: HashSet<(ObjectName, Part)>,
+    /// Where parts are wanted: dirtrees on their way, and other shares of the same ones, which wait for that.
+    on_their_way: HashMap<ObjectName, Vec<Item>>,
     commits: HashMap<ObjectId, CommitState>,
     look: VecDeque<Item>,
     fetch_meta: VecDeque<Item>,
@@ -86,12 +97,15 @@ pub(crate) struct Frontier {
 
 impl Frontier {
     /// Nothing is wanted yet.
-    pub(crate) fn new(scope: Scope, max_objects: u64, max_depth: u32) -> Self {
+    pub(crate) fn new(scope: Scope, part: Option<Part>, max_objects: u64, max_depth: u32) -> Self {
         Self {
             scope,
             max_objects,
             max_depth,
+            part,
             seen: HashSet::new(),
+            seen_parts: HashSet::new(),
+            on_their_way: HashMap::new(),
             commits: HashMap::new(),
             look: VecDeque::new(),
             fetch_meta: VecDeque::new(),
@@ -156,6 +170,11 @@ impl Frontier {
     /// An object that was looked up was not here, and has been stored at once.
     pub(crate) fn taken(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
         self.known(item);
+        if item.name.kind == ObjectKind::File {
+            self.progress.files_local += 1;
+        } else {
+            self.progress.meta_local += 1;
+        }
         self.arrived(item, contents)
     }
 
@@ -203,6 +222,9 @@ impl Frontier {
         if item.name.kind != ObjectKind::File {
             self.open_meta = self.open_meta.saturating_sub(1);
         }
+        for waiting in self.on_their_way.remove(&item.name).unwrap_or_default() {
+            self.queue(waiting);
+        }
     }
 
     fn known(&mut self, item: Item) {
@@ -233,10 +255,10 @@ impl Frontier {
             Contents::Leaf => Ok(()),
             Contents::Tree { files, dirs } => {
                 for (id, size) in files {
-                    self.add(Item { name: id.name(), depth: 0, size })?;
+                    self.add(Item { name: id.name(), depth: 0, part: None, size })?;
                 }
-                for (tree, meta) in dirs {
-                    self.add_root(tree, meta, item.depth + 1)?;
+                for (tree, meta, part) in dirs {
+                    self.add_root(tree, meta, part, item.depth + 1)?;
                 }
                 Ok(())
             }
@@ -245,23 +267,29 @@ impl Frontier {
                 let mut next = None;
                 if let Some(state) = self.commits.get_mut(&item.name.id) {
                     state.parent = parent;
-                    state.walked = root.is_some();
+                    state.walked = root.is_some() && self.part.is_none();
                     next = one_less(state.left).and_then(|left| parent.map(|parent| (parent, left)));
                 }
                 if let Some((tree, meta)) = root {
-                    self.add_root(tree, meta, 1)?;
+                    self.add_root(tree, meta, self.part, 1)?;
                 }
                 next.map_or(Ok(()), |(parent, left)| self.add_commit(parent, left, false))
             }
         }
     }
 
-    fn add_root(&mut self, tree: Id<DirTree>, meta: Id<DirMeta>, depth: u32) -> Result<(), Excess> {
+    fn add_root(
+        &mut self,
+        tree: Id<DirTree>,
+        meta: Id<DirMeta>,
+        part: Option<Part>,
+        depth: u32,
+    ) -> Result<(), Excess> {
         if depth > self.max_depth {
             return Err(Excess::Depth(tree.name()));
         }
-        self.add(Item { name: meta.name(), depth: 0, size: None })?;
-        self.add(Item { name: tree.name(), depth, size: None })
+        self.add(Item { name: meta.name(), depth: 0, part: None, size: None })?;
+        self.add(Item { name: tree.name(), depth, part, size: None })
     }
 
     fn add_commit(&mut self, commit: Id<Commit>, left: ParentsLeft, required: bool) -> Result<(), Excess> {
@@ -272,7 +300,7 @@ impl Frontier {
             let Some(state) = self.commits.get_mut(&commit.raw()) else {
                 let state = CommitState { left, required, parent: None, walked: false };
                 self.commits.insert(commit.raw(), state);
-                return self.add(Item { name: commit.name(), depth: 0, size: None });
+                return self.add(Item { name: commit.name(), depth: 0, part: None, size: None });
             };
             state.required |= required;
             if !is_more(left, state.left) {
@@ -287,19 +315,36 @@ impl Frontier {
     }
 
     fn add(&mut self, item: Item) -> Result<(), Excess> {
-        if !self.seen.insert(item.name) {
+        let new = match item.part {
+            Some(part) => !self.seen.contains(&item.name) && self.seen_parts.insert((item.name, part)),
+            None => self.seen.insert(item.name),
+        };
+        if !new {
             return Ok(());
         }
-        if self.seen.len() as u64 > self.max_objects {
+        if (self.seen.len() + self.seen_parts.len()) as u64 > self.max_objects {
             return Err(Excess::Objects);
+        }
+        if item.name.kind != ObjectKind::File {
+            self.open_meta += 1;
+        }
+        self.queue(item);
+        Ok(())
+    }
+
+    /// Queues an object to be looked up; a dirtree that is on its way for another share of it waits for that one.
+    fn queue(&mut self, item: Item) {
+        if self.part.is_some() && item.name.kind == ObjectKind::DirTree {
+            match self.on_their_way.entry(item.name) {
+                Entry::Occupied(mut waiting) => return waiting.get_mut().push(item),
+                Entry::Vacant(free) => drop(free.insert(Vec::new())),
+            }
         }
         if item.name.kind == ObjectKind::File {
             self.look.push_back(item);
         } else {
-            self.open_meta += 1;
             self.look.push_front(item);
         }
-        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is pulled, and how.
 
+use super::subpath::Subpath;
 use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
 use sapwood_repo::{RefName, RemoteName};
+use std::time::Duration;
 
 /// One thing to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,28 @@ pub enum Bindings {
     Ignore,
 }
 
+/// How old a commit may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Age {
+    /// Its timestamp does not matter.
+    #[default]
+    Any,
+    /// Not older than what the ref that it is pulled for points to; a new ref takes any.
+    NotBeforeRef,
+    /// Not older than this commit, which must be here.
+    NotBefore(Id<Commit>),
+}
+
+/// Which permission bits regular files may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileModes {
+    /// All that the repository can hold.
+    #[default]
+    Any,
+    /// Those of 0775: neither setuid or setgid bits nor writable for all, whatever the repository's mode.
+    Plain,
+}
+
 /// How much a remote may make this machine do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullLimits {
@@ -98,13 +122,22 @@ pub struct PullOptions {
     pub scope: Scope,
     /// Whether bindings of the wanted refs are checked; where all refs are, they never are. Default: yes.
     pub bindings: Bindings,
-    /// For [`pull_local`](crate::pull_local): whether the other repository is believed. Metadata is checked all the
+    /// Which parts of each commit's tree are pulled; its commits then stay marked as incomplete. Empty (the default): all.
+    /// A path that a tree does not have is passed over.
+    pub subpaths: Vec<Subpath>,
+    /// How old the wanted commits may be. Default: any.
+    pub age: Age,
+    /// Which permission bits regular files may have. Default: any.
+    pub file_modes: FileModes,
+    /// For [`pull_local`](crate::pull_local) and the caches of [`pull`](crate::pull): whether the other repository is believed. Metadata is checked all the
     /// same. Default: yes.
     pub trust: Trust,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
     /// How many requests are under way at once. Default: 32.
     pub requests: usize,
+    /// How often progress is told, at most. Default: ten times a second.
+    pub progress_interval: Duration,
     /// Threads that verify and store. Default: one for each core.
     pub threads: usize,
     /// Limits. See [`PullLimits`].
@@ -119,9 +152,13 @@ impl Default for PullOptions {
             depth: Some(0),
             scope: Scope::default(),
             bindings: Bindings::default(),
+            subpaths: Vec::new(),
+            age: Age::default(),
+            file_modes: FileModes::default(),
             trust: Trust::Trusted,
             copy_summary: false,
             requests: 32,
+            progress_interval: Duration::from_millis(100),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             limits: PullLimits::default(),
         }

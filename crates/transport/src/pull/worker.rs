@@ -1,16 +1,19 @@
 //! What the threads do: look up, verify, store.
 
 use super::frontier::{Contents, Item};
-use super::options::{Bindings, Scope};
+use super::options::{Bindings, FileModes, Scope};
 use super::queue::{Job, Payload, Queue};
 use super::scratch::Scratch;
+use super::subpath::{Part, Selection, Share};
 use crate::PullError;
 use bytes::Bytes;
 use sapwood_objstore::{
-    Commit, DirTree, Error, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust, Value,
+    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust,
+    Value,
 };
 use sapwood_repo::{RefName, Repo};
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::mpsc::Sender;
 
 /// What the driver is told.
@@ -37,19 +40,28 @@ pub(super) enum News {
 pub(super) enum Found {
     /// It was here.
     Here(Contents),
-    /// It was not, and has been taken over from the other repository.
+    /// It was not, and has been taken over from another repository of this machine.
     Taken(Contents),
     /// It is not here.
     Absent,
-    /// It is neither here nor in the other repository.
+    /// It is neither here nor in the repository that is pulled from.
     Missing,
 }
 
-/// Where objects come from that are at hand without a network.
+/// Repositories of this machine that objects come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Local<'a> {
-    pub(super) repo: &'a Repo,
-    pub(super) trust: Trust,
+pub(super) enum Local<'a> {
+    /// The one that is pulled from.
+    Source(&'a Repo),
+    /// Some that may spare a fetch. Commits are fetched all the same: what is beside them may be newer on the remote.
+    Caches(&'a [&'a Repo]),
+}
+
+/// How old a commit may be: not older than this one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Floor {
+    pub(super) commit: Id<Commit>,
+    pub(super) timestamp: u64,
 }
 
 /// What the threads share.
@@ -57,14 +69,20 @@ pub(super) struct Local<'a> {
 pub(super) struct Workshop<'a> {
     pub(super) repo: &'a Repo,
     pub(super) objects: &'a Transaction<'a>,
-    pub(super) local: Option<Local<'a>>,
+    pub(super) local: Local<'a>,
+    pub(super) trust: Trust,
     pub(super) scratch: Option<&'a Scratch>,
     /// What the source is called in messages.
     pub(super) source: &'a str,
     /// The refs that commits are pulled for.
     pub(super) bound: &'a HashMap<ObjectId, Vec<RefName>>,
     pub(super) bindings: Bindings,
+    /// The youngest of what a wanted commit must not be older than.
+    pub(super) floors: &'a HashMap<ObjectId, Floor>,
+    pub(super) file_modes: FileModes,
     pub(super) scope: Scope,
+    /// Which parts of trees are wanted; `None` is all.
+    pub(super) selection: Option<Selection>,
 }
 
 /// Says that a thread died, so that nobody waits for it.
@@ -92,10 +110,10 @@ impl Workshop<'_> {
     fn one(&self, job: Job) -> Result<News, PullError> {
         match job {
             Job::Look(items) => {
-                let looked = items.into_iter().map(|item| Ok((item, self.look(item.name)?)));
+                let looked = items.into_iter().map(|item| Ok((item, self.look(item)?)));
                 looked.collect::<Result<_, _>>().map(News::Looked)
             }
-            Job::Store(item, payload) => match self.store(item.name, &payload) {
+            Job::Store(item, payload) => match self.store(item, &payload) {
                 Ok(contents) => {
                     self.clean(&payload)?;
                     Ok(News::Stored(item, contents))
@@ -120,54 +138,81 @@ impl Workshop<'_> {
         }
     }
 
-    fn look(&self, name: ObjectName) -> Result<Found, PullError> {
+    fn look(&self, item: Item) -> Result<Found, PullError> {
+        let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         if self.objects.contains(name).map_err(failed)? {
-            return self.contents(name).map(Found::Here);
+            return self.contents(item).map(Found::Here);
         }
-        let Some(local) = self.local else { return Ok(Found::Absent) };
-        match self.take(local, name) {
-            Err(PullError::Store { object, source })
-                if object == name
-                    && matches!(*source, Error::Missing { name: missing } if missing == name) =>
-            {
-                Ok(Found::Missing)
+        match self.local {
+            Local::Source(repo) => match self.take(repo, item) {
+                Err(PullError::Store { object, source }) if is_lacking(name, object, &source) => {
+                    Ok(Found::Missing)
+                }
+                Err(PullError::Store { object, source }) if is_bad(&source) => {
+                    Err(PullError::BadObject { remote: self.source.into(), object, source })
+                }
+                other => other.map(Found::Taken),
+            },
+            Local::Caches(_) if name.kind == ObjectKind::Commit => Ok(Found::Absent),
+            Local::Caches(caches) => {
+                for repo in caches {
+                    match self.take(repo, item) {
+                        Err(PullError::Store { object, source })
+                            if is_lacking(name, object, &source) || is_bad(&source) =>
+                        {
+                            tracing::debug!(object = %name, error = %source, "not in this cache");
+                        }
+                        other => return other.map(Found::Taken),
+                    }
+                }
+                Ok(Found::Absent)
             }
-            Err(PullError::Store { object, source }) if is_bad(&source) => {
-                Err(PullError::BadObject { remote: self.source.into(), object, source })
-            }
-            other => other.map(Found::Taken),
         }
     }
 
-    /// Takes an object over from the other repository.
-    fn take(&self, local: Local<'_>, name: ObjectName) -> Result<Contents, PullError> {
+    /// Takes an object over from another repository of this machine.
+    fn take(&self, from: &Repo, item: Item) -> Result<Contents, PullError> {
+        let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         if name.kind == ObjectKind::Commit {
             let id = Id::new(name.id);
-            let commit: Commit = local.repo.store().load(id).map_err(failed)?;
+            let commit: Commit = from.store().load(id).map_err(failed)?;
             self.admit(id, &commit)?;
-            if let Some(beside) = local.repo.store().detached(id).map_err(failed)? {
+            if let Some(beside) = from.store().detached(id).map_err(failed)? {
                 self.objects.put_detached(id, &beside).map_err(failed)?;
             }
         }
-        self.objects.import(local.repo.store(), name, local.trust).map_err(failed)?;
-        self.contents(name)
+        if name.kind == ObjectKind::File && self.file_modes == FileModes::Plain {
+            let file = from.store().open_file(Id::new(name.id)).map_err(failed)?;
+            self.check_mode(name.id, &file.header)?;
+        }
+        self.objects.import(from.store(), name, self.trust).map_err(failed)?;
+        self.contents(item)
+    }
+
+    fn check_mode(&self, id: ObjectId, header: &FileHeader) -> Result<(), PullError> {
+        let bits = header.mode & 0o7777 & !0o775;
+        if self.file_modes == FileModes::Any || !header.is_regular() || bits == 0 {
+            return Ok(());
+        }
+        Err(PullError::FileMode { id, mode: header.mode, bits })
     }
 
     /// What an object that is here refers to.
-    fn contents(&self, name: ObjectName) -> Result<Contents, PullError> {
+    fn contents(&self, item: Item) -> Result<Contents, PullError> {
+        let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         match name.kind {
             ObjectKind::File | ObjectKind::DirMeta => Ok(Contents::Leaf),
             ObjectKind::DirTree => {
                 let tree: DirTree = self.objects.load(Id::new(name.id)).map_err(failed)?;
-                Ok(tree_contents(&tree))
+                Ok(self.tree_contents(item.part, &tree))
             }
             ObjectKind::Commit => {
                 let id = Id::new(name.id);
                 let commit: Commit = self.objects.load(id).map_err(failed)?;
-                self.check_bindings(id, &commit)?;
+                self.check_commit(id, &commit)?;
                 // One that is only staged was marked before.
                 let complete = self.scope == Scope::Everything && !self.repo.is_partial(id)?;
                 Ok(commit_contents(&commit, complete))
@@ -175,7 +220,8 @@ impl Workshop<'_> {
         }
     }
 
-    fn store(&self, name: ObjectName, payload: &Payload) -> Result<Contents, PullError> {
+    fn store(&self, item: Item, payload: &Payload) -> Result<Contents, PullError> {
+        let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         let put = |bytes: &Bytes| self.objects.put_bytes(name, bytes).map_err(failed);
         let format = self.repo.store().format();
@@ -183,18 +229,16 @@ impl Workshop<'_> {
         match (name.kind, payload) {
             (ObjectKind::File, Payload::Parts(parts)) => {
                 let Some(scratch) = self.scratch else { return Ok(Contents::Leaf) };
-                let mut content = scratch.read(parts)?;
-                self.objects.put_archived(Id::new(name.id), &mut content).map_err(failed)?;
-                Ok(Contents::Leaf)
+                self.put_file(name, || Ok(scratch.read(parts)?))
             }
             (ObjectKind::File, Payload::Bytes(bytes) | Payload::Commit(bytes, _)) => {
-                self.objects.put_archived(Id::new(name.id), &mut bytes.as_ref()).map_err(failed)?;
-                Ok(Contents::Leaf)
+                self.put_file(name, || Ok(Box::new(bytes.as_ref())))
             }
             (ObjectKind::DirMeta, Payload::Bytes(bytes)) => put(bytes).map(|()| Contents::Leaf),
             (ObjectKind::DirTree, Payload::Bytes(bytes)) => {
                 put(bytes)?;
-                DirTree::decode(format, bytes).map(|tree| tree_contents(&tree)).map_err(malformed)
+                let tree = DirTree::decode(format, bytes).map_err(malformed)?;
+                Ok(self.tree_contents(item.part, &tree))
             }
             (ObjectKind::Commit, Payload::Commit(bytes, detached)) => {
                 let id = Id::new(name.id);
@@ -212,10 +256,41 @@ impl Workshop<'_> {
         }
     }
 
+    /// Stores a file as an archive has it; `open` begins to read it, more than once if need be.
+    fn put_file<'r>(
+        &self,
+        name: ObjectName,
+        open: impl Fn() -> Result<Box<dyn Read + Send + 'r>, PullError>,
+    ) -> Result<Contents, PullError> {
+        let failed = |source| PullError::Store { object: name, source: Box::new(source) };
+        if self.file_modes == FileModes::Plain {
+            let read = self.repo.store().format().read_archive_header(&mut open()?);
+            let read = read.map_err(|source| failed(Error::Source(source)))?;
+            let header = read.map_err(|source| failed(Error::Malformed { name, source }))?.header;
+            self.check_mode(name.id, &header)?;
+        }
+        self.objects.put_archived(Id::new(name.id), &mut open()?).map_err(failed)?;
+        Ok(Contents::Leaf)
+    }
+
     /// What must be right, and be on the disk, before a commit is taken in.
     fn admit(&self, id: Id<Commit>, commit: &Commit) -> Result<(), PullError> {
-        self.check_bindings(id, commit)?;
+        self.check_commit(id, commit)?;
         Ok(self.repo.mark_partial(id)?)
+    }
+
+    /// Whether a commit may be what is asked for: made for the ref, and not too old.
+    fn check_commit(&self, id: Id<Commit>, commit: &Commit) -> Result<(), PullError> {
+        self.check_bindings(id, commit)?;
+        match self.floors.get(&id.raw()) {
+            Some(floor) if commit.timestamp < floor.timestamp => Err(PullError::Older {
+                commit: id,
+                timestamp: commit.timestamp,
+                current: floor.commit,
+                current_timestamp: floor.timestamp,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn check_bindings(&self, id: Id<Commit>, commit: &Commit) -> Result<(), PullError> {
@@ -233,6 +308,21 @@ impl Workshop<'_> {
                 Err(PullError::NotBound { commit: id, name: name.clone(), bound_to: bound_to.to_vec() })
             }
         }
+    }
+
+    /// What is wanted of a directory.
+    fn tree_contents(&self, part: Option<Part>, tree: &DirTree) -> Contents {
+        let share = |name: &str| match (part, &self.selection) {
+            (Some(part), Some(selection)) => selection.share(part, name),
+            _ => Share::Whole,
+        };
+        let files = tree.files().iter().filter(|file| share(file.name.as_str()) == Share::Whole);
+        let dirs = tree.dirs().iter().filter_map(|dir| match share(dir.name.as_str()) {
+            Share::Nothing => None,
+            Share::Part(part) => Some((dir.tree, dir.meta, Some(part))),
+            Share::Whole => Some((dir.tree, dir.meta, None)),
+        });
+        Contents::Tree { files: files.map(|file| (file.id, file.size)).collect(), dirs: dirs.collect() }
     }
 
     fn put_detached(&self, commit: Id<Commit>, bytes: Option<&Bytes>) -> Result<(), PullError> {
@@ -253,19 +343,17 @@ impl Workshop<'_> {
     }
 }
 
+/// Whether looking for `name` failed because it is not there.
+fn is_lacking(name: ObjectName, object: ObjectName, error: &Error) -> bool {
+    object == name && matches!(error, Error::Missing { name: missing } if *missing == name)
+}
+
 /// Whether the source is at fault, rather than this machine.
 fn is_bad(error: &Error) -> bool {
     matches!(
         error,
         Error::Corrupt { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Source(_)
     )
-}
-
-fn tree_contents(tree: &DirTree) -> Contents {
-    Contents::Tree {
-        files: tree.files().iter().map(|file| (file.id, file.size)).collect(),
-        dirs: tree.dirs().iter().map(|dir| (dir.tree, dir.meta)).collect(),
-    }
 }
 
 fn commit_contents(commit: &Commit, complete: bool) -> Contents {

@@ -8,5 +8,6 @@ mod liar;
 mod peers;
 mod pulls;
 mod remotes;
+mod selective;
 mod server;
 mod world;

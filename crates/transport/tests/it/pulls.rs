@@ -237,14 +237,15 @@ fn totals_are_honest() {
         let machine = Place::new(format, Mode::BareUser);
         let seen = Mutex::new(Vec::new());
         let remote = Arc::new(DirRemote::new(open_dir(source.path()), "source"));
-        let outcome = pull(runtime().handle(), &machine.repo, remote, &want(BRANCH), &|event| match event {
-            PullEvent::Progress(progress) => seen.lock().unwrap().push(progress),
-            PullEvent::Resolved { name, commit: resolved } => {
-                assert_eq!((name, resolved), (Some(&local(BRANCH)), commit));
-            }
-            _ => {}
-        })
-        .unwrap();
+        let outcome =
+            pull(runtime().handle(), &machine.repo, remote, &[], &want(BRANCH), &|event| match event {
+                PullEvent::Progress(progress) => seen.lock().unwrap().push(progress),
+                PullEvent::Resolved { name, commit: resolved } => {
+                    assert_eq!((name, resolved), (Some(&local(BRANCH)), commit));
+                }
+                _ => {}
+            })
+            .unwrap();
         let seen = seen.into_inner().unwrap();
         let last = *seen.last().unwrap();
         assert!(last.totals_final);

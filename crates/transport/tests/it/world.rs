@@ -175,7 +175,7 @@ pub(crate) fn pull_quietly(
     remote: Arc<dyn Remote>,
     options: &PullOptions,
 ) -> Result<PullOutcome, PullError> {
-    pull(runtime().handle(), repo, remote, options, &|_| {})
+    pull(runtime().handle(), repo, remote, &[], options, &|_| {})
 }
 
 /// All objects of a commit, each read and hashed; panics where one is missing or wrong.

@@ -153,7 +153,7 @@ pub(super) fn fetch(
     let began = std::time::Instant::now();
     let source = connect::source(&remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files(_));
-    let outcome = connect::pull_from(ctx, repo, source, &options)?;
+    let outcome = connect::pull_from(ctx, repo, source, &[], &options)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))
 }
 

@@ -59,7 +59,7 @@ fn worlds() -> impl Strategy<Value = World> {
                 let dirs = dirs
                     .into_iter()
                     .filter(|_| n + 1 < TREES)
-                    .map(|(by, m)| (tree_id((n + by).min(TREES - 1)), meta_id(m)))
+                    .map(|(by, m)| (tree_id((n + by).min(TREES - 1)), meta_id(m), None))
                     .collect();
                 contents.insert(tree_id(n).name(), Contents::Tree { files, dirs });
             }
@@ -88,7 +88,7 @@ fn reachable(world: &World) -> BTreeSet<ObjectName> {
         all.insert(id.name());
         let Contents::Tree { files, dirs } = &world.contents[&id.name()] else { unreachable!() };
         all.extend(files.iter().map(|(file, _)| file.name()));
-        for (sub, meta) in dirs {
+        for (sub, meta, _) in dirs {
             all.insert(meta.name());
             tree(world, *sub, all);
         }
@@ -115,7 +115,7 @@ fn reachable(world: &World) -> BTreeSet<ObjectName> {
 
 /// Runs the frontier over the world; `picks` decides which open request is answered next.
 fn run(world: &World, picks: &[usize]) -> Result<(Frontier, Vec<ObjectName>, BTreeSet<ObjectName>), Excess> {
-    let mut frontier = Frontier::new(Scope::Everything, 1000, 100);
+    let mut frontier = Frontier::new(Scope::Everything, None, 1000, 100);
     for (root, left) in &world.roots {
         frontier.want(*root, *left)?;
     }
@@ -194,7 +194,7 @@ fn endless(name: ObjectName) -> Contents {
     match name.kind {
         ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
         ObjectKind::DirTree => {
-            Contents::Tree { files: Vec::new(), dirs: vec![(tree_id(number + 1), meta_id(0))] }
+            Contents::Tree { files: Vec::new(), dirs: vec![(tree_id(number + 1), meta_id(0), None)] }
         }
         _ => Contents::Leaf,
     }
@@ -202,7 +202,7 @@ fn endless(name: ObjectName) -> Contents {
 
 #[test]
 fn endless_depth_is_refused() {
-    let mut frontier = Frontier::new(Scope::Everything, u64::MAX, 50);
+    let mut frontier = Frontier::new(Scope::Everything, None, u64::MAX, 50);
     frontier.want(commit_id(0), Some(0)).expect("within the limits");
     let excess = loop {
         match step(&mut frontier, endless) {
@@ -216,7 +216,7 @@ fn endless_depth_is_refused() {
 
 #[test]
 fn endless_objects_are_refused() {
-    let mut frontier = Frontier::new(Scope::Everything, 20, u32::MAX);
+    let mut frontier = Frontier::new(Scope::Everything, None, 20, u32::MAX);
     frontier.want(commit_id(0), Some(0)).expect("within the limits");
     let excess = loop {
         match step(&mut frontier, endless) {
@@ -229,7 +229,7 @@ fn endless_objects_are_refused() {
 
 #[test]
 fn a_commit_asked_for_must_be_there() {
-    let mut frontier = Frontier::new(Scope::Everything, 20, 20);
+    let mut frontier = Frontier::new(Scope::Everything, None, 20, 20);
     frontier.want(commit_id(0), Some(0)).expect("within the limits");
     let item = frontier.next_look().expect("the commit");
     frontier.absent(item);
@@ -239,10 +239,47 @@ fn a_commit_asked_for_must_be_there() {
 
 #[test]
 fn a_tree_is_not_looked_at_if_only_commits_are_wanted() {
-    let mut frontier = Frontier::new(Scope::CommitsOnly, 20, 20);
+    let mut frontier = Frontier::new(Scope::CommitsOnly, None, 20, 20);
     frontier.want(commit_id(0), Some(0)).expect("within the limits");
     while step(&mut frontier, endless).expect("within the limits") {}
     assert!(frontier.is_done());
     assert_eq!(frontier.progress().meta_done, 1);
     assert_eq!(frontier.walked().count(), 0);
+}
+
+#[test]
+fn a_directory_of_which_several_parts_are_wanted_is_fetched_once_and_walked_for_each() {
+    let mut frontier = Frontier::new(Scope::Everything, Some(Part::ROOT), 100, 20);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    // The root refers to one directory twice, once for a part of it and once for all.
+    let contents = |item: &Item| match item.name.kind {
+        ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
+        ObjectKind::DirTree if item.name == tree_id(0).name() => {
+            let shared = |part| (tree_id(1), meta_id(0), part);
+            Contents::Tree { files: Vec::new(), dirs: vec![shared(Some(Part::ROOT)), shared(None)] }
+        }
+        ObjectKind::DirTree => {
+            let files = (0..3).filter(|file| item.part.is_none() || *file == 0);
+            let files = files.map(|file| (file_id(file), None)).collect();
+            Contents::Tree { files, dirs: Vec::new() }
+        }
+        _ => Contents::Leaf,
+    };
+    let mut stored = BTreeSet::new();
+    while !frontier.is_done() {
+        while let Some(item) = frontier.next_look() {
+            if stored.contains(&item.name) {
+                frontier.here(item, contents(&item)).expect("within the limits");
+            } else {
+                frontier.absent(item);
+            }
+        }
+        if let Some(item) = frontier.next_fetch() {
+            assert!(stored.insert(item.name), "fetched twice");
+            frontier.arrived(item, contents(&item)).expect("within the limits");
+        }
+    }
+    let files = stored.iter().filter(|name| name.kind == ObjectKind::File).count();
+    assert_eq!((stored.len(), files), (7, 3));
+    assert_eq!(frontier.walked().count(), 0, "the commit stays incomplete");
 }
