@@ -181,7 +181,6 @@ fn version(persona: Persona) -> String {
 
 /// OSTree's options that this version does not have: to be told apart from typing errors.
 const NOT_YET: &[&str] = &[
-    "--add-tombstones",
     "--base",
     "--bind-ref-collection",
     "--composefs",
@@ -213,8 +212,6 @@ const NOT_YET: &[&str] = &[
     "--statoverride",
     "--tar-autocreate-parents",
     "--tar-pathname-filter",
-    "--verify-back-refs",
-    "--verify-bindings",
 ];
 
 /// The one line that says what is wrong with a command line.

@@ -24,7 +24,7 @@ pub(crate) fn local(seconds: u64) -> String {
 }
 
 fn zoned(seconds: u64, zone: TimeZone) -> Option<Zoned> {
-    let timestamp = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    let timestamp = Timestamp::from_second(seconds.cast_signed()).ok()?;
     Some(timestamp.to_zoned(zone))
 }
 
@@ -32,14 +32,14 @@ fn render(seconds: u64, format: &str, zone: TimeZone) -> String {
     zoned(seconds, zone).map_or_else(|| format!("@{seconds}"), |at| at.strftime(format).to_string())
 }
 
-/// Parses a point in time, to seconds since the epoch.
+/// Parses a point in time, to seconds since the epoch; one before it to what that is in two's complement, as OSTree has it.
 ///
 /// Understood are `@SECONDS`; a date with or without a time of day, its parts separated by a blank or `T`, with an
 /// offset, `Z`, `UTC` or `GMT` behind it or else in local time; RFC 2822; and `now`, `today`, `yesterday`,
 /// `2 days ago` and the like.
 pub(crate) fn parse(text: &str) -> anyhow::Result<u64> {
     parse_at(text, &Zoned::now())
-        .and_then(|at| u64::try_from(at.as_second()).ok())
+        .map(|at| at.as_second().cast_unsigned())
         .ok_or_else(|| usage(format!("Could not parse '{text}'")))
 }
 

@@ -237,6 +237,17 @@ impl Store {
         Ok(fsio::replace(&dir, layout::tombstone_name(commit.raw()), 0o644, &bytes)?)
     }
 
+    /// Whether it is noted that a commit was deleted on purpose.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_tombstone(&self, commit: Id<Commit>) -> Result<bool, Error> {
+        match self.shard(layout::shard(commit.raw()))? {
+            Some(dir) => Ok(fsio::stat_optional(&dir, layout::tombstone_name(commit.raw()))?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// Calls `each` with every object here, shard by shard; parents are not listed, nor are foreign files.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ mod modify;
 mod record;
 mod stage;
 
+pub(crate) use stage::{COLLECTION_BINDING, REF_BINDING};
+
 use crate::selinux::Labels;
 use crate::{RefName, Refspec, Repo, Result, Root, Transaction, pool};
 use sapwood_fsio::Dir;

@@ -1,23 +1,40 @@
 //! Checking a repository: every object is read and hashed, in parallel. A finding is not an error.
 
+mod bindings;
 mod blame;
+mod objects;
+
+pub use bindings::{BadBinding, BindingProblem};
 
 use crate::partial::Incomplete;
 use crate::reach::{OnBad, Reachable, problem_of};
-use crate::{Refspec, Repo, Result, Root, pool};
-use rayon::prelude::*;
+use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
 use sapwood_fsio::lock::{LockError, LockKind};
-use sapwood_objstore::{Commit, Error as StoreError, Id, ObjectKind, ObjectName, Verdict};
+use sapwood_objstore::{Commit, Error as StoreError, Id, ObjectKind, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// What is checked, and with how much effort.
 #[derive(Debug, Clone, Default)]
 pub struct FsckOptions {
     /// Corrupt objects are removed, and commits that lose something are marked as incomplete.
     pub delete_corrupt: bool,
+    /// For each parent of a commit that is not here a tombstone is written, which says that it was deleted on purpose.
+    pub add_tombstones: bool,
+    /// Whether refs and the bindings of commits are held against each other.
+    pub bindings: BindingChecks,
+}
+
+/// What of refs and bindings is held against each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BindingChecks {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each ref must be named by its commit.
+    Refs,
+    /// That, and each ref that a commit names must point to it: only where every branch has one commit.
+    Both,
 }
 
 /// What is wrong with an object.
@@ -71,7 +88,26 @@ pub struct FsckReport {
     /** Those of them that an earlier check found damaged. */
     pub damaged: Vec<Id<Commit>>,
     /** Refs to commits that are not here. */
-    pub dangling_refs: Vec<Refspec>,
+    pub dangling_refs: Vec<RefEntry>,
+    /** Refs that lead nowhere. */
+    pub broken_refs: Vec<BrokenRef>,
+    /** Refs and commits that disagree. */
+    pub bad_bindings: Vec<BadBinding>,
+    /** Commits that were marked as incomplete now, sorted. */
+    pub marked: Vec<Id<Commit>>,
+    /** Missing parents that have a tombstone now, sorted. */
+    pub tombstones: Vec<Id<Commit>>,
+}
+
+impl FsckReport {
+    /// Whether all is well. Commits that are only partly here are, unless a check found them damaged.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+            && self.dangling_refs.is_empty()
+            && self.broken_refs.is_empty()
+            && self.bad_bindings.is_empty()
+            && self.damaged.is_empty()
+    }
 }
 
 /// Progress.
@@ -90,30 +126,39 @@ pub enum FsckEvent {
     },
 }
 
-/// How many objects lie between two reports of progress.
-const REPORT_EVERY: u64 = 256;
-
 /// The commits of a repository.
+#[derive(Default)]
 struct Commits {
     /// Those that should be all here, with their trees.
     complete: Vec<(Id<Commit>, Root)>,
     partial: Vec<Id<Commit>>,
+    /// Of all that could be read.
+    parents: BTreeSet<Id<Commit>>,
+    bad_bindings: Vec<BadBinding>,
+    /// How many objects there are.
+    objects: u64,
 }
 
 type Problems = BTreeMap<ObjectName, Problem>;
 
 impl Repo {
-    /// Checks everything that refs and commits reach, and every object that is stored.
+    /// Checks everything that refs and commits reach, every object that is stored, and the refs.
     ///
-    /// Commits that are marked as incomplete are counted, and what they lack is not looked for. Objects of parent
-    /// repositories are not read, only known to be there. Holds the repository's lock: shared (but where it was never
-    /// locked and this user may not write), or with [`FsckOptions::delete_corrupt`] exclusively. Deleting marks the commits first, durably, so a crash in between
-    /// leaves damage that the next check finds again.
+    /// Of commits that are marked as incomplete, what is here is checked, and what they lack is not looked for. Objects of
+    /// parent repositories are not read, only known to be there. Commits that turn out to lack something are marked as
+    /// incomplete, where this user may write: so that a pull fetches what is missing.
+    ///
+    /// Holds the repository's lock: shared (but where it was never locked and this user may not write), or with
+    /// [`FsckOptions::delete_corrupt`] exclusively. Deleting marks the commits first, durably, so a crash in between leaves
+    /// damage that the next check finds again.
     ///
     /// # Errors
-    /// [`crate::Error::Lock`], [`crate::Error::Io`], [`crate::Error::Store`] when the disk fails,
-    /// [`crate::Error::MalformedRef`], [`crate::Error::TooDeep`].
+    /// [`Error::Lock`], [`Error::Io`], [`Error::Store`] when the disk fails, [`Error::TooDeep`]; [`Error::NewerFormat`]
+    /// if something is to be changed in a repository that can only be read.
     pub fn fsck(&self, options: &FsckOptions, on_event: &(dyn Fn(FsckEvent) + Sync)) -> Result<FsckReport> {
+        if options.add_tombstones {
+            self.config().check_writable()?;
+        }
         let kind = if options.delete_corrupt {
             self.config().check_writable()?;
             LockKind::Exclusive
@@ -123,20 +168,20 @@ impl Repo {
         let _lock = match self.store().lock(kind) {
             // Nobody ever locked it, and this user cannot: it is somebody else's, or on a read-only disk.
             Err(StoreError::Lock(LockError::Io(error)))
-                if kind == LockKind::Shared
-                    && matches!(
-                        error.source.kind(),
-                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-                    ) =>
+                if kind == LockKind::Shared && is_read_only(error.source.kind()) =>
             {
                 None
             }
             other => other?,
         };
         let mut problems = Problems::new();
+        let (refs, broken_refs) = self.ref_db().survey()?;
         let marks: BTreeMap<Id<Commit>, Incomplete> = self.incomplete()?.into_iter().collect();
-        let (commits, total) = self.fsck_commits(&marks, &mut problems)?;
-        on_event(FsckEvent::Total { objects: total });
+        let mut commits = self.fsck_commits(&marks, &refs, options.bindings, &mut problems)?;
+        if options.bindings != BindingChecks::None {
+            self.fsck_bound_refs(&refs, &mut commits.bad_bindings)?;
+        }
+        on_event(FsckEvent::Total { objects: commits.objects });
 
         let reachable = Reachable::new();
         let roots: Vec<Root> = commits.complete.iter().map(|(_, root)| *root).collect();
@@ -145,35 +190,42 @@ impl Repo {
         let objects = self.fsck_stored(&reachable, &mut problems, on_event)?;
         self.fsck_missing(&reachable, &mut problems)?;
 
-        let targets = self.fsck_refs()?;
         let blamed = blame::commits_that_need(self.store(), &commits.complete, &problems)?;
         let findings: Vec<Finding> = problems
             .into_iter()
             .map(|(object, problem)| {
                 let commits = blamed.get(&object).cloned().unwrap_or_default();
-                let refs = targets.iter().filter(|(_, id)| commits.binary_search(id).is_ok());
-                Finding { object, problem, refs: refs.map(|(name, _)| name.clone()).collect(), commits }
+                let refs = refs.iter().filter(|entry| commits.binary_search(&entry.target).is_ok());
+                Finding { object, problem, refs: refs.map(|entry| entry.name.clone()).collect(), commits }
             })
             .collect();
+        let marked = self.fsck_mark(&findings, options.delete_corrupt)?;
         if options.delete_corrupt {
-            self.fsck_delete(&findings)?;
+            for finding in findings.iter().filter(|finding| finding.problem != Problem::Missing) {
+                self.store().remove(finding.object)?;
+            }
+            self.store().sync()?;
         }
         let mut dangling_refs = Vec::new();
-        for (name, id) in targets {
-            if !self.store().contains(id.name())? {
-                dangling_refs.push(name);
+        for entry in refs {
+            if !self.store().contains(entry.target.name())? {
+                dangling_refs.push(entry);
             }
         }
+        let tombstones =
+            if options.add_tombstones { self.fsck_tombstones(&commits.parents)? } else { Vec::new() };
         let is_damaged = |id: &Id<Commit>| marks.get(id) == Some(&Incomplete::Damaged);
-        let damaged = commits.partial.iter().copied().filter(is_damaged).collect();
-        let complete = commits.complete.len() as u64;
         Ok(FsckReport {
             findings,
             objects,
-            commits: complete,
+            commits: commits.complete.len() as u64,
+            damaged: commits.partial.iter().copied().filter(is_damaged).collect(),
             partial: commits.partial,
-            damaged,
             dangling_refs,
+            broken_refs,
+            bad_bindings: commits.bad_bindings,
+            marked,
+            tombstones,
         })
     }
 
@@ -181,18 +233,24 @@ impl Repo {
     fn fsck_commits(
         &self,
         marks: &BTreeMap<Id<Commit>, Incomplete>,
+        refs: &[RefEntry],
+        bindings: BindingChecks,
         problems: &mut Problems,
-    ) -> Result<(Commits, u64)> {
-        let mut commits = Commits { complete: Vec::new(), partial: Vec::new() };
-        let mut total = 0;
+    ) -> Result<Commits> {
+        let mut commits = Commits::default();
         for shard in 0..=u8::MAX {
             for name in self.store().shard_objects(shard)? {
-                total += 1;
+                commits.objects += 1;
                 if name.kind != ObjectKind::Commit {
                     continue;
                 }
                 let id: Id<Commit> = Id::new(name.id);
-                match self.store().load(id) {
+                let loaded = self.store().load(id);
+                if let Ok(commit) = &loaded {
+                    commits.parents.extend(commit.parent);
+                    self.fsck_back_refs((id, commit), refs, bindings, &mut commits.bad_bindings);
+                }
+                match loaded {
                     _ if marks.contains_key(&id) => commits.partial.push(id),
                     Ok(commit) => {
                         commits.complete.push((id, Root { tree: commit.tree, meta: commit.meta }));
@@ -203,84 +261,40 @@ impl Repo {
                 }
             }
         }
-        Ok((commits, total))
+        Ok(commits)
     }
 
-    /// Verifies what is stored. Directories that were read on the way are verified already.
-    fn fsck_stored(
-        &self,
-        reachable: &Reachable,
-        problems: &mut Problems,
-        on_event: &(dyn Fn(FsckEvent) + Sync),
-    ) -> Result<u64> {
-        let checked = AtomicU64::new(0);
-        let found = Mutex::new(Vec::new());
-        let check = |name: ObjectName| -> Result<()> {
-            let is_read = name.kind == ObjectKind::DirTree && reachable.trees.contains(&name.id);
-            let problem = match if is_read { Verdict::Good } else { self.store().verify(name)? } {
-                // Missing: removed by a program that takes no lock.
-                Verdict::Good | Verdict::Missing => None,
-                Verdict::Corrupt(actual) => Some(Problem::Corrupt { actual }),
-                Verdict::Malformed => Some(Problem::Malformed),
-            };
-            if let Some(problem) = problem {
-                found.lock().unwrap_or_else(PoisonError::into_inner).push((name, problem));
-            }
-            let checked = checked.fetch_add(1, Ordering::Relaxed) + 1;
-            if checked.is_multiple_of(REPORT_EVERY) {
-                on_event(FsckEvent::Checked { objects: checked });
-            }
-            Ok(())
-        };
-        pool::run(pool::default_threads(), |_| {
-            (0..=u8::MAX)
-                .into_par_iter()
-                .with_max_len(1)
-                .try_for_each(|shard| self.store().shard_objects(shard)?.into_par_iter().try_for_each(check))
-        })??;
-        let checked = checked.into_inner();
-        on_event(FsckEvent::Checked { objects: checked });
-        for (name, problem) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            problems.entry(name).or_insert(problem);
-        }
-        Ok(checked)
-    }
-
-    /// Finds what is reached and not here. Directories are not looked for: those were read.
-    fn fsck_missing(&self, reachable: &Reachable, problems: &mut Problems) -> Result<()> {
-        for (kind, set) in [(ObjectKind::DirMeta, &reachable.metas), (ObjectKind::File, &reachable.files)] {
-            for shard in 0..=u8::MAX {
-                let stored: BTreeSet<_> = {
-                    let names = self.store().shard_objects(shard)?.into_iter();
-                    names.filter(|name| name.kind == kind).map(|name| name.id).collect()
-                };
-                for id in set.of_shard(shard) {
-                    let name = ObjectName { kind, id };
-                    if !stored.contains(&id) && !self.store().contains(name)? {
-                        problems.insert(name, Problem::Missing);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn fsck_refs(&self) -> Result<Vec<(Refspec, Id<Commit>)>> {
-        let mut targets: Vec<_> = self.refs()?.into_iter().map(|entry| (entry.name, entry.target)).collect();
-        let mirrors = self.mirrored_refs()?;
-        targets.extend(mirrors.into_iter().map(|entry| (entry.name, entry.target)));
-        Ok(targets)
-    }
-
-    fn fsck_delete(&self, findings: &[Finding]) -> Result<()> {
+    /// Marks the commits that lack something, or will when what is corrupt is gone; returns them.
+    fn fsck_mark(&self, findings: &[Finding], deleting: bool) -> Result<Vec<Id<Commit>>> {
+        let lost = findings.iter().filter(|finding| deleting || finding.problem == Problem::Missing);
         let affected: BTreeSet<Id<Commit>> =
-            findings.iter().flat_map(|finding| finding.commits.iter().copied()).collect();
-        for commit in affected {
-            self.mark_incomplete(commit, Incomplete::Damaged)?;
+            lost.flat_map(|finding| finding.commits.iter().copied()).collect();
+        for commit in &affected {
+            match self.mark_incomplete(*commit, Incomplete::Damaged) {
+                Err(Error::NewerFormat { .. }) if !deleting => return Ok(Vec::new()),
+                Err(Error::Io(error)) if !deleting && is_read_only(error.source.kind()) => {
+                    return Ok(Vec::new());
+                }
+                other => other?,
+            }
         }
-        for finding in findings.iter().filter(|finding| finding.problem != Problem::Missing) {
-            self.store().remove(finding.object)?;
-        }
-        Ok(self.store().sync()?)
+        Ok(affected.into_iter().collect())
     }
+
+    /// Writes tombstones for parents that are not here and have none.
+    fn fsck_tombstones(&self, parents: &BTreeSet<Id<Commit>>) -> Result<Vec<Id<Commit>>> {
+        let mut added = Vec::new();
+        for parent in parents {
+            if !self.store().contains(parent.name())? && !self.store().has_tombstone(*parent)? {
+                self.store().put_tombstone(*parent)?;
+                added.push(*parent);
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// Whether an error says that this user may not write here.
+fn is_read_only(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }

@@ -57,12 +57,14 @@ pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};
-pub use fsck::{Finding, FsckEvent, FsckOptions, FsckReport, Problem};
+pub use fsck::{
+    BadBinding, BindingChecks, BindingProblem, Finding, FsckEvent, FsckOptions, FsckReport, Problem,
+};
 pub use keyfile::{Keyfile, KeyfileError};
 pub use log::{History, LogEntry};
 pub use name::{CollectionId, NameError, Namespace, RefName, Refspec, RemoteName};
 pub use prune::{PruneOptions, PrunePlan, PruneScope, Pruned};
-pub use refs::{Expected, RefEdit, RefEntry};
+pub use refs::{BrokenRef, Expected, RefEdit, RefEntry};
 pub use remote::Remote;
 pub use repo::{CreateOptions, Repo};
 pub use summary::{Summary, SummaryRef};

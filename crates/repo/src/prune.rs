@@ -16,7 +16,6 @@ use sapwood_fsio::Kind;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 /// What is kept.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +25,8 @@ pub struct PruneOptions {
     /// Only refs keep commits alive; otherwise every commit that is stored does too. Default: no.
     pub refs_only: bool,
     /// Of each ref's history, the newest commit and those after it up to the first one older than this are kept, and
-    /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Default: not set.
-    pub keep_younger_than: Option<SystemTime>,
+    /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Seconds since the epoch. Default: not set.
+    pub keep_younger_than: Option<i64>,
     /// Refs of whose commit so many parents are kept (`None` is all), whatever the other options say. With any, only refs
     /// keep commits alive. Default: none.
     pub branch_depths: BTreeMap<Refspec, Option<u32>>,

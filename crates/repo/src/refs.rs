@@ -14,6 +14,7 @@ mod read;
 mod tests;
 
 pub(crate) use edit::{RefTxn, RefWriting};
+pub use read::BrokenRef;
 pub(crate) use read::RefDb;
 
 use crate::{RefName, Refspec};

@@ -1,9 +1,10 @@
 //! `fsck`: reads and hashes everything.
 
+mod words;
+
 use crate::ctx::Ctx;
 use crate::ui::Render;
-use sapwood_objstore::ObjectKind;
-use sapwood_repo::{Finding, FsckEvent, FsckOptions, FsckReport, Problem};
+use sapwood_repo::{BindingChecks, FsckEvent, FsckOptions, FsckReport, Problem};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -11,6 +12,7 @@ use std::io::{self, Write};
 
 /// Check a repository: read and hash every object
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Print only what is wrong
     #[arg(long, short = 'q')]
@@ -21,6 +23,15 @@ pub(crate) struct Args {
     /// Do not stop at the first error, which this program never does
     #[arg(long, short = 'a')]
     all: bool,
+    /// Write tombstones for parents of commits that are not here: they were deleted on purpose
+    #[arg(long)]
+    add_tombstones: bool,
+    /// Check that each ref is among those that its commit names
+    #[arg(long)]
+    verify_bindings: bool,
+    /// Check also that each ref that a commit names points to it: only where every branch has one commit
+    #[arg(long)]
+    verify_back_refs: bool,
 }
 
 /// What was found.
@@ -31,14 +42,6 @@ pub(crate) struct Outcome {
     quiet: bool,
     /// Whether the first finding is the error, as when OSTree stops there.
     first_counts: bool,
-}
-
-impl Outcome {
-    fn clean(&self) -> bool {
-        self.report.findings.is_empty()
-            && self.report.dangling_refs.is_empty()
-            && self.report.damaged.is_empty()
-    }
 }
 
 impl Serialize for Outcome {
@@ -58,12 +61,15 @@ impl Serialize for Outcome {
             })
         });
         json!({
-            "clean": self.clean(),
+            "clean": report.is_clean(),
             "objects": report.objects,
             "commits": report.commits,
             "partial_commits": report.partial.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
             "damaged_commits": report.damaged.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
-            "dangling_refs": report.dangling_refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "dangling_refs": report.dangling_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
+            "broken_refs": report.broken_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
+            "bad_bindings": report.bad_bindings.iter().map(words::binding).collect::<Vec<_>>(),
+            "tombstones": report.tombstones.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "deleted": self.deleted,
         })
@@ -81,10 +87,13 @@ impl Render for Outcome {
             writeln!(out, "Verifying content integrity of {commits} commit objects...")?;
             writeln!(out, "fsck objects ({objects}/{objects}) 100%")?;
         }
+        for commit in &self.report.tombstones {
+            writeln!(out, "Adding tombstone for commit {commit}")?;
+        }
         if !partial.is_empty() {
             writeln!(out, "{} partial commits not verified", partial.len())?;
         }
-        if self.clean() {
+        if self.report.is_clean() {
             writeln!(out, "object fsck of {commits} commits completed successfully - no errors found.")?;
         }
         Ok(())
@@ -92,86 +101,72 @@ impl Render for Outcome {
 
     fn remarks(&self) -> Vec<String> {
         let report = &self.report;
-        let mut lines: Vec<String> = report.findings.iter().map(explain).collect();
-        if self.deleted {
-            let mut commits: Vec<_> = report.findings.iter().flat_map(|finding| &finding.commits).collect();
-            commits.sort();
-            commits.dedup();
-            lines.extend(commits.iter().map(|id| format!("Marking commit as partial: {id}")));
-        }
-        lines.extend(
-            report
-                .dangling_refs
-                .iter()
-                .map(|name| format!("Loading commit for ref {name}: No such metadata object")),
-        );
-        if !report.findings.is_empty() || !report.dangling_refs.is_empty() {
-            if self.first_counts {
-                let first = lines.remove(0);
-                lines.push(format!("error: {first}"));
-            } else {
-                lines.push("error: Repository corruption encountered".to_owned());
-            }
-            lines.push(if self.deleted {
-                "hint: pull the refs again: what was removed is fetched".to_owned()
-            } else {
-                "hint: `sapwood fsck --delete` removes what is corrupt, and a pull brings it back".to_owned()
-            });
-        } else if !report.damaged.is_empty() {
-            lines.push(format!(
-                "error: {} partial commits from fsck-detected corruption",
-                report.damaged.len()
-            ));
-            lines.push("hint: pull the refs again: what is missing is fetched".to_owned());
-        }
+        let mut lines: Vec<String> = report.broken_refs.iter().map(words::broken_ref).collect();
+        lines.extend(report.dangling_refs.iter().map(|entry| {
+            format!("Loading commit for ref {}: No such metadata object {}", entry.name, entry.target.name())
+        }));
+        lines.extend(report.bad_bindings.iter().map(words::binding));
+        lines.extend(report.findings.iter().map(words::finding));
+        let any = !lines.is_empty();
+        let last = match lines.len() {
+            0 if report.damaged.is_empty() => return lines,
+            0 => format!("{} partial commits from fsck-detected corruption", report.damaged.len()),
+            _ if self.first_counts => lines.remove(0),
+            _ => "Repository corruption encountered".to_owned(),
+        };
+        lines.extend(report.marked.iter().map(|id| format!("Marking commit as partial: {id}")));
+        lines.push(format!("error: {last}"));
+        lines.extend(self.hints(any).into_iter().map(|hint| format!("hint: {hint}")));
         lines
     }
 
     fn exit_code(&self) -> u8 {
-        u8::from(!self.clean())
+        u8::from(!self.report.is_clean())
     }
 }
 
-/// A finding in OSTree's words.
-fn explain(finding: &Finding) -> String {
-    let object = finding.object;
-    let what = match object.kind {
-        ObjectKind::File => format!("fsck content object {}", object.id),
-        _ => format!("fsck {object}"),
-    };
-    let problem = match &finding.problem {
-        Problem::Missing if object.kind == ObjectKind::File => format!("Object missing: {object}"),
-        Problem::Missing => format!("Object missing: {object}: No such metadata object {object}"),
-        Problem::Corrupt { actual } => {
-            let id = object.id;
-            format!(
-                "{what}: Corrupted {} object; checksum expected='{id}' actual='{actual}'",
-                kind_name(object.kind)
-            )
+impl Outcome {
+    /// What to do; `any` is whether anything new was found.
+    fn hints(&self, any: bool) -> Vec<String> {
+        let report = &self.report;
+        let mut hints = Vec::new();
+        let corrupt = report.findings.iter().any(|finding| finding.problem != Problem::Missing);
+        if corrupt && !self.deleted {
+            hints.push(
+                "`sapwood fsck --delete` removes what is corrupt, and a pull brings it back".to_owned(),
+            );
+        } else if !report.findings.is_empty() || (!any && !report.damaged.is_empty()) {
+            hints.push("pull the refs again: what is missing is fetched".to_owned());
         }
-        Problem::WrongSize { file, announced, actual } => {
-            format!("{what}: Wrong size of {file}.file: {announced} bytes announced, but it has {actual}")
+        for name in report
+            .dangling_refs
+            .iter()
+            .map(|entry| &entry.name)
+            .chain(report.broken_refs.iter().map(|entry| &entry.name))
+        {
+            hints.push(format!("pull {name} again, or `sapwood refs --delete {name}`"));
         }
-        _ => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
-    };
-    if finding.commits.is_empty() {
-        return problem;
-    }
-    let commits: Vec<_> = finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect();
-    format!("In commits {}: {problem}", commits.join(", "))
-}
-
-fn kind_name(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Commit => "commit",
-        ObjectKind::DirTree => "dirtree",
-        ObjectKind::DirMeta => "dirmeta",
-        ObjectKind::File => "file",
+        if !report.bad_bindings.is_empty() {
+            hints.push("a ref is bound by committing to it, or with `commit --bind-ref`".to_owned());
+        }
+        hints
     }
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let repo = ctx.open_repo()?;
+    let mut repo = ctx.open_repo()?;
+    if args.add_tombstones && !repo.config().tombstones {
+        repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
+    }
+    let options = FsckOptions {
+        delete_corrupt: args.delete,
+        add_tombstones: args.add_tombstones,
+        bindings: match (args.verify_bindings, args.verify_back_refs) {
+            (_, true) => BindingChecks::Both,
+            (true, false) => BindingChecks::Refs,
+            (false, false) => BindingChecks::None,
+        },
+    };
     let progress = ctx.progress();
     let total = std::sync::atomic::AtomicU64::new(0);
     let order = std::sync::atomic::Ordering::Relaxed;
@@ -180,6 +175,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         FsckEvent::Checked { objects } => progress.count("checking objects", objects, total.load(order)),
         _ => {}
     };
-    let report = repo.fsck(&FsckOptions { delete_corrupt: args.delete }, &on_event)?;
+    let report = repo.fsck(&options, &on_event)?;
     Ok(Outcome { report, deleted: args.delete, quiet: args.quiet, first_counts: !args.all && !args.delete })
 }

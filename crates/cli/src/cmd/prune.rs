@@ -7,7 +7,6 @@ use crate::ui::{Render, human};
 use sapwood_objstore::{Id, ObjectId};
 use sapwood_repo::{PruneOptions, PruneScope, Pruned, Refspec, Repo};
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
 
 /// Delete objects that nothing needs
 ///
@@ -112,7 +111,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
 
 fn options(args: &Args, repo: &Repo) -> anyhow::Result<PruneOptions> {
     let keep_younger_than = match &args.keep_younger_than {
-        Some(text) => Some(SystemTime::UNIX_EPOCH + Duration::from_secs(time::parse(text)?)),
+        Some(text) => Some(time::parse(text)?.cast_signed()),
         None => None,
     };
     let mut options = PruneOptions {

@@ -5,8 +5,8 @@ use sapwood_objstore::{Commit, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Under which names a commit may be served; clients check it.
-const REF_BINDING: &str = "ostree.ref-binding";
-const COLLECTION_BINDING: &str = "ostree.collection-binding";
+pub(crate) const REF_BINDING: &str = "ostree.ref-binding";
+pub(crate) const COLLECTION_BINDING: &str = "ostree.collection-binding";
 
 /// Writes the commit object and queues the move of its branch.
 pub(crate) fn stage(

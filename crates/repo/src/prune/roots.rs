@@ -4,7 +4,6 @@ use super::PruneOptions;
 use crate::{Repo, Result, Root};
 use sapwood_objstore::{Commit, Error, Id, ObjectKind};
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The commits that stay, and their trees.
 pub(super) struct Kept {
@@ -25,7 +24,7 @@ pub(super) fn kept_commits(repo: &Repo, options: &PruneOptions) -> Result<Kept> 
             _ if !options.only_branches.is_empty() && !options.only_branches.contains(&tip.name) => {
                 history.keep_to_depth(tip.target, None)?;
             }
-            (None, Some(limit)) => history.keep_younger(tip.target, seconds(limit))?,
+            (None, Some(limit)) => history.keep_younger(tip.target, limit)?,
             (None, None) => history.keep_to_depth(tip.target, options.depth)?,
         }
     }
@@ -49,10 +48,6 @@ pub(super) fn kept_commits(repo: &Repo, options: &PruneOptions) -> Result<Kept> 
         if incomplete.contains(&id) { kept.partial.push(root) } else { kept.complete.push(root) }
     }
     Ok(kept)
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 struct History<'repo> {
@@ -101,11 +96,11 @@ impl History<'_> {
         Ok(())
     }
 
-    fn keep_younger(&mut self, tip: Id<Commit>, limit: u64) -> Result<()> {
+    fn keep_younger(&mut self, tip: Id<Commit>, limit: i64) -> Result<()> {
         let mut next = Some(tip);
         while let Some(id) = next {
             let Some(commit) = self.load(id)? else { break };
-            if id != tip && commit.timestamp < limit {
+            if id != tip && commit.timestamp.cast_signed() < limit {
                 break;
             }
             let root = Root { tree: commit.tree, meta: commit.meta };

@@ -34,6 +34,15 @@ pub(super) fn base_of(namespace: &Namespace) -> String {
     }
 }
 
+/// A ref that leads nowhere: a file that holds no id, or an alias of what does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRef {
+    /// Its name.
+    pub name: Refspec,
+    /// If it is an alias: the ref it follows.
+    pub alias_of: Option<RefName>,
+}
+
 impl<'a> RefDb<'a> {
     pub(crate) fn new(dir: &'a Dir) -> Self {
         Self { dir }
@@ -88,6 +97,38 @@ impl<'a> RefDb<'a> {
         Ok(all)
     }
 
+    /// All refs, mirrored ones too, sorted, and those that cannot be followed: what [`list`](Self::list) fails on or
+    /// leaves out.
+    pub(crate) fn survey(&self) -> Result<(Vec<RefEntry>, Vec<BrokenRef>)> {
+        let mut namespaces = vec![Namespace::Local];
+        namespaces.extend(self.remotes()?.into_iter().map(Namespace::Remote));
+        let collections = self.dirs_in(MIRRORS)?;
+        namespaces
+            .extend(collections.iter().filter_map(|id| CollectionId::new(id).ok()).map(Namespace::Mirror));
+        let (mut good, mut broken) = (Vec::new(), Vec::new());
+        for namespace in namespaces {
+            let spec = |name| Refspec { namespace: namespace.clone(), name };
+            let base = base_of(&namespace);
+            for name in names_below(self.dir, &base)? {
+                let name = spec(name);
+                let alias_of = match self.stored(&name) {
+                    Ok(Stored::Alias(of)) => Some(of),
+                    Ok(Stored::Absent) => continue,
+                    Ok(Stored::At(_)) | Err(Error::MalformedRef { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                match self.target(&name) {
+                    Ok(Some(target)) => good.push(RefEntry { name, target, alias_of }),
+                    Ok(None) => broken.push(BrokenRef { name, alias_of }),
+                    Err(Error::MalformedRef { .. }) => broken.push(BrokenRef { name, alias_of }),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        good.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((good, broken))
+    }
+
     /// The remotes that have refs here.
     pub(crate) fn remotes(&self) -> Result<Vec<RemoteName>> {
         Ok(self.dirs_in(REMOTES)?.iter().filter_map(|name| RemoteName::new(name).ok()).collect())
@@ -125,7 +166,21 @@ pub(super) fn follow(
     Err(Error::MalformedRef { name: name.clone() })
 }
 
+/// The refs below a directory, sorted, and what they hold.
 fn list_below(dir: &Dir, base: &str, spec: &dyn Fn(RefName) -> Refspec) -> Result<Vec<(RefName, Stored)>> {
+    let mut all = Vec::new();
+    for name in names_below(dir, base)? {
+        match read_one(dir, base, &spec(name.clone()))? {
+            // Removed in the meantime.
+            Stored::Absent => {}
+            stored => all.push((name, stored)),
+        }
+    }
+    Ok(all)
+}
+
+/// The names of the files below a directory that refs can have, sorted.
+fn names_below(dir: &Dir, base: &str) -> Result<Vec<RefName>> {
     let mut all = Vec::new();
     let mut todo = vec![String::new()];
     while let Some(prefix) = todo.pop() {
@@ -138,15 +193,11 @@ fn list_below(dir: &Dir, base: &str, spec: &dyn Fn(RefName) -> Refspec) -> Resul
             };
             match entry.kind {
                 Kind::Dir => todo.push(format!("{name}/")),
-                _ => match read_one(dir, base, &spec(name.clone()))? {
-                    // Removed in the meantime.
-                    Stored::Absent => {}
-                    stored => all.push((name, stored)),
-                },
+                _ => all.push(name),
             }
         }
     }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.sort();
     Ok(all)
 }
 

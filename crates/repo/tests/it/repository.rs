@@ -138,7 +138,8 @@ fn a_newer_format_is_refused_or_only_read_and_nothing_is_changed() {
             repo.plan_prune(&sapwood_repo::PruneOptions::default())
                 .and_then(sapwood_repo::PrunePlan::apply)
                 .map(drop),
-            repo.fsck(&sapwood_repo::FsckOptions { delete_corrupt: true }, &|_| ()).map(drop),
+            repo.fsck(&sapwood_repo::FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ())
+                .map(drop),
             repo.edit_config(|_| ()),
             repo.add_remote(&RemoteName::new("r").unwrap(), "http://e.org", &[], false),
         ]
