@@ -10,5 +10,6 @@ fuzz_target!(|data: &[u8]| {
         let again =
             Summary::decode(Format::Ostree, &summary.encode(Format::Ostree)).expect("what was encoded");
         assert_eq!(again, summary);
+        _ = summary.collections();
     }
 });

@@ -37,7 +37,7 @@ mod write;
 
 pub use check::check_normal_form;
 pub use parse::{ParseTextError, parse};
-pub use print::{print, print_swapped};
+pub use print::{print, print_plain, print_swapped};
 pub use read::{Array, Reader};
 pub use types::{Layout, MAX_SIGNATURE_BYTES, Type};
 pub use write::Writer;

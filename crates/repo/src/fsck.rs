@@ -179,7 +179,7 @@ impl Repo {
         let marks: BTreeMap<Id<Commit>, Incomplete> = self.incomplete()?.into_iter().collect();
         let mut commits = self.fsck_commits(&marks, &refs, options.bindings, &mut problems)?;
         if options.bindings != BindingChecks::None {
-            self.fsck_bound_refs(&refs, &mut commits.bad_bindings)?;
+            self.fsck_bound_refs(&refs, &mut commits.bad_bindings);
         }
         on_event(FsckEvent::Total { objects: commits.objects });
 

@@ -3,6 +3,7 @@
 //! Both formats say the same with the same keys; only the encoding differs. The file is replaced atomically, from refs
 //! that are read under the lock that moving them takes, so it never mixes two states of the repository.
 
+mod branch;
 mod deltas;
 mod glib;
 mod native;
@@ -10,7 +11,7 @@ mod ostree;
 #[cfg(test)]
 mod tests;
 
-use crate::{Namespace, RefName, Refspec, Repo, Result};
+use crate::{RefName, Refspec, Repo, Result};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The file, and its signature.
 const SUMMARY: &str = "summary";
 const SIGNATURE: &str = "summary.sig";
+
+/// The fact that lists the refs of other collections, and its type.
+const COLLECTION_MAP: &str = "ostree.summary.collection-map";
+const COLLECTION_MAP_TYPE: &str = "a{sa(s(taya{sv}))}";
 
 /// A summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,6 +71,25 @@ impl Summary {
         self.refs.get(at)
     }
 
+    /// The collection that [`refs`](Self::refs) are of, if the summary says.
+    pub fn collection(&self) -> Option<&str> {
+        self.metadata.get_str("ostree.summary.collection-id")
+    }
+
+    /// The refs of other collections that are carried on, by collection.
+    ///
+    /// # Errors
+    /// Where the fact that lists them is not what OSTree writes.
+    pub fn collections(&self) -> std::result::Result<Vec<(String, Vec<SummaryRef>)>, DecodeError> {
+        match self.metadata.get(COLLECTION_MAP) {
+            Some(Value::Variant { signature, bytes }) if signature == COLLECTION_MAP_TYPE => {
+                ostree::read_collection_map(bytes)
+            }
+            None => Ok(Vec::new()),
+            Some(_) => Err(DecodeError { offset: 0, what: "the collections are of another type" }),
+        }
+    }
+
     /// When the summary was made: seconds since the epoch.
     pub fn last_modified(&self) -> Option<u64> {
         swapped(self.metadata.get("ostree.summary.last-modified")?)
@@ -91,6 +115,18 @@ impl SummaryRef {
 /// A number that OSTree keeps big-endian.
 fn swapped(value: &Value) -> Option<u64> {
     if let Value::U64(value) = value { Some(value.swap_bytes()) } else { None }
+}
+
+/// The same facts in the order in which OSTree's dictionaries have them.
+fn ordered(facts: &Metadata) -> Metadata {
+    let keys: Vec<&str> = facts.iter().map(|(key, _)| key).collect();
+    let mut ordered = Metadata::default();
+    for key in glib::order(&keys) {
+        if let Some(value) = facts.get(key) {
+            ordered.set(key, value.clone());
+        }
+    }
+    ordered
 }
 
 impl Repo {
@@ -142,16 +178,12 @@ impl Repo {
     fn summary_ref(&self, name: Refspec, target: Id<Commit>) -> Result<SummaryRef> {
         let bytes = self.store().load_bytes(target.name())?;
         let commit = self.store().load(target)?;
-        let mut metadata = Metadata::default();
-        let mut facts = vec![("ostree.commit.timestamp", Value::U64(commit.timestamp.swap_bytes()))];
+        let mut facts = Metadata::default();
+        facts.set("ostree.commit.timestamp", Value::U64(commit.timestamp.swap_bytes()));
         if let Some(version) = commit.metadata.get_str("version") {
-            facts.push(("ostree.commit.version", Value::Str(version.to_owned())));
+            facts.set("ostree.commit.version", Value::Str(version.to_owned()));
         }
-        for key in glib::order(&facts.iter().map(|(key, _)| *key).collect::<Vec<_>>()) {
-            if let Some((_, value)) = facts.iter().find(|(name, _)| *name == key) {
-                metadata.set(key, value.clone());
-            }
-        }
+        let metadata = ordered(&facts);
         Ok(SummaryRef { name: name.name, target, commit_bytes: bytes.len() as u64, metadata })
     }
 
@@ -180,9 +212,10 @@ impl Repo {
             facts.set("ostree.summary.collection-id", Value::Str(id.to_string()));
         }
         let mut mirrors: Vec<(String, Vec<SummaryRef>)> = Vec::new();
-        for entry in self.mirrored_refs()? {
-            let Namespace::Mirror(collection) = &entry.name.namespace else { continue };
-            let collection = collection.clone();
+        for ((collection, _), entry) in self.collection_refs()? {
+            if self.config().collection_id.as_ref() == Some(&collection) {
+                continue;
+            }
             let entry = self.summary_ref(entry.name, entry.target)?;
             match mirrors.last_mut().filter(|(last, _)| *last == collection.as_str()) {
                 Some((_, refs)) => refs.push(entry),
@@ -190,16 +223,9 @@ impl Repo {
             }
         }
         if !mirrors.is_empty() {
-            facts.set("ostree.summary.collection-map", ostree::collection_map(&mirrors));
+            facts.set(COLLECTION_MAP, ostree::collection_map(&mirrors));
         }
-        let keys: Vec<&str> = facts.iter().map(|(key, _)| key).collect();
-        let mut ordered = Metadata::default();
-        for key in glib::order(&keys) {
-            if let Some(value) = facts.get(key) {
-                ordered.set(key, value.clone());
-            }
-        }
-        Ok(ordered)
+        Ok(ordered(&facts))
     }
 
     /// The summary file, if there is one.

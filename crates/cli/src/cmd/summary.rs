@@ -1,11 +1,11 @@
 //! `summary`: the file that lists all refs.
 
 use crate::ctx::Ctx;
-use crate::report::{Usage, usage};
+use crate::report::{OrUsage, Usage, usage};
 use crate::time;
 use crate::ui::{Render, human};
-use sapwood_objstore::{Format, Value};
-use sapwood_repo::Summary;
+use sapwood_objstore::{Format, Metadata, Value};
+use sapwood_repo::{Summary, SummaryRef};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -13,6 +13,7 @@ use std::io::{self, Write};
 
 /// Write or view the summary: the file that tells pullers all refs
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Write it anew
     #[arg(long, short = 'u')]
@@ -23,6 +24,16 @@ pub(crate) struct Args {
     /// View it as the GVariant it is in OSTree's format
     #[arg(long)]
     raw: bool,
+    /// With -u: say more in it, a value in GVariant's text form; in a repository of a collection, and in a new commit on
+    /// the branch ostree-metadata
+    #[arg(long, short = 'm', value_name = "KEY=VALUE")]
+    add_metadata: Vec<String>,
+    /// List the keys of what it says about the repository
+    #[arg(long)]
+    list_metadata_keys: bool,
+    /// Print what it says under this key
+    #[arg(long, value_name = "KEY")]
+    print_metadata_key: Option<String>,
 }
 
 /// The summary, as it is now.
@@ -35,11 +46,14 @@ pub(crate) struct Outcome {
 }
 
 /// How a summary is shown as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shown {
     Nothing,
     Readable,
     Raw,
+    Keys,
+    /// What is said under a key.
+    Key(String),
 }
 
 impl Outcome {
@@ -98,15 +112,18 @@ impl Serialize for Outcome {
     }
 }
 
-impl Render for Outcome {
-    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self.shown {
-            Shown::Nothing => return Ok(()),
-            Shown::Raw => return writeln!(out, "{}", self.raw()),
-            Shown::Readable => {}
-        }
-        for entry in &self.summary.refs {
-            writeln!(out, "* {}", entry.name)?;
+impl Outcome {
+    fn render_refs(
+        &self,
+        out: &mut dyn Write,
+        collection: Option<&str>,
+        refs: &[SummaryRef],
+    ) -> io::Result<()> {
+        for entry in refs {
+            match collection {
+                Some(collection) => writeln!(out, "* ({collection}, {})", entry.name)?,
+                None => writeln!(out, "* {}", entry.name)?,
+            }
             writeln!(out, "    Latest Commit ({}):", human::size(entry.commit_bytes))?;
             writeln!(out, "      {}", entry.target)?;
             for (key, value) in entry.metadata.iter() {
@@ -115,10 +132,34 @@ impl Render for Outcome {
                         writeln!(out, "    Timestamp ({key}): {}", time::local(at))?;
                     }
                     ("ostree.commit.version", _) => writeln!(out, "    Version ({key}): {}", text(value))?,
-                    _ => writeln!(out, "    {key}: {}", value.to_text())?,
+                    _ => writeln!(out, "    {key}: {}", value.to_plain_text())?,
                 }
             }
             writeln!(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.shown {
+            Shown::Nothing => return Ok(()),
+            Shown::Raw => return writeln!(out, "{}", self.raw()),
+            Shown::Keys => {
+                let mut keys: Vec<_> = self.summary.metadata.iter().map(|(key, _)| key).collect();
+                keys.sort_unstable();
+                return keys.iter().try_for_each(|key| writeln!(out, "{key}"));
+            }
+            Shown::Key(key) => {
+                let value = self.summary.metadata.get(key);
+                return value.map_or(Ok(()), |value| writeln!(out, "{}", value.to_text()));
+            }
+            Shown::Readable => {}
+        }
+        self.render_refs(out, self.summary.collection(), &self.summary.refs)?;
+        for (collection, refs) in self.summary.collections().unwrap_or_default() {
+            self.render_refs(out, Some(&collection), &refs)?;
         }
         for (key, value) in self.summary.metadata.iter() {
             let name = match key {
@@ -127,8 +168,12 @@ impl Render for Outcome {
                 "ostree.summary.tombstone-commits" => "Has Tombstone Commits",
                 "ostree.summary.collection-id" => "Collection ID",
                 "ostree.summary.expires" => "Expires",
+                "ostree.summary.collection-map" => {
+                    writeln!(out, "Collection Map ({key}): (printed above)")?;
+                    continue;
+                }
                 _ => {
-                    writeln!(out, "{key}: {}", value.to_text())?;
+                    writeln!(out, "{key}: {}", value.to_plain_text())?;
                     continue;
                 }
             };
@@ -152,18 +197,41 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let format = repo.store().format();
     let view = args.view || ctx.short_v;
-    if !args.update && !view && !args.raw {
-        let hint = "-v shows it".to_owned();
-        return Err(Usage::new("No option specified; use -u to update summary", vec![hint]).into());
-    }
-    let shown = match (args.raw, view) {
-        (true, _) => Shown::Raw,
-        (_, true) => Shown::Readable,
+    let shown = match (&args.print_metadata_key, args.list_metadata_keys, args.raw, view) {
+        (Some(key), ..) => Shown::Key(key.clone()),
+        (_, true, ..) => Shown::Keys,
+        (_, _, true, _) => Shown::Raw,
+        (_, _, _, true) => Shown::Readable,
         _ => Shown::Nothing,
     };
     if args.update {
-        return Ok(Outcome { summary: repo.update_summary()?, format, shown });
+        let facts = facts(&args.add_metadata)?;
+        repo.commit_metadata(&facts)?;
+        return Ok(Outcome { summary: repo.update_summary_with(&facts)?, format, shown });
+    }
+    if shown == Shown::Nothing {
+        let hint = "-v shows it".to_owned();
+        return Err(Usage::new("No option specified; use -u to update summary", vec![hint]).into());
     }
     let summary = repo.summary()?.ok_or_else(|| usage("the repository has no summary; -u writes one"))?;
+    summary.collections().map_err(sapwood_repo::Error::Summary)?;
+    if let Shown::Key(key) = &shown
+        && summary.metadata.get(key).is_none()
+    {
+        return Err(usage(format!("No such metadata key '{key}'")));
+    }
     Ok(Outcome { summary, format, shown })
+}
+
+/// What `--add-metadata` gives.
+fn facts(pairs: &[String]) -> anyhow::Result<Metadata> {
+    let mut facts = Metadata::default();
+    for pair in pairs {
+        let (key, text) = pair
+            .split_once('=')
+            .ok_or_else(|| usage(format!("Missing '=' in KEY=VALUE metadata '{pair}'")))?;
+        let value = Value::parse(text).or_usage(|| format!("Error parsing variant ‘{text}’"))?;
+        facts.set(key, value);
+    }
+    Ok(facts)
 }

@@ -95,20 +95,9 @@ pub(crate) fn dictionary(metadata: &Metadata, format: Format, order: ByteOrder) 
 /// A value in text.
 pub(crate) fn value_text(value: &Value, format: Format, order: ByteOrder) -> String {
     if format == Format::Ostree && order == ByteOrder::Swapped {
-        swapped(value).to_text()
+        value.to_text_swapped()
     } else {
         value.to_text()
-    }
-}
-
-/// A value with the bytes of its number reversed.
-pub(crate) fn swapped(value: &Value) -> Value {
-    match value {
-        Value::U32(number) => Value::U32(number.swap_bytes()),
-        Value::U64(number) => Value::U64(number.swap_bytes()),
-        Value::I32(number) => Value::I32(number.swap_bytes()),
-        Value::I64(number) => Value::I64(number.swap_bytes()),
-        other => other.clone(),
     }
 }
 

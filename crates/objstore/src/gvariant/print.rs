@@ -17,7 +17,7 @@ const MAX_TEXT_BYTES: usize = 512 << 20;
 /// # Errors
 /// When `bytes` are not such a value in normal form.
 pub fn print(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
-    print_with(signature, bytes, Order::Little)
+    print_with(signature, bytes, Order::Little, true)
 }
 
 /// The same with the bytes of every number in the value taken as big-endian, as OSTree's own programs print metadata:
@@ -26,7 +26,15 @@ pub fn print(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
 /// # Errors
 /// When `bytes` are not such a value in normal form.
 pub fn print_swapped(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
-    print_with(signature, bytes, Order::Big)
+    print_with(signature, bytes, Order::Big, true)
+}
+
+/// Prints a value as [`print()`] does, but without type annotations: for people.
+///
+/// # Errors
+/// When `bytes` are not such a value in normal form.
+pub fn print_plain(signature: &str, bytes: &[u8]) -> Result<String, DecodeError> {
+    print_with(signature, bytes, Order::Little, false)
 }
 
 /// The order of bytes in numbers.
@@ -36,12 +44,12 @@ enum Order {
     Big,
 }
 
-fn print_with(signature: &str, bytes: &[u8], order: Order) -> Result<String, DecodeError> {
+fn print_with(signature: &str, bytes: &[u8], order: Order, annotate: bool) -> Result<String, DecodeError> {
     let parsed = Type::parse(signature).map_err(|error| DecodeError { offset: 0, ..error })?;
     let value = Reader::new(bytes);
     value.check(&parsed)?;
     let mut out = String::new();
-    Printer { out: &mut out, order }.value(value, &parsed, true)?;
+    Printer { out: &mut out, order }.value(value, &parsed, annotate)?;
     Ok(out)
 }
 

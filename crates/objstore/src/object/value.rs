@@ -50,6 +50,10 @@ impl Value {
     pub fn to_text_swapped(&self) -> String {
         gvariant::print_swapped(self.signature(), &self.to_gvariant()).unwrap_or_default()
     }
+    /// The same as [`to_text`](Self::to_text) without type annotations.
+    pub fn to_plain_text(&self) -> String {
+        gvariant::print_plain(self.signature(), &self.to_gvariant()).unwrap_or_default()
+    }
     /// Reads GVariant's text form, as `ostree commit --add-metadata` takes it.
     ///
     /// # Errors

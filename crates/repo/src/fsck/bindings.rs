@@ -3,7 +3,7 @@
 
 use super::BindingChecks;
 use crate::commit::{COLLECTION_BINDING, REF_BINDING};
-use crate::{CollectionId, Namespace, RefEntry, RefName, Refspec, Repo, Result};
+use crate::{CollectionId, Namespace, RefEntry, RefName, Refspec, Repo};
 use sapwood_objstore::{Commit, Id, Value};
 
 /// A commit and its refs that do not agree.
@@ -90,7 +90,7 @@ impl<'c> Bound<'c> {
 
 impl Repo {
     /// What is wrong with refs that point to a commit. Refs of remotes are not held against it, as in OSTree.
-    pub(super) fn fsck_bound_refs(&self, refs: &[RefEntry], problems: &mut Vec<BadBinding>) -> Result<()> {
+    pub(super) fn fsck_bound_refs(&self, refs: &[RefEntry], problems: &mut Vec<BadBinding>) {
         for entry in refs {
             let collection = match &entry.name.namespace {
                 Namespace::Local => self.config().collection_id.as_ref(),
@@ -103,7 +103,6 @@ impl Repo {
                 problems.push(BadBinding { commit: entry.target, problem });
             }
         }
-        Ok(())
     }
 
     /// What is wrong with the refs that a commit names.

@@ -119,8 +119,7 @@ impl<'a> RefDb<'a> {
                 };
                 match self.target(&name) {
                     Ok(Some(target)) => good.push(RefEntry { name, target, alias_of }),
-                    Ok(None) => broken.push(BrokenRef { name, alias_of }),
-                    Err(Error::MalformedRef { .. }) => broken.push(BrokenRef { name, alias_of }),
+                    Ok(None) | Err(Error::MalformedRef { .. }) => broken.push(BrokenRef { name, alias_of }),
                     Err(error) => return Err(error),
                 }
             }

@@ -49,7 +49,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Summary, DecodeError> {
     }
     let [refs, facts] = Reader::new(bytes).tuple([Layout::variable(8), Layout::DICT])?;
     let mut summary = Summary { refs: Vec::new(), metadata: metadata(facts)? };
-    for entry in refs.array(Layout::variable(8))? {
+    read_refs(refs, &mut summary)?;
+    Ok(summary)
+}
+
+/// Adds the refs of an array of type `a(s(taya{sv}))`.
+fn read_refs(array: Reader<'_>, summary: &mut Summary) -> Result<(), DecodeError> {
+    for entry in array.array(Layout::variable(8))? {
         let entry = entry?;
         let [name, value] = entry.tuple([Layout::STR, Layout::variable(8)])?;
         let [commit_bytes, target, facts] = value.tuple([Layout::U64, Layout::BYTES, Layout::DICT])?;
@@ -62,7 +68,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Summary, DecodeError> {
         };
         summary.push(decoded).map_err(|what| entry.error(what))?;
     }
-    Ok(summary)
+    Ok(())
+}
+
+/// The inverse of [`collection_map`], for the bytes of such a value.
+pub(super) fn read_collection_map(bytes: &[u8]) -> Result<Vec<(String, Vec<SummaryRef>)>, DecodeError> {
+    let mut all = Vec::new();
+    for entry in Reader::new(bytes).array(Layout::variable(8))? {
+        let [collection, refs] = entry?.tuple([Layout::STR, Layout::variable(8)])?;
+        let mut of_it = Summary::default();
+        read_refs(refs, &mut of_it)?;
+        all.push((collection.str()?.to_owned(), of_it.refs));
+    }
+    Ok(all)
 }
 
 fn metadata(dict: Reader<'_>) -> Result<Metadata, DecodeError> {
