@@ -81,10 +81,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = ctx.open_repo()?;
     let options = options(args, &repo)?;
     // As OSTree does, so that those who pull can tell what was deleted from what is missing.
-    if !args.no_prune
-        && !args.static_deltas_only
-        && (args.delete_commit.is_some() || args.keep_younger_than.is_some())
-        && !repo.config().tombstones
+    if !args.no_prune && !args.static_deltas_only && args.delete_commit.is_some() && !repo.config().tombstones
     {
         repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
     }

@@ -246,6 +246,7 @@ fn maintain() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         2 => run("prune", prune, 2, Just(vec![])),
+        1 => run("prune", &["--refs-only"], 1, words(&["--keep-younger-than=@1700000002"])),
         2 => run("fsck", &["--quiet", "--all", "--delete", "--add-tombstones", "--verify-bindings", "--verify-back-refs"], 2, Just(vec![])),
         1 => run("summary", &[], 0, words(&["--update", "--view", "--raw"])),
         1 => (select(REFS), revision()).prop_map(|(name, rev)| vec![name.to_owned(), rev])
