@@ -184,7 +184,6 @@ const NOT_YET: &[&str] = &[
     "--base",
     "--bind-ref-collection",
     "--composefs",
-    "--custom-backend",
     "--devino-canonical",
     "--editor",
     "--generate-sizes",

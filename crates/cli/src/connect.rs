@@ -5,16 +5,20 @@
 
 use crate::args::{OSTREE_VERSION, Persona};
 use crate::ctx::{Ctx, open_dir};
-use crate::report::Advised;
+use crate::report::{Advised, usage};
 use crate::ui::human;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
-    HttpOptions, HttpRemote, PullEvent, PullOptions, PullOutcome, Remote, SplitRemote, pull, pull_local,
+    ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, PullEvent, PullOptions,
+    PullOutcome, Remote, ServerCheck, SplitRemote, pull, pull_local,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+
+/// Largest file of certificates or keys.
+const MAX_PEM_BYTES: u64 = 16 << 20;
 
 /// Where to pull from.
 #[derive(Debug)]
@@ -44,33 +48,46 @@ pub(crate) struct Overrides {
     pub(crate) headers: Vec<(String, String)>,
 }
 
-/// Keys of a remote that change how it is talked to, and that this version does not know.
-const UNKNOWN_KEYS: &[&str] =
-    &["metalink", "proxy", "tls-client-cert-path", "tls-client-key-path", "custom-backend"];
-
 /// Connects to nothing yet, but says what would be.
-pub(crate) fn source(remote: &Configured, overrides: &Overrides) -> anyhow::Result<Source> {
+pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyhow::Result<Source> {
     refuse_what_cannot_be_done(remote)?;
+    let metalink = remote.option("metalink").filter(|_| overrides.url.is_none());
     let url = overrides.url.as_deref().unwrap_or(&remote.url);
-    if let Some(path) = url.strip_prefix("file://") {
+    if let Some(path) = url.strip_prefix("file://").filter(|_| metalink.is_none()) {
         return Ok(Source::Local(PathBuf::from(path)));
     }
-    let meta = http(remote, url, overrides)?;
-    let content = match &remote.content_url {
-        Some(url) if overrides.url.is_none() => Some(http(remote, url, overrides)?),
-        _ => None,
+    let options = http_options(repo, remote, overrides)?;
+    let meta: Arc<dyn Remote> = match metalink {
+        Some(url) => Arc::new(MirrorRemote::new(url, MirrorSource::Metalink, options.clone())),
+        None if url.is_empty() => return Err(no_url(remote)),
+        None => at(url, options.clone())?,
     };
-    Ok(Source::Files(match content {
-        Some(content) => Arc::new(SplitRemote { meta, content }),
-        None => meta,
+    Ok(Source::Files(match &remote.content_url {
+        Some(url) if overrides.url.is_none() => Arc::new(SplitRemote { meta, content: at(url, options)? }),
+        _ => meta,
     }))
 }
 
-fn http(remote: &Configured, url: &str, overrides: &Overrides) -> anyhow::Result<Arc<dyn Remote>> {
-    if url.starts_with("mirrorlist=") || url.starts_with("metalink=") {
-        let hint = format!("`sapwood remote add --force {} URL` names one server", remote.name);
-        return Err(unsupported(remote, "lists of mirrors are not supported", hint));
+/// What is said of a remote without an address.
+pub(crate) fn no_url(remote: &Configured) -> anyhow::Error {
+    usage(format!("No \"url\" option in remote \"{}\"", remote.name))
+}
+
+/// What an address of a configuration leads to.
+fn at(url: &str, options: HttpOptions) -> anyhow::Result<Arc<dyn Remote>> {
+    if let Some(list) = url.strip_prefix("mirrorlist=") {
+        return Ok(Arc::new(MirrorRemote::new(list, MirrorSource::List, options)));
     }
+    if !["http", "https"]
+        .iter()
+        .any(|known| url.split_once("://").is_some_and(|(scheme, _)| scheme == *known))
+    {
+        return Err(usage(format!("Invalid URI scheme in {url}")));
+    }
+    Ok(Arc::new(HttpRemote::new(url, options)?))
+}
+
+fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyhow::Result<HttpOptions> {
     let mut options = HttpOptions { headers: overrides.headers.clone(), ..HttpOptions::default() };
     if overrides.persona == Some(Persona::Ostree) {
         // Some servers tell their clients apart by it.
@@ -88,10 +105,26 @@ fn http(remote: &Configured, url: &str, overrides: &Overrides) -> anyhow::Result
     if let Some(seconds) = overrides.stall_seconds {
         options.stall_window = Duration::from_secs(seconds);
     }
-    if let Some(path) = remote.option("tls-ca-path") {
-        options.ca_certificates = Some(crate::ctx::read_file(path.as_ref(), 16 << 20)?);
+    options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;
+    if remote.flag("tls-permissive", false) {
+        options.server_check = ServerCheck::Nothing;
     }
-    Ok(Arc::new(HttpRemote::new(url, options)?))
+    let pem = |key: &str| {
+        remote.option(key).map(|path| crate::ctx::read_file(path.as_ref(), MAX_PEM_BYTES)).transpose()
+    };
+    options.ca_certificates = pem("tls-ca-path")?;
+    options.client_certificate = match (pem("tls-client-cert-path")?, pem("tls-client-key-path")?) {
+        (Some(certificates), Some(key)) => Some(ClientCertificate { certificates, key }),
+        (None, None) => None,
+        _ => {
+            let message = format!(
+                "Remote \"{}\" must specify both \"tls-client-cert-path\" and \"tls-client-key-path\"",
+                remote.name
+            );
+            return Err(usage(message));
+        }
+    };
+    Ok(options)
 }
 
 fn unsupported(remote: &Configured, what: &str, hint: String) -> anyhow::Error {
@@ -124,15 +157,22 @@ fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
             );
         }
     }
-    if remote.flag("tls-permissive", false) {
-        let hint = "put the server's certificate authority into a file, and name it in the key tls-ca-path"
-            .to_owned();
-        return Err(unsupported(remote, "tls-permissive is not supported", hint));
+    if let Some(what) = remote.option("unconfigured-state") {
+        let hint = format!(
+            "`sapwood config unset 'remote \"{name}\".unconfigured-state'` says that it is configured"
+        );
+        let message = format!("remote unconfigured-state: {what}");
+        return Err(Advised { kind: "unconfigured", message, hint }.into());
     }
-    match UNKNOWN_KEYS.iter().find(|key| remote.option(key).is_some()) {
-        Some(key) => {
-            let hint = format!("`sapwood config unset 'remote \"{name}\".{key}'` removes it");
-            Err(unsupported(remote, &format!("{key} is not supported"), hint))
+    if let Some(backend) = remote.option("custom-backend") {
+        let message = format!("remote '{name}' uses custom backend '{backend}'");
+        let hint = format!("pull it with {backend}");
+        return Err(Advised { kind: "unsupported", message, hint }.into());
+    }
+    match remote.option("proxy") {
+        Some(_) => {
+            let hint = format!("`sapwood config unset 'remote \"{name}\".proxy'` removes it");
+            Err(unsupported(remote, "proxy is not supported", hint))
         }
         None => Ok(()),
     }

@@ -91,7 +91,7 @@ impl Repo {
         }
     }
 
-    /// Adds a remote; `options` are further keys. With `replace` one of that name is replaced, keys and all.
+    /// Adds a remote; `options` are further keys. An empty `url` is none, as where there is a `metalink`. With `replace` one of that name is replaced, keys and all.
     ///
     /// # Errors
     /// [`Error::RemoteExists`]; [`Error::Config`] for a key that no keyfile can hold; those of
@@ -120,7 +120,9 @@ impl Repo {
         }
         self.edit_config(|keyfile| {
             keyfile.remove_group(&group);
-            keyfile.set(&group, "url", url);
+            if !url.is_empty() {
+                keyfile.set(&group, "url", url);
+            }
             for (key, value) in options {
                 keyfile.set(&group, key, value);
             }

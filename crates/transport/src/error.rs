@@ -84,6 +84,14 @@ pub enum FetchError {
         /** Why not. */
         why: &'static str,
     },
+    /// What lists the mirrors, or is promised of what they have, is of no use.
+    #[error("no mirror that {url} lists can be used")]
+    Mirrors {
+        /** The list. */
+        url: Box<str>,
+        /** Why not. */
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// TLS cannot be used.
     #[error("cannot use TLS for {url}: {why}")]
     Tls {

@@ -6,8 +6,16 @@
 
 mod body;
 mod client;
+mod cookies;
+mod metalink;
+mod mirrors;
 mod retry;
+mod tls;
 pub(crate) mod url;
+
+pub use cookies::{Cookie, CookieError, CookieJar};
+pub use metalink::{Metalink, MetalinkError};
+pub use mirrors::{MirrorRemote, MirrorSource};
 
 use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
@@ -41,8 +49,39 @@ pub struct HttpOptions {
     pub user_agent: String,
     /// Headers sent with each request to the remote's own host, such as `Authorization: Bearer …`.
     pub headers: Vec<(String, String)>,
+    /// Cookies sent where they belong, also to other hosts that a redirect leads to.
+    pub cookies: CookieJar,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
+    /// What this machine shows to servers that ask who it is.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Whether a server must prove who it is. Default: yes.
+    pub server_check: ServerCheck,
+}
+
+/// A certificate of this machine's own, and its key.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate and those above it (PEM).
+    pub certificates: Vec<u8>,
+    /// Its private key (PEM).
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
+/// Whether a server must prove who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerCheck {
+    /// By a certificate that is trusted and names it.
+    #[default]
+    Certificate,
+    /// Not at all: whoever is on the way can answer in its place. Objects are still what their names say.
+    Nothing,
 }
 
 impl Default for HttpOptions {
@@ -57,7 +96,10 @@ impl Default for HttpOptions {
             max_redirects: 5,
             user_agent: concat!("sapwood/", env!("CARGO_PKG_VERSION")).to_owned(),
             headers: Vec::new(),
+            cookies: CookieJar::default(),
             ca_certificates: None,
+            client_certificate: None,
+            server_check: ServerCheck::default(),
         }
     }
 }
@@ -126,6 +168,27 @@ impl HttpRemote {
         let web = Web::new(Arc::clone(&options));
         Ok(Self { inner: Arc::new(Inner { base, web, headers, private, options }) })
     }
+}
+
+/// Fetches one file by its whole address, which may have a query.
+async fn whole_file(
+    address: &str,
+    options: HttpOptions,
+    max_bytes: u64,
+) -> Result<Option<bytes::Bytes>, FetchError> {
+    let unusable = |source: Box<dyn std::error::Error + Send + Sync>| FetchError::Mirrors {
+        url: url::without_credentials(address).into(),
+        source,
+    };
+    let (file, query) = address.split_at(address.find('?').unwrap_or(address.len()));
+    let inner = HttpRemote::new(file, options).map_err(|error| unusable(error.into()))?.inner;
+    let uri: Uri = format!("{}{query}", inner.base.shown())
+        .parse()
+        .map_err(|error: hyper::http::uri::InvalidUri| unusable(error.into()))?;
+    let Some(Opened { body, start, length, tag }) = inner.open(&uri, None).await? else { return Ok(None) };
+    let resumable = tag.is_some();
+    let body = body::HttpBody::new(inner, uri, body, start, length, tag.clone(), resumable);
+    Response::new(start, length, tag, Box::new(body), Limits { max_bytes })?.bytes().await.map(Some)
 }
 
 #[async_trait]

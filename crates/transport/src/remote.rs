@@ -21,6 +21,19 @@ pub trait Remote: Send + Sync + fmt::Debug {
         limits: Limits,
     ) -> Result<Option<Response>, FetchError>;
 
+    /// As [`get`](Self::get), for an object that came wrong: from another place than the last time if there is one.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    async fn get_elsewhere(&self, path: &str, limits: Limits) -> Result<Option<Response>, FetchError> {
+        self.get(path, None, limits).await
+    }
+
+    /// How many places it gives objects from, as far as is known.
+    fn places(&self) -> u32 {
+        1
+    }
+
     /// What to call it in messages: its address without credentials.
     fn describe(&self) -> String;
 }

@@ -13,6 +13,13 @@ pub struct SplitRemote {
     pub content: Arc<dyn Remote>,
 }
 
+impl SplitRemote {
+    fn for_path(&self, path: &str) -> &dyn Remote {
+        let content = path.starts_with("objects/") || path.starts_with("deltas/");
+        if content { &*self.content } else { &*self.meta }
+    }
+}
+
 #[async_trait]
 impl Remote for SplitRemote {
     async fn get(
@@ -21,9 +28,15 @@ impl Remote for SplitRemote {
         range: Option<Range>,
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
-        let content = path.starts_with("objects/") || path.starts_with("deltas/");
-        let from = if content { &self.content } else { &self.meta };
-        from.get(path, range, limits).await
+        self.for_path(path).get(path, range, limits).await
+    }
+
+    async fn get_elsewhere(&self, path: &str, limits: Limits) -> Result<Option<Response>, FetchError> {
+        self.for_path(path).get_elsewhere(path, limits).await
+    }
+
+    fn places(&self) -> u32 {
+        self.content.places()
     }
 
     fn describe(&self) -> String {

@@ -9,6 +9,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("bls", &["crates/deploy/src/boot/bls.rs"]),
     ("boot_link", &["crates/deploy/src/boot/link.rs"]),
     ("config", &["crates/repo/src/config.rs"]),
+    ("cookies", &["crates/transport/src/http/cookies.rs"]),
     ("decompress", &["crates/objstore/src/format/compress.rs"]),
     (
         "gvariant",
@@ -29,6 +30,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ),
     ("kargs", &["crates/deploy/src/boot/kargs.rs"]),
     ("keyfile", &["crates/repo/src/keyfile.rs"]),
+    ("metalink", &["crates/transport/src/http/metalink.rs"]),
     ("names", &["crates/repo/src/name.rs", "crates/repo/src/refs/read.rs"]),
     (
         "native_commit",

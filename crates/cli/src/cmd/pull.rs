@@ -254,7 +254,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
     let began = std::time::Instant::now();
-    let source = connect::source(&remote, &overrides)?;
+    let source = connect::source(&repo, &remote, &overrides)?;
     let over_the_network = matches!(source, Source::Files(_));
     let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
     let caches: Vec<_> = caches.iter().collect();

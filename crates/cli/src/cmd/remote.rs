@@ -1,6 +1,7 @@
 //! `remote`: where to pull from.
 
 pub(crate) mod add;
+pub(crate) mod cookies;
 pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod refs;
@@ -23,8 +24,11 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Add(add::Args),
+    AddCookie(cookies::AddArgs),
     Delete(delete::Args),
+    DeleteCookie(cookies::DeleteArgs),
     List(list::Args),
+    ListCookies(cookies::ListArgs),
     Refs(refs::Args),
     ShowUrl(show_url::Args),
     Summary(summary::Args),
@@ -33,6 +37,9 @@ enum Command {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     match &args.command {
         Command::Add(args) => emit(&add::run(args, ctx)?, ctx.json),
+        Command::AddCookie(args) => emit(&cookies::add(args, ctx)?, ctx.json),
+        Command::DeleteCookie(args) => emit(&cookies::delete(args, ctx)?, ctx.json),
+        Command::ListCookies(args) => emit(&cookies::list(args, ctx)?, ctx.json),
         Command::Delete(args) => emit(&delete::run(args, ctx)?, ctx.json),
         Command::List(args) => emit(&list::run(args, ctx)?, ctx.json),
         Command::Refs(args) => emit(&refs::run(args, ctx)?, ctx.json),

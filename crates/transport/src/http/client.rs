@@ -5,16 +5,15 @@ use crate::FetchError;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, LOCATION};
+use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 type Client<C> = legacy::Client<C, Empty<Bytes>>;
 
@@ -69,6 +68,7 @@ impl Web {
             } else {
                 request.headers_mut().remove(AUTHORIZATION);
             }
+            self.add_cookies(&mut request);
             let response = self.send(request).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
@@ -79,6 +79,18 @@ impl Web {
             at = url::redirect(&at, location).map_err(refused)?;
         }
         Err(FetchError::Redirect { url: shown(uri), why: "redirected too often" })
+    }
+
+    fn add_cookies(&self, request: &mut Request<Empty<Bytes>>) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let uri = request.uri();
+        let secure = uri.scheme_str() == Some("https");
+        let host = uri.host().unwrap_or_default();
+        let cookies = self.options.cookies.header(secure, host, uri.path(), now);
+        if let Some(Ok(mut value)) = cookies.map(|cookies| HeaderValue::from_str(&cookies)) {
+            value.set_sensitive(true);
+            request.headers_mut().insert(COOKIE, value);
+        }
     }
 
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, FetchError> {
@@ -132,23 +144,8 @@ fn connector(options: &HttpOptions) -> HttpConnector {
 }
 
 fn tls(options: &HttpOptions) -> Result<Client<HttpsConnector<HttpConnector>>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let config = match &options.ca_certificates {
-        None => config.with_native_roots().map_err(|error| error.to_string())?,
-        Some(pem) => {
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| error.to_string())?;
-                roots.add(certificate).map_err(|error| error.to_string())?;
-            }
-            config.with_root_certificates(roots)
-        }
-    };
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config.with_no_client_auth())
+        .with_tls_config(super::tls::config(options)?)
         .https_only()
         .enable_all_versions()
         .wrap_connector(connector(options));

@@ -6,9 +6,9 @@ use super::net::{Net, OnEvent};
 use super::options::PullOptions;
 use super::queue::{Job, Queue};
 use super::worker::{Found, News, Workshop};
-use crate::PullError;
+use crate::{FetchError, PullError};
 use sapwood_objstore::{Commit, Error, Id, ObjectName};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -40,8 +40,8 @@ struct Driver<'a> {
     /// Fetches that are not stored yet, and other answers waited for.
     in_flight: usize,
     batches: usize,
-    /// Objects that came wrong once.
-    retried: HashSet<ObjectName>,
+    /// How often objects came wrong.
+    retried: HashMap<ObjectName, u32>,
     on_event: OnEvent<'a>,
     last_tick: Instant,
 }
@@ -76,7 +76,7 @@ pub(super) fn drive(
             fetches: JoinSet::new(),
             in_flight: 0,
             batches: 0,
-            retried: HashSet::new(),
+            retried: HashMap::new(),
             on_event,
             last_tick: Instant::now(),
         };
@@ -176,6 +176,7 @@ impl Driver<'_> {
                 self.frontier.arrived(item, contents).map_err(|excess| self.excess(excess))?;
             }
             News::Bad(item, error) => self.bad(item, error)?,
+            News::Broken(item, error) => self.broken(item, error)?,
             News::NotThere(item) => {
                 let tolerated = self.frontier.missing(item);
                 self.ends(item, tolerated)?;
@@ -193,12 +194,39 @@ impl Driver<'_> {
 
     /// A proxy may have mangled it, or a part of it be from another time: it is fetched as a whole once more.
     fn bad(&mut self, item: Item, error: Error) -> Result<(), PullError> {
-        if self.retried.insert(item.name) {
+        if self.may_retry(item, 1) {
             tracing::warn!(object = %item.name, %error, "came wrong, fetching it again");
             self.fetch(item, true);
             return Ok(());
         }
         Err(PullError::BadObject { remote: self.source.into(), object: item.name, source: Box::new(error) })
+    }
+
+    /// What the remote tried to mend itself, without success: if there are other places, one of these may do better.
+    fn broken(&mut self, item: Item, error: FetchError) -> Result<(), PullError> {
+        let midway = matches!(
+            error,
+            FetchError::Broken { .. }
+                | FetchError::Truncated { .. }
+                | FetchError::TooSlow { .. }
+                | FetchError::TooLarge { .. }
+                | FetchError::Changed { .. }
+        );
+        if midway && self.may_retry(item, 0) {
+            tracing::warn!(object = %item.name, %error, "trying elsewhere");
+            self.fetch(item, true);
+            return Ok(());
+        }
+        let what = format!("object {}", item.name).into();
+        Err(PullError::Fetch { what, source: Box::new(error) })
+    }
+
+    /// Whether an object is worth another fetch: one for each other place, and at least so many.
+    fn may_retry(&mut self, item: Item, at_least: u32) -> bool {
+        let places = self.wire.as_ref().map_or(1, |wire| wire.net.remote.places());
+        let times = self.retried.entry(item.name).or_default();
+        *times += 1;
+        *times <= at_least.max(places.saturating_sub(1))
     }
 
     fn ends(&self, item: Item, tolerated: bool) -> Result<(), PullError> {

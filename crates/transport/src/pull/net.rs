@@ -56,18 +56,16 @@ impl Net {
     pub(super) async fn object(self: Arc<Self>, item: Item, whole: bool) {
         let fetched = match item.name.kind {
             ObjectKind::File => self.file(item, whole).await,
-            ObjectKind::Commit => self.commit(Id::new(item.name.id)).await,
+            ObjectKind::Commit => self.commit(Id::new(item.name.id), whole).await,
             ObjectKind::DirTree | ObjectKind::DirMeta => {
-                self.small(&wire::object(item.name), self.limits.max_meta_bytes).await.map(Payload::Bytes)
+                let limits = Limits { max_bytes: self.limits.max_meta_bytes };
+                self.meta(&wire::object(item.name), whole, limits).await.map(Payload::Bytes)
             }
         };
         let news = match fetched {
             Ok(payload) => return self.queue.push(Job::Store(item, payload)),
             Err(Failure::NotThere) => News::NotThere(item),
-            Err(Failure::Fetch(source)) => {
-                let what = format!("object {}", item.name).into();
-                News::Failed(PullError::Fetch { what, source: Box::new(source) })
-            }
+            Err(Failure::Fetch(source)) => News::Broken(item, source),
             Err(Failure::Disk(error)) => News::Failed(error.into()),
             Err(Failure::Shutdown) => {
                 News::Failed(PullError::Stopped { why: "the runtime is shutting down" })
@@ -88,10 +86,11 @@ impl Net {
         }
     }
 
-    async fn commit(&self, id: Id<Commit>) -> Result<Payload, Failure> {
+    async fn commit(&self, id: Id<Commit>, whole: bool) -> Result<Payload, Failure> {
         let limit = self.commit_bytes.get(&id.raw()).copied().unwrap_or(u64::MAX);
         let detached = self.optional(&wire::detached(id), self.limits.max_meta_bytes).await?;
-        let bytes = self.small(&wire::object(id.name()), limit.min(self.limits.max_meta_bytes)).await?;
+        let limits = Limits { max_bytes: limit.min(self.limits.max_meta_bytes) };
+        let bytes = self.meta(&wire::object(id.name()), whole, limits).await?;
         Ok(Payload::Commit(bytes, detached))
     }
 
@@ -100,7 +99,13 @@ impl Net {
         let limits = Limits { max_bytes: self.limits.max_file_bytes };
         let found = self.scratch.take_found(item.name.id).unwrap_or_default();
         let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
-        let mut response = self.get(&path, range, limits).await?.ok_or(Failure::NotThere)?;
+        let response = if whole {
+            self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+            self.remote.get_elsewhere(&path, limits).await?
+        } else {
+            self.get(&path, range, limits).await?
+        };
+        let mut response = response.ok_or(Failure::NotThere)?;
         let mut memory = BytesMut::new();
         let in_memory =
             found.names.is_empty() && response.length.is_none_or(|length| length <= MAX_MEMORY_BYTES as u64);
@@ -137,12 +142,25 @@ impl Net {
             };
         }
         let parts = writer.finish().await.ok_or(Failure::Shutdown)?.map_err(Failure::Disk)?;
-        broken.map_or(Ok(Payload::Parts(parts)), |error| Err(error.into()))
+        match broken {
+            None => Ok(Payload::Parts(parts)),
+            Some(error) => {
+                self.scratch.give_back(item.name.id, parts);
+                Err(error.into())
+            }
+        }
     }
 
-    /// A file that must be there, in memory.
-    async fn small(&self, path: &str, max_bytes: u64) -> Result<Bytes, Failure> {
-        self.optional(path, max_bytes).await?.ok_or(Failure::NotThere)
+    /// A metadata object.
+    async fn meta(&self, path: &str, elsewhere: bool, limits: Limits) -> Result<Bytes, Failure> {
+        if !elsewhere {
+            return self.optional(path, limits.max_bytes).await?.ok_or(Failure::NotThere);
+        }
+        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        let response = self.remote.get_elsewhere(path, limits).await?.ok_or(Failure::NotThere)?;
+        let bytes = response.bytes().await?;
+        self.traffic.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes)
     }
 
     async fn optional(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, FetchError> {

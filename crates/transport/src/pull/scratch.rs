@@ -63,6 +63,11 @@ impl Scratch {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 
+    /// Notes what there is of an object that could not be fetched to its end.
+    pub(super) fn give_back(&self, id: ObjectId, parts: Parts) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(id, parts);
+    }
+
     /// Begins the next part of an object. What is sent is written by another thread.
     pub(super) fn write(self: &Arc<Self>, id: ObjectId, mut parts: Parts, discard: bool) -> Writer {
         let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(4);

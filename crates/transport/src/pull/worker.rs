@@ -5,7 +5,7 @@ use super::options::{Bindings, FileModes, Scope};
 use super::queue::{Job, Payload, Queue};
 use super::scratch::Scratch;
 use super::subpath::{Part, Selection, Share};
-use crate::PullError;
+use crate::{FetchError, PullError};
 use bytes::Bytes;
 use sapwood_objstore::{
     Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust,
@@ -25,6 +25,8 @@ pub(super) enum News {
     Stored(Item, Contents),
     /// What was fetched is not the object.
     Bad(Item, Error),
+    /// It could not be fetched to its end.
+    Broken(Item, FetchError),
     /// The remote has no such object.
     NotThere(Item),
     /// The metadata beside a commit is stored.

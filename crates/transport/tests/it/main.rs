@@ -5,6 +5,7 @@
 mod crash;
 mod hostile;
 mod liar;
+mod mirrors;
 mod peers;
 mod pulls;
 mod remotes;

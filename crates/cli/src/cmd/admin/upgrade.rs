@@ -151,7 +151,7 @@ pub(super) fn fetch(
     let options =
         PullOptions { wanted: vec![wanted], into: RefsInto::Remote(name.clone()), ..PullOptions::default() };
     let began = std::time::Instant::now();
-    let source = connect::source(&remote, &Overrides::default())?;
+    let source = connect::source(repo, &remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files(_));
     let outcome = connect::pull_from(ctx, repo, source, &[], &options)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))

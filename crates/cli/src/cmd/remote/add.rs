@@ -1,7 +1,7 @@
 //! `remote add`.
 
 use crate::ctx::Ctx;
-use crate::report::{Advised, OrUsage, usage};
+use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_repo::{RefName, RemoteName};
 use std::io::{self, Write};
@@ -35,15 +35,18 @@ pub(crate) struct Args {
     /// The id of the collection that its refs belong to
     #[arg(long, value_name = "COLLECTION-ID")]
     collection_id: Option<String>,
+    /// The program that pulls from it
+    #[arg(long, value_name = "NAME")]
+    custom_backend: Option<String>,
     /// Add it to the repository of this sysroot
     #[arg(long, value_name = "PATH")]
     sysroot: Option<PathBuf>,
     /// What it is called here
     #[arg(value_name = "NAME")]
     name: String,
-    /// http://, https:// or file://
-    #[arg(value_name = "URL")]
-    url: String,
+    /// http://, https:// or file://, or mirrorlist= or metalink= before the address of such a list
+    #[arg(value_name = "URL", required_unless_present = "custom_backend")]
+    url: Option<String>,
     /// The refs that are pulled when none are named
     #[arg(value_name = "BRANCH")]
     branches: Vec<String>,
@@ -65,12 +68,6 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let name = RemoteName::new(&args.name).or_usage(|| format!("Invalid remote name {}", args.name))?;
-    if args.url.starts_with("metalink=") {
-        let (message, hint) = ("metalink remotes are not supported", "name the address of one server");
-        return Err(
-            Advised { kind: "unsupported", message: message.to_owned(), hint: hint.to_owned() }.into()
-        );
-    }
     let mut repo = super::open(ctx, args.sysroot.as_ref())?;
     let there = repo.remotes()?.into_iter().find(|remote| remote.name == name);
     if let Some(there) = there.filter(|_| args.if_not_exists) {
@@ -78,6 +75,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     let mut options: Vec<(String, String)> = Vec::new();
     let mut set = |key: &str, value: &str| options.push((key.to_owned(), value.to_owned()));
+    let given = args.url.as_deref().unwrap_or_default();
+    let metalink = given.strip_prefix("metalink=");
+    if let Some(url) = metalink {
+        set("metalink", url);
+    }
+    if let Some(backend) = &args.custom_backend {
+        set("custom-backend", backend);
+    }
     if let Some(url) = &args.contenturl {
         set("contenturl", url);
     }
@@ -99,6 +104,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if let Some(id) = &args.collection_id {
         set("collection-id", id);
     }
-    repo.add_remote(&name, &args.url, &options, args.force)?;
-    Ok(Outcome { name: args.name.clone(), url: args.url.clone(), added: true })
+    let url = if metalink.is_some() { "" } else { given };
+    repo.add_remote(&name, url, &options, args.force)?;
+    Ok(Outcome { name: args.name.clone(), url: given.to_owned(), added: true })
 }

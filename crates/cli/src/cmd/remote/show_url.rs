@@ -27,5 +27,8 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let remote = ctx.open_repo()?.remote(&args.name)?;
+    if remote.url.is_empty() {
+        return Err(crate::connect::no_url(&remote));
+    }
     Ok(Outcome { name: args.name.clone(), url: remote.url })
 }

@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let format = repo.store().format();
-    let remote = match connect::source(&repo.remote(&args.name)?, &Overrides::default())? {
+    let remote = match connect::source(&repo, &repo.remote(&args.name)?, &Overrides::default())? {
         Source::Files(remote) => remote,
         Source::Local(path) => connect::as_files(&path)?,
     };

@@ -1,0 +1,283 @@
+//! A repository at several places at once: a list of mirrors, or a metalink.
+//!
+//! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree. Objects
+//! come from it too, and from the others where it lacks one, fails, or gave a wrong one: that costs this object a request
+//! more, and nobody else anything. A mirror that failed to answer is asked last for a while.
+
+use super::metalink::{self, Metalink};
+use super::{HttpOptions, HttpRemote};
+use crate::remote::Body;
+use crate::{FetchError, Limits, Range, Remote, Response, wire};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+
+/// Largest list of mirrors, in bytes.
+const MAX_LIST_BYTES: u64 = 1 << 20;
+/// Mirrors more than these are not looked at.
+const MAX_MIRRORS: usize = 64;
+/// How long a mirror that failed is asked last.
+const REST: Duration = Duration::from_mins(1);
+/// How many of the latest answers are remembered by who gave them: more than can be under way.
+const REMEMBERED: usize = 4096;
+
+/// What says where the mirrors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorSource {
+    /// A text with an address in each line; empty lines and those that begin with `#` are passed over.
+    List,
+    /// A metalink of the summary.
+    Metalink,
+}
+
+/// A repository that several servers have. Where they are is asked when the first file is.
+#[derive(Debug)]
+pub struct MirrorRemote {
+    url: String,
+    source: MirrorSource,
+    options: HttpOptions,
+    found: OnceCell<Found>,
+    hasher: RandomState,
+    /// Who gave which of the latest objects.
+    given: Mutex<VecDeque<(u64, usize)>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    mirrors: Vec<Mirror>,
+    /// The one whose refs count.
+    chosen: usize,
+    /// The verified summary, where the source promises one.
+    summary: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Mirror {
+    remote: HttpRemote,
+    failed: Mutex<Option<Instant>>,
+}
+
+impl MirrorRemote {
+    /// The repository whose mirrors the file at `url` lists.
+    ///
+    /// Each mirror is tried with fewer repetitions than a remote that is alone: see [`HttpOptions::retries`].
+    pub fn new(url: impl Into<String>, source: MirrorSource, options: HttpOptions) -> Self {
+        let (found, given) = (OnceCell::new(), Mutex::default());
+        Self { url: url.into(), source, options, found, hasher: RandomState::new(), given }
+    }
+
+    async fn found(&self) -> Result<&Found, FetchError> {
+        self.found
+            .get_or_try_init(|| async {
+                match self.source {
+                    MirrorSource::List => self.read_list().await,
+                    MirrorSource::Metalink => self.read_metalink().await,
+                }
+            })
+            .await
+    }
+
+    fn unusable(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FetchError {
+        FetchError::Mirrors { url: super::url::without_credentials(&self.url).into(), source: why.into() }
+    }
+
+    async fn source(&self, max_bytes: u64) -> Result<Bytes, FetchError> {
+        let file = super::whole_file(&self.url, self.options.clone(), max_bytes).await?;
+        file.ok_or_else(|| FetchError::Status { url: self.describe().into(), status: 404 })
+    }
+
+    fn mirror(&self, url: &str) -> Option<Mirror> {
+        let options = HttpOptions { retries: self.options.retries.min(1), ..self.options.clone() };
+        match HttpRemote::new(url, options) {
+            Ok(remote) => Some(Mirror { remote, failed: Mutex::new(None) }),
+            Err(error) => {
+                tracing::warn!(%error, "a mirror that cannot be used");
+                None
+            }
+        }
+    }
+
+    async fn read_list(&self) -> Result<Found, FetchError> {
+        let text = self.source(MAX_LIST_BYTES).await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mirrors: Vec<_> = addresses(&text).filter_map(|url| self.mirror(url)).take(MAX_MIRRORS).collect();
+        let mut last = None;
+        for (chosen, mirror) in mirrors.iter().enumerate() {
+            let limits = Limits { max_bytes: sapwood_repo::Keyfile::MAX_BYTES as u64 };
+            match mirror.remote.get(wire::CONFIG, None, limits).await {
+                Ok(Some(_)) => return Ok(Found { mirrors, chosen, summary: None }),
+                Ok(None) => {}
+                Err(error) => {
+                    mirror.rest();
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| self.unusable("none of its mirrors has a repository")))
+    }
+
+    async fn read_metalink(&self) -> Result<Found, FetchError> {
+        let document = self.source(metalink::MAX_BYTES).await?;
+        let metalink = Metalink::parse(&document).map_err(|error| self.unusable(error))?;
+        let mut last = self.unusable("none of its addresses has the summary");
+        let mut verified = None;
+        for url in metalink.urls.iter().take(MAX_MIRRORS) {
+            // One byte more, so that a longer file is not taken for it.
+            match super::whole_file(url, self.options.clone(), metalink.size.saturating_add(1)).await {
+                Ok(None) => {}
+                Ok(Some(bytes)) => match metalink.check(&bytes) {
+                    Ok(()) => {
+                        verified = Some((directory(url), bytes));
+                        break;
+                    }
+                    Err(error) => last = self.unusable(error),
+                },
+                Err(error) => last = error,
+            }
+        }
+        let Some((base, summary)) = verified else { return Err(last) };
+        // The one whose summary is known to be right goes first.
+        let mut bases = vec![base];
+        for url in &metalink.urls {
+            if !bases.contains(&directory(url)) {
+                bases.push(directory(url));
+            }
+        }
+        let mirrors = bases.into_iter().filter_map(|url| self.mirror(url)).take(MAX_MIRRORS).collect();
+        Ok(Found { mirrors, chosen: 0, summary: Some(summary) })
+    }
+
+    fn key(&self, path: &str) -> u64 {
+        self.hasher.hash_one(path)
+    }
+
+    fn remember(&self, path: &str, at: usize) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.len() >= REMEMBERED {
+            given.pop_front();
+        }
+        given.push_back((self.key(path), at));
+    }
+
+    fn last_giver(&self, path: &str) -> Option<usize> {
+        let (given, key) = (self.given.lock().unwrap_or_else(PoisonError::into_inner), self.key(path));
+        given.iter().rev().find(|(known, _)| *known == key).map(|(_, at)| *at)
+    }
+
+    /// Asks one mirror after the other for a file that is the same on all of them.
+    async fn ask_each(
+        &self,
+        order: &[usize],
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
+        let found = self.found().await?;
+        let mut failure = None;
+        for at in order {
+            let Some(mirror) = found.mirrors.get(*at) else { continue };
+            match mirror.remote.get(path, range.clone(), limits).await {
+                Ok(Some(response)) => {
+                    self.remember(path, *at);
+                    return Ok(Some(response));
+                }
+                Ok(None) => tracing::debug!(mirror = %mirror.remote.describe(), path, "not on this mirror"),
+                Err(error) => {
+                    tracing::warn!(%error, "trying another mirror");
+                    mirror.rest();
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+}
+
+impl Mirror {
+    fn rest(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_resting(&self) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|since| since.elapsed() < REST)
+    }
+}
+
+impl Found {
+    /// In which order the mirrors are asked, the one at `first` first.
+    fn order(&self, first: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (first..self.mirrors.len()).chain(0..first).collect();
+        order.sort_by_key(|at| self.mirrors.get(*at).is_some_and(Mirror::is_resting));
+        order
+    }
+}
+
+#[async_trait]
+impl Remote for MirrorRemote {
+    async fn get(
+        &self,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
+        let found = self.found().await?;
+        if let Some(summary) = found.summary.as_ref().filter(|_| path == wire::SUMMARY) {
+            let body =
+                Whole { url: format!("{}/{path}", self.describe()).into(), bytes: Some(summary.clone()) };
+            return Response::new(0, Some(summary.len() as u64), None, Box::new(body), limits).map(Some);
+        }
+        if !wire::is_immutable(path) {
+            let Some(mirror) = found.mirrors.get(found.chosen) else { return Ok(None) };
+            return mirror.remote.get(path, range, limits).await;
+        }
+        self.ask_each(&found.order(found.chosen), path, range, limits).await
+    }
+
+    async fn get_elsewhere(&self, path: &str, limits: Limits) -> Result<Option<Response>, FetchError> {
+        let found = self.found().await?;
+        let first = self.last_giver(path).map_or(found.chosen, |last| last + 1) % found.mirrors.len().max(1);
+        self.ask_each(&found.order(first), path, None, limits).await
+    }
+
+    fn places(&self) -> u32 {
+        let found = self.found.get().map_or(1, |found| found.mirrors.len());
+        u32::try_from(found).unwrap_or(u32::MAX)
+    }
+
+    fn describe(&self) -> String {
+        super::url::without_credentials(&self.url)
+    }
+}
+
+/// The addresses in a list of mirrors.
+pub(crate) fn addresses(list: &str) -> impl Iterator<Item = &str> {
+    list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The directory of a file's address.
+fn directory(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit_once('/').map_or(path, |(directory, _)| directory)
+}
+
+/// A file that is here already.
+struct Whole {
+    url: Box<str>,
+    bytes: Option<Bytes>,
+}
+
+#[async_trait]
+impl Body for Whole {
+    async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        Ok(self.bytes.take().filter(|bytes| !bytes.is_empty()))
+    }
+
+    fn url(&self) -> Box<str> {
+        self.url.clone()
+    }
+}
