@@ -105,6 +105,7 @@ pub(crate) enum Command {
     RevParse(cmd::rev_parse::Args),
     Serve(cmd::serve::Args),
     Show(cmd::show::Args),
+    StaticDelta(cmd::static_delta::Args),
     Summary(cmd::summary::Args),
 }
 

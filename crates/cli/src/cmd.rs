@@ -21,6 +21,7 @@ pub(crate) mod reset;
 pub(crate) mod rev_parse;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod static_delta;
 pub(crate) mod summary;
 
 use crate::args::Command;
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::RevParse(args) => emit(&rev_parse::run(&args, ctx)?, ctx.json),
         Command::Serve(args) => serve::run(&args, ctx),
         Command::Show(args) => emit(&show::run(&args, ctx)?, ctx.json),
+        Command::StaticDelta(args) => static_delta::run(&args, ctx),
         Command::Summary(args) => emit(&summary::run(&args, ctx)?, ctx.json),
     }
 }

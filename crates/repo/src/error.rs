@@ -185,6 +185,9 @@ pub enum Error {
     /// An SELinux policy cannot be used.
     #[error(transparent)]
     Policy(Box<ContextsError>),
+    /// A static delta cannot be used or made.
+    #[error(transparent)]
+    Delta(#[from] crate::DeltaError),
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

@@ -31,6 +31,7 @@ mod checkout;
 mod commit;
 mod config;
 mod convert;
+mod delta;
 mod diff;
 mod error;
 mod fsck;
@@ -55,6 +56,10 @@ pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Over
 pub use commit::{CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Modifiers, Parent};
 pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
+pub use delta::{
+    ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ModeRow, Operation,
+    Operations, PartInfo, PartPayload, Piece, Recipe, Superblock, delta_index_path, recipes,
+};
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};
 pub use fsck::{

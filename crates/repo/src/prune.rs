@@ -6,8 +6,6 @@
 mod deltas;
 mod roots;
 
-pub(crate) use deltas::{decode as delta_id, dirs as delta_dirs};
-
 use crate::reach::{OnBad, Reachable};
 use crate::{Error, Refspec, Repo, Result, pool};
 use rayon::prelude::*;

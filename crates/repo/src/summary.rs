@@ -159,7 +159,7 @@ impl Repo {
     fn write_summary(&self, extra: &Metadata) -> Result<Summary> {
         let _lock = self.lock_refs()?;
         let has_deltas = self.config().format == Format::Ostree;
-        let deltas = if has_deltas { deltas::renew_indexes(self)? } else { Vec::new() };
+        let deltas = if has_deltas { deltas::renew_indexes(self, None)? } else { Vec::new() };
         let mut refs = Vec::new();
         for entry in self.refs()?.into_iter().filter(|entry| entry.name.is_local()) {
             refs.push(self.summary_ref(entry.name, entry.target)?);

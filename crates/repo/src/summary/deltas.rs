@@ -3,34 +3,33 @@
 //! Clients find the deltas to a commit through `delta-indexes/`, one file for each target, because the summary says that
 //! they are there. Deltas are OSTree's; what is named after the digest of a superblock is SHA-256, as all of it.
 
-use crate::prune::{delta_dirs, delta_id};
+use crate::delta::{
+    DeltaName, INDEXES, MAX_SUPERBLOCK_BYTES, SUPERBLOCK, delta_digest, delta_index_path, names_of,
+};
 use crate::{Repo, Result};
+use sapwood_fsio::Kind;
 use sapwood_objstore::gvariant::Writer;
-use sapwood_objstore::{Format, Metadata, ObjectId, ObjectKind, Value};
+use sapwood_objstore::{Commit, Format, Id, Metadata, ObjectId, Value};
 use std::collections::BTreeMap;
 
 use super::glib;
 
-/// Where indexes are.
-const INDEXES: &str = "delta-indexes";
-
 /// A static delta of the repository.
 #[derive(Debug, Clone)]
 pub(super) struct Delta {
-    /// `FROM-TO` or `TO`, in hexadecimal.
-    name: String,
-    to: ObjectId,
+    name: DeltaName,
     /// SHA-256 of its superblock.
     superblock: ObjectId,
 }
 
 /// The value of the key `ostree.static-deltas`.
 pub(super) fn as_value(deltas: &[Delta]) -> Value {
-    let names: Vec<&str> = deltas.iter().map(|delta| delta.name.as_str()).collect();
+    let by_name: Vec<(String, &Delta)> = deltas.iter().map(|delta| (delta.name.to_string(), delta)).collect();
+    let names: Vec<&str> = by_name.iter().map(|(name, _)| name.as_str()).collect();
     let mut writer = Writer::new();
     writer.dict(|w| {
         for name in glib::order(&names) {
-            if let Some(delta) = deltas.iter().find(|delta| delta.name == name) {
+            if let Some((_, delta)) = by_name.iter().find(|(this, _)| this == name) {
                 w.entry(name, |w| w.variant("ay", |w| w.bytes(delta.superblock.as_bytes())));
             }
         }
@@ -38,40 +37,54 @@ pub(super) fn as_value(deltas: &[Delta]) -> Value {
     Value::Variant { signature: "a{sv}".to_owned(), bytes: writer.finish() }
 }
 
+impl Repo {
+    /// Writes the indexes of deltas anew: of all, or only the one of the deltas to `only`. Pullers find deltas through
+    /// them. Gives the deltas that are in the indexes written.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`], [`Error::Io`].
+    pub fn reindex_deltas(&self, only: Option<Id<Commit>>) -> Result<Vec<DeltaName>> {
+        self.config().check_writable()?;
+        let _lock = self.lock_refs()?;
+        let deltas = renew_indexes(self, only)?;
+        Ok(deltas.into_iter().map(|delta| delta.name).collect())
+    }
+}
+
 /// Lists the deltas, writes an index for each target, removes those of other targets, and says in the configuration that
-/// there are indexes.
-pub(super) fn renew_indexes(repo: &Repo) -> Result<Vec<Delta>> {
-    let deltas = list(repo)?;
-    let mut targets: BTreeMap<ObjectId, Vec<Delta>> = BTreeMap::new();
+/// there are indexes. With `only`, other targets are left alone.
+pub(super) fn renew_indexes(repo: &Repo, only: Option<Id<Commit>>) -> Result<Vec<Delta>> {
+    let concerns = |to: Id<Commit>| only.is_none_or(|only| only == to);
+    let mut deltas = list(repo)?;
+    deltas.retain(|delta| concerns(delta.name.to));
+    let mut targets: BTreeMap<Id<Commit>, Vec<Delta>> = BTreeMap::new();
     for delta in &deltas {
-        targets.entry(delta.to).or_default().push(delta.clone());
+        targets.entry(delta.name.to).or_default().push(delta.clone());
     }
     let fsync = repo.config().fsync;
     let mut wanted = BTreeMap::new();
     for (to, deltas) in targets {
         let mut metadata = Metadata::default();
         metadata.set("ostree.static-deltas", as_value(&deltas));
-        let name = encode(to);
-        let (first, rest) = name.split_at_checked(2).unwrap_or_default();
-        wanted.insert(format!("{first}/{rest}.index"), Format::Ostree.encode_metadata(&metadata));
+        wanted.insert(delta_index_path(to), Format::Ostree.encode_metadata(&metadata));
     }
     for (path, bytes) in &wanted {
-        let path = format!("{INDEXES}/{path}");
-        let there = sapwood_fsio::read_optional(repo.dir(), &path, Format::MAX_META_BYTES);
+        let there = sapwood_fsio::read_optional(repo.dir(), path, Format::MAX_META_BYTES);
         // A wrong file of that name is replaced like an old one.
         if !matches!(&there, Ok(Some(there)) if there == bytes) {
             let (parent, _) = path.rsplit_once('/').unwrap_or_default();
             sapwood_fsio::ensure_dir(repo.dir(), parent, 0o775)?;
-            crate::write::replace(repo.dir(), &path, bytes, fsync)?;
+            crate::write::replace(repo.dir(), path, bytes, fsync)?;
         }
     }
     if let Some(indexes) = sapwood_fsio::open_dir_optional(repo.dir(), INDEXES)? {
-        for first in delta_dirs(&indexes)? {
+        for first in names_of(&indexes, Kind::Dir)? {
             let dir = sapwood_fsio::open_dir(&indexes, &first)?;
-            for entry in sapwood_fsio::entries(&dir)? {
-                let name = entry.name.to_string_lossy();
-                if name.ends_with(".index") && !wanted.contains_key(&format!("{first}/{name}")) {
-                    sapwood_fsio::remove_file_optional(&dir, &entry.name)?;
+            for name in names_of(&dir, Kind::File)? {
+                let id = name.strip_suffix(".index").map(|rest| format!("{first}{rest}"));
+                let to = id.and_then(|id| DeltaName::from_dirs(&id)).map(|name| name.to);
+                if to.is_some_and(concerns) && !wanted.contains_key(&format!("{INDEXES}/{first}/{name}")) {
+                    sapwood_fsio::remove_file_optional(&dir, &name)?;
                 }
             }
         }
@@ -82,56 +95,12 @@ pub(super) fn renew_indexes(repo: &Repo) -> Result<Vec<Delta>> {
 
 fn list(repo: &Repo) -> Result<Vec<Delta>> {
     let mut found = Vec::new();
-    let Some(deltas) = sapwood_fsio::open_dir_optional(repo.dir(), "deltas")? else { return Ok(found) };
-    for first in delta_dirs(&deltas)? {
-        for rest in delta_dirs(&sapwood_fsio::open_dir(&deltas, &first)?)? {
-            let name = format!("{first}{rest}");
-            let (from, to) = match name.split_once('-') {
-                Some((from, to)) => (Some(from), to),
-                None => (None, name.as_str()),
-            };
-            let (Some(to), Some(from)) =
-                (delta_id(to), from.map_or(Some(None), |from| delta_id(from).map(Some)))
-            else {
-                continue;
-            };
-            let path = format!("{first}/{rest}/superblock");
-            let Some(bytes) = sapwood_fsio::read_optional(&deltas, path, Format::MAX_META_BYTES)? else {
-                continue;
-            };
-            // OSTree's metadata objects are named by the plain SHA-256 of their bytes, so this is one.
-            let superblock = Format::Ostree.id_of(ObjectKind::Commit, &bytes);
-            let name = from.map_or_else(|| to.to_hex(), |from| format!("{from}-{to}"));
-            found.push(Delta { name, to, superblock });
+    for name in repo.deltas()? {
+        let path = format!("{}/{SUPERBLOCK}", name.path());
+        if let Some(bytes) = sapwood_fsio::read_optional(repo.dir(), path, MAX_SUPERBLOCK_BYTES)? {
+            let superblock = delta_digest(&bytes);
+            found.push(Delta { name, superblock });
         }
     }
     Ok(found)
-}
-
-/// An id in base64 without padding, where `_` stands for `/`.
-fn encode(id: ObjectId) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
-    let mut text = String::with_capacity(43);
-    for chunk in id.as_bytes().chunks(3) {
-        let word =
-            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            let at = (word >> (18 - 6 * digit) & 63) as usize;
-            text.push(DIGITS.get(at).copied().map_or('_', char::from));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encoding_an_id_is_the_inverse_of_decoding_it() {
-        for n in 0..=u8::MAX {
-            let id = ObjectId::from_bytes([n; 32]);
-            assert_eq!(delta_id(&encode(id)), Some(id));
-        }
-    }
 }

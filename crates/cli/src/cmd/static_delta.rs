@@ -1,0 +1,47 @@
+//! `static-delta`: what one commit has more than another, in few files to be downloaded instead of many.
+
+pub(crate) mod delete;
+pub(crate) mod generate;
+pub(crate) mod indexes;
+pub(crate) mod list;
+pub(crate) mod reindex;
+pub(crate) mod show;
+
+use crate::ctx::Ctx;
+use crate::report::usage;
+use crate::ui::show as emit;
+use sapwood_repo::DeltaName;
+
+/// Make, apply and look at static deltas
+#[derive(Debug, clap::Args)]
+#[command(subcommand_help_heading = "Builtin \"static-delta\" Commands")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Delete(delete::Args),
+    Generate(generate::Args),
+    Indexes(indexes::Args),
+    List(list::Args),
+    Reindex(reindex::Args),
+    Show(show::Args),
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
+    match &args.command {
+        Command::Delete(args) => emit(&delete::run(args, ctx)?, ctx.json),
+        Command::Generate(args) => emit(&generate::run(args, ctx)?, ctx.json),
+        Command::Indexes(args) => emit(&indexes::run(args, ctx)?, ctx.json),
+        Command::List(args) => emit(&list::run(args, ctx)?, ctx.json),
+        Command::Reindex(args) => emit(&reindex::run(args, ctx)?, ctx.json),
+        Command::Show(args) => emit(&show::run(args, ctx)?, ctx.json),
+    }
+}
+
+/// Reads the name of a delta.
+fn delta_name(text: &str) -> anyhow::Result<DeltaName> {
+    DeltaName::parse(text).ok_or_else(|| usage(format!("Invalid rev {text}")))
+}

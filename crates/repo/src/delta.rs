@@ -1,0 +1,88 @@
+//! Static deltas of OSTree: what one commit has more than another, in few large files.
+//!
+//! A delta is a superblock (target commit, list of parts, objects to be fetched one by one) and its parts (a blob and
+//! operations that make objects of it and of files that the source commit has). Nothing in a delta is believed: parts
+//! are verified against the superblock, every object they make against its own id before it enters the store.
+//!
+//! Reading is in three steps: [`Superblock::decode`] and [`PartPayload::open`] parse, [`recipes`] plans, and
+//! [`Repo::apply_delta`](crate::Repo::apply_delta) makes the objects.
+
+mod generate;
+mod list;
+mod name;
+mod ops;
+mod part;
+mod superblock;
+
+pub use generate::{DeltaOptions, DeltaStats};
+pub use list::DeltaFiles;
+pub(crate) use list::{SUPERBLOCK, names_of};
+pub(crate) use name::{DELTAS, INDEXES};
+pub use name::{DeltaName, delta_index_path};
+pub use ops::{Operation, Operations, Piece, Recipe, recipes};
+pub use part::{ModeRow, PartPayload};
+pub use superblock::{ByteOrder, Fallback, PartInfo, Superblock};
+
+use sapwood_objstore::{DecodeError, Format, ObjectId, ObjectKind};
+
+/// Largest superblock accepted, in bytes; parts may be in it.
+pub(crate) const MAX_SUPERBLOCK_BYTES: u64 = 1 << 30;
+/// Largest part accepted, in bytes, compressed or not: a part is in memory as a whole.
+pub(crate) const MAX_PART_BYTES: u64 = 2 << 30;
+
+/// Why a static delta cannot be used or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    /// There is no such delta.
+    #[error("there is no delta {name}")]
+    Missing {
+        /** Which. */
+        name: String,
+    },
+    /// Its bytes are not what they should be.
+    #[error("the {what} of the delta is malformed")]
+    Malformed {
+        /** `superblock`, `part`, `operations`. */
+        what: &'static str,
+        /** Where, and why. */
+        source: DecodeError,
+    },
+    /// A part is another than the superblock names.
+    #[error("a part of the delta is corrupt: it hashes to {actual} instead of {expected}")]
+    Corrupt {
+        /** SHA-256 that it should have. */
+        expected: ObjectId,
+        /** That it has. */
+        actual: ObjectId,
+    },
+    /// Something is larger than its limit.
+    #[error("a {what} of the delta is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /** `part`. */
+        what: &'static str,
+        /** The limit. */
+        limit_bytes: u64,
+    },
+    /// A part cannot be decompressed.
+    #[error("a part of the delta cannot be decompressed")]
+    Decompress(#[source] std::io::Error),
+    /// A part cannot be made.
+    #[error("a part of the delta cannot be compressed")]
+    Compress(#[source] std::io::Error),
+    /// It has something that this version does not know.
+    #[error("this version does not know {what} of deltas")]
+    Unsupported {
+        /** `signatures`, `the compression of a part`. */
+        what: &'static str,
+    },
+    /// The repository is of the native format, which has no static deltas.
+    #[error("static deltas are for repositories of OSTree's format")]
+    NotOstree,
+}
+
+/// SHA-256, by which superblocks and parts are known.
+pub(crate) fn delta_digest(bytes: &[u8]) -> ObjectId {
+    // OSTree's metadata objects are named by the plain SHA-256 of their bytes, so this is one.
+    Format::Ostree.id_of(ObjectKind::Commit, bytes)
+}
