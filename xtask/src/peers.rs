@@ -24,6 +24,9 @@ pub(crate) const FOR_TESTS: &[Peer] = &[
         lost: "comparisons with the real ostree (ids, both directions, sysroots)",
     },
     Peer { what: "nginx", package: "nginx-light", lost: "pulls from and by way of nginx" },
+    Peer { what: "matchpathcon", package: "selinux-utils", lost: "comparisons with libselinux" },
+    Peer { what: "mkfs.btrfs", package: "btrfs-progs", lost: "tests on btrfs" },
+    Peer { what: "mkfs.xfs", package: "xfsprogs", lost: "tests on xfs" },
     Peer { what: "setfattr", package: "attr", lost: "nothing of ours, but checks by hand need it" },
 ];
 

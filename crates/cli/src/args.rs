@@ -1,6 +1,6 @@
 //! What can be typed: the global options and the list of commands, and how wrong usage is put into one line.
 
-use crate::{cmd, report::Usage};
+use crate::{cmd, extension, report::Usage};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -123,6 +123,8 @@ pub(crate) enum Parsed {
     Run(Box<Cli>),
     /// To print a text: the help or the version.
     Print(String),
+    /// To run another program, for a command that is none of ours.
+    Extension(PathBuf),
 }
 
 /// The description of the whole command line, for help and completions.
@@ -148,7 +150,18 @@ pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return Ok(Parsed::Print(error.render().to_string()));
         }
-        Err(error) => return Err(explain(&error, &command, invocation).into()),
+        Err(error) => {
+            let unknown = (error.kind() == ErrorKind::InvalidSubcommand)
+                .then(|| error.get(ContextKind::InvalidSubcommand))
+                .flatten();
+            return match unknown {
+                Some(ContextValue::String(name)) if deepest(&command, invocation).0 == persona.name() => {
+                    extension::find(persona, name).map(Parsed::Extension)
+                }
+                _ => None,
+            }
+            .ok_or_else(|| explain(&error, &command, invocation).into());
+        }
     };
     let mut line = Line::from_arg_matches(&matches).map_err(|e| explain(&e, &command, invocation))?;
     if line.global.version {

@@ -8,6 +8,7 @@ mod args;
 mod cmd;
 mod connect;
 mod ctx;
+mod extension;
 mod report;
 mod time;
 mod ui;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
             }
         }
         Ok(args::Parsed::Print(text)) => ui::print(&text),
+        Ok(args::Parsed::Extension(program)) => {
+            report::fail(&extension::become_program(&program, &invocation), wants_json)
+        }
         Err(error) => report::fail(&error, wants_json),
     }
 }

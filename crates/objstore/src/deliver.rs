@@ -204,12 +204,13 @@ fn copy(from: &mut FileObject, to: &mut fsio::Staged, id: Id<kind::File>) -> Res
 }
 
 fn make_special(store: &Store, how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(), Error> {
+    let mode = if how == As::User { header.mode & 0o1777 } else { header.mode };
     match &header.file_type {
         FileType::Regular => unreachable!("regular files have content and are copied"),
         FileType::Symlink(target) => fsio::symlink(target, to, name)?,
-        FileType::Fifo => fsio::make_node(to, name, Kind::Fifo, header.mode, 0)?,
-        FileType::CharDevice(rdev) => fsio::make_node(to, name, Kind::CharDevice, header.mode, *rdev)?,
-        FileType::BlockDevice(rdev) => fsio::make_node(to, name, Kind::BlockDevice, header.mode, *rdev)?,
+        FileType::Fifo => fsio::make_node(to, name, Kind::Fifo, mode, 0)?,
+        FileType::CharDevice(rdev) => fsio::make_node(to, name, Kind::CharDevice, mode, *rdev)?,
+        FileType::BlockDevice(rdev) => fsio::make_node(to, name, Kind::BlockDevice, mode, *rdev)?,
     }
     if how == As::Committed {
         fsio::set_owner_of(to, name, header.uid, header.gid)?;

@@ -34,6 +34,29 @@ pub(crate) const SHARDS: usize = 256;
 /// Ends the name, after that of a file of a `bare-split-xattrs` repository, of the file with its attributes.
 pub(crate) const SPLIT_XATTRS_SUFFIX: &str = "-xattrs-link";
 
+/// Ends the name of a link from content to a file that has it.
+pub(crate) const PAYLOAD_LINK_SUFFIX: &str = ".payload-link";
+
+/// The name, in its shard, of the link from content to a file that has it.
+pub(crate) fn payload_link_name(payload: ObjectId) -> String {
+    let mut text = payload.to_hex();
+    text.replace_range(..2, "");
+    text.push_str(PAYLOAD_LINK_SUFFIX);
+    text
+}
+
+/// What such a link holds: `../ab/cdef….file`.
+pub(crate) fn payload_link_target(mode: Mode, file: ObjectName) -> String {
+    format!("../{}/{}", shard_name(shard(file.id)), file_name(mode, file))
+}
+
+/// The file that such a link leads to, if it is one.
+pub(crate) fn parse_payload_link(mode: Mode, target: &str) -> Option<ObjectName> {
+    let (shard, file) = target.strip_prefix("../")?.split_once('/')?;
+    let name = parse_name(mode, u8::from_str_radix(shard, 16).ok()?, file)?;
+    (name.kind == ObjectKind::File && payload_link_target(mode, name) == target).then_some(name)
+}
+
 /// Which of the [`SHARDS`] holds an object.
 pub(crate) fn shard(id: ObjectId) -> u8 {
     id.as_bytes()[0]

@@ -65,6 +65,9 @@ pub struct StoreOptions {
     pub reserve: Reserve,
     /// Whether each file is synced when it is written, so that little is left for the sync at the end. Default: no.
     pub per_object_fsync: bool,
+    /// From which size on, in bytes, files with the same content share their blocks, where the filesystem can. Default:
+    /// none do.
+    pub payload_link_threshold: Option<u64>,
     /// How long to wait for the repository's lock. Default: 300 s.
     pub lock_wait: Wait,
     /// Whether locks are taken at all. Default: yes.
@@ -82,6 +85,7 @@ impl Default for StoreOptions {
             compression_level: None,
             reserve: Reserve::Bytes(0),
             per_object_fsync: false,
+            payload_link_threshold: None,
             lock_wait: Wait::For(Duration::from_mins(5)),
             locking: true,
             xattrs: true,

@@ -97,7 +97,8 @@ impl Store {
         &self.objects
     }
 
-    pub(crate) fn parent(&self) -> Option<&Store> {
+    /// The store that is looked into for what is not here.
+    pub fn parent(&self) -> Option<&Store> {
         self.parent.as_deref()
     }
 

@@ -8,6 +8,7 @@
 
 mod ahead;
 mod budget;
+mod payload;
 mod publish;
 mod staging;
 mod write;
@@ -18,6 +19,7 @@ use budget::Budget;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
 use staging::Staging;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use publish::PublishGuard;
@@ -31,6 +33,7 @@ pub struct Transaction<'store> {
     staging: Staging,
     budget: Budget,
     counts: Counts,
+    can_share: OnceLock<bool>,
     lock: Option<Lock>,
 }
 
@@ -67,7 +70,7 @@ impl<'store> Transaction<'store> {
         let lock = store.lock(LockKind::Shared)?;
         let budget = Budget::new(fsio::free_space(store.dir())?, store.options().reserve);
         let staging = Staging::open(store)?;
-        Ok(Self { store, staging, budget, counts: Counts::default(), lock })
+        Ok(Self { store, staging, budget, counts: Counts::default(), can_share: OnceLock::new(), lock })
     }
 
     /// The store that objects are added to.

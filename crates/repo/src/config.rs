@@ -34,6 +34,8 @@ pub struct Config {
     pub tombstones: bool,
     /// `core.fsync`. Default: yes.
     pub fsync: bool,
+    /// `core.payload-link-threshold`, in bytes; -1 is none. Default: none.
+    pub payload_link_threshold: Option<u64>,
     /// `core.per-object-fsync`. Default: no.
     pub per_object_fsync: bool,
     /// `core.locking`. Default: yes.
@@ -141,6 +143,14 @@ impl Config {
             auto_update_summary: summary || flag(&keyfile, "commit-update-summary", false)?,
             tombstones: flag(&keyfile, "tombstone-commits", false)?,
             fsync: flag(&keyfile, "fsync", true)?,
+            payload_link_threshold: number(
+                &keyfile,
+                CORE,
+                "payload-link-threshold",
+                -1..=i64::MAX,
+                "a size in bytes, or -1",
+            )?
+            .and_then(|bytes| bytes.try_into().ok()),
             per_object_fsync: flag(&keyfile, "per-object-fsync", false)?,
             locking: flag(&keyfile, "locking", true)?,
             lock_wait: match number(&keyfile, CORE, "lock-timeout-secs", -1..=i64::MAX, "seconds, or -1")? {
@@ -162,6 +172,7 @@ impl Config {
     pub fn store_options(&self) -> StoreOptions {
         StoreOptions {
             fsync: self.fsync,
+            payload_link_threshold: self.payload_link_threshold,
             per_object_fsync: self.fsync && self.per_object_fsync,
             compression_level: self.compression_level,
             reserve: self.reserve,

@@ -112,6 +112,7 @@ impl PrunePlan<'_> {
         for name in content {
             store.remove(*name)?;
         }
+        store.clean_payload_links()?;
         store.clean_tmp(repo.config().tmp_expiry)?;
         remove_summaries_of_strangers(repo)?;
         if !content.is_empty() || !self.deltas.is_empty() {

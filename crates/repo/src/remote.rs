@@ -2,6 +2,8 @@
 
 use crate::{CollectionId, ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
 use sapwood_fsio::lock::LockKind;
+use std::collections::BTreeSet;
+use std::iter;
 
 /// A configured remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +71,15 @@ impl Remote {
 }
 
 impl Repo {
-    /// All remotes of the repository's configuration, sorted by name. Groups whose name no remote can have are left out.
+    /// All remotes of the repository's configuration and of its parents' (the nearest counts), sorted by name. Groups whose
+    /// name no remote can have are left out.
     ///
     /// # Errors
     /// None today.
     pub fn remotes(&self) -> Result<Vec<Remote>> {
-        let keyfile = &self.config().keyfile;
-        let mut names: Vec<RemoteName> = keyfile.groups().filter_map(name_in).collect();
-        names.sort();
-        names.iter().map(|name| Remote::from_keyfile(keyfile, name)).collect()
+        let groups = self.keyfiles().flat_map(Keyfile::groups);
+        let names: BTreeSet<RemoteName> = groups.filter_map(name_in).collect();
+        names.iter().map(|name| self.remote(name.as_str())).collect()
     }
 
     /// One of them.
@@ -85,10 +87,16 @@ impl Repo {
     /// # Errors
     /// [`Error::UnknownRemote`].
     pub fn remote(&self, name: &str) -> Result<Remote> {
-        match RemoteName::new(name) {
-            Ok(name) => Remote::from_keyfile(&self.config().keyfile, &name),
-            Err(_) => Err(Error::UnknownRemote { name: name.chars().take(80).collect() }),
-        }
+        let unknown = || Error::UnknownRemote { name: name.chars().take(80).collect() };
+        let name = RemoteName::new(name).or(Err(unknown()))?;
+        let found = self.keyfiles().find_map(|keyfile| Remote::from_keyfile(keyfile, &name).ok());
+        found.ok_or_else(unknown)
+    }
+
+    /// The configuration, then those of the parents.
+    fn keyfiles(&self) -> impl Iterator<Item = &Keyfile> {
+        let parents = self.parents().iter().map(|parent| &parent.config.keyfile);
+        iter::once(&self.config().keyfile).chain(parents)
     }
 
     /// Adds a remote; `options` are further keys. An empty `url` is none, as where there is a `metalink`. With `replace` one of that name is replaced, keys and all.
@@ -104,7 +112,7 @@ impl Repo {
         replace: bool,
     ) -> Result<()> {
         let group = group_of(name);
-        if !replace && self.remote(name.as_str()).is_ok() {
+        if !replace && Remote::from_keyfile(&self.config().keyfile, name).is_ok() {
             return Err(Error::RemoteExists { name: name.to_string() });
         }
         let impossible = options.iter().find(|(key, value)| !Keyfile::default().set(&group, key, value));
@@ -132,10 +140,10 @@ impl Repo {
     /// Removes a remote, its refs' last known states, and its keyring.
     ///
     /// # Errors
-    /// [`Error::UnknownRemote`]; those of [`edit_config`](Self::edit_config) and [`edit_refs`](Self::edit_refs). A crash
-    /// may leave the remote with some of its refs, or with none.
+    /// [`Error::UnknownRemote`], also for one of a parent's; those of [`edit_config`](Self::edit_config) and
+    /// [`edit_refs`](Self::edit_refs). A crash may leave the remote with some of its refs, or with none.
     pub fn delete_remote(&mut self, name: &RemoteName) -> Result<()> {
-        self.remote(name.as_str())?;
+        Remote::from_keyfile(&self.config().keyfile, name)?;
         self.config().check_writable()?;
         {
             let _lock = self.store().lock(LockKind::Shared)?;

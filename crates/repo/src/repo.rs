@@ -42,6 +42,20 @@ pub struct Repo {
     dir: Dir,
     store: Store,
     config: Config,
+    parents: Vec<ParentRepo>,
+}
+
+/// A repository that this one looks into (`core.parent`), or one that such a one looks into.
+#[derive(Debug)]
+pub(crate) struct ParentRepo {
+    dir: Dir,
+    pub(crate) config: Config,
+}
+
+impl ParentRepo {
+    pub(crate) fn ref_db(&self) -> RefDb<'_> {
+        RefDb::new(&self.dir)
+    }
 }
 
 impl Repo {
@@ -89,11 +103,12 @@ impl Repo {
     /// [`Error::NotARepo`], [`Error::NewerFormat`], [`Error::Config`], [`Error::Keyfile`], [`Error::Io`].
     pub fn open(dir: &Dir) -> Result<Self> {
         let config = read_config(dir)?;
-        let store = open_store(dir, &config, MAX_PARENTS)?;
+        let mut parents = Vec::new();
+        let store = open_store(dir, &config, &mut parents)?;
         if let Err(error) = sapwood_fsio::ensure_dir(dir, TMP, DIR_MODE) {
             tracing::debug!(%error, "the repository has no `tmp`");
         }
-        Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config })
+        Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config, parents })
     }
 
     /// Its objects.
@@ -126,7 +141,7 @@ impl Repo {
     }
 
     /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration of the same format
-    /// and mode; the file is read again before, so that nothing another process wrote is lost.
+    /// and, once there are objects, of the same mode; the file is read again before, so that nothing another process wrote is lost.
     ///
     /// # Errors
     /// [`Error::Config`] and [`Error::Keyfile`] for what `edit` made; [`Error::NewerFormat`] where the repository can
@@ -139,15 +154,28 @@ impl Repo {
         edit(&mut keyfile);
         let text = keyfile.to_text();
         let config = Config::parse(text.as_bytes())?;
-        check_same_kind(&config, self.config.format, self.config.mode)?;
-        let store = open_store(&self.dir, &config, MAX_PARENTS)?;
+        let mode = if self.is_empty()? { config.mode } else { self.config.mode };
+        check_same_kind(&config, self.config.format, mode)?;
+        let mut parents = Vec::new();
+        let store = open_store(&self.dir, &config, &mut parents)?;
         if keyfile != before {
             crate::write::replace(&self.dir, CONFIG, text.as_bytes(), true)?;
         }
         drop(lock);
         self.store = store;
         self.config = config;
+        self.parents = parents;
         Ok(())
+    }
+
+    /// Whether it has no object of its own.
+    fn is_empty(&self) -> Result<bool> {
+        for shard in 0..=u8::MAX {
+            if !self.store.shard_objects(shard)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Says in the configuration file that static deltas have indexes. The caller holds the lock of the refs.
@@ -257,6 +285,11 @@ impl Repo {
         RefDb::new(&self.dir)
     }
 
+    /// The repositories that this one looks into, nearest first.
+    pub(crate) fn parents(&self) -> &[ParentRepo] {
+        &self.parents
+    }
+
     /// Keeps other Sapwood processes from moving refs and writing the configuration.
     pub(crate) fn lock_refs(&self) -> Result<Option<Lock>> {
         if !self.config.locking {
@@ -272,24 +305,26 @@ fn read_config(dir: &Dir) -> Result<Config> {
     Config::parse(&bytes)
 }
 
-fn open_store(dir: &Dir, config: &Config, parents_left: usize) -> Result<Store> {
+/// Opens the store of a repository, and those of its parents, which are added to `parents`, nearest first.
+fn open_store(dir: &Dir, config: &Config, parents: &mut Vec<ParentRepo>) -> Result<Store> {
     if sapwood_fsio::stat_optional(dir, OBJECTS)?.is_none() {
         return Err(Error::NotARepo { missing: OBJECTS });
     }
     let store = Store::open(dir, config.format, config.mode, config.store_options())?;
     let Some(path) = &config.parent else { return Ok(store) };
     let wrong = |expected| config.wrong_core("parent", expected);
-    if parents_left == 0 {
+    if parents.len() == MAX_PARENTS {
         return Err(wrong("a chain of at most 16 repositories"));
     }
     #[expect(clippy::disallowed_methods, reason = "the configuration names the parent by an absolute path")]
     let opened = Dir::open_ambient_dir(path, cap_std::ambient_authority());
-    let parent_dir = sapwood_fsio::At::at(opened, "open the parent repository", path)?;
-    let parent = read_config(&parent_dir)?;
+    let dir = sapwood_fsio::At::at(opened, "open the parent repository", path)?;
+    let parent = read_config(&dir)?;
     if parent.format != config.format {
         return Err(wrong("a repository of the same format"));
     }
-    Ok(store.with_parent(open_store(&parent_dir, &parent, parents_left - 1)?))
+    parents.push(ParentRepo { dir: sapwood_fsio::open_dir(&dir, ".")?, config: parent.clone() });
+    Ok(store.with_parent(open_store(&dir, &parent, parents)?))
 }
 
 fn check_same_kind(config: &Config, format: Format, mode: Mode) -> Result<()> {

@@ -1,7 +1,11 @@
 //! Revisions: the texts that name a commit.
 
-use crate::{Error, Namespace, RefName, Refspec, Repo, Result};
+use crate::refs::RefDb;
+use crate::repo::ParentRepo;
+use crate::{Error, RefName, Refspec, Repo, Result};
 use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, Prefix};
+use std::collections::BTreeSet;
+use std::iter;
 
 /// How many `^` a revision may end in.
 const MAX_PARENTS: usize = 100_000;
@@ -9,8 +13,9 @@ const MAX_PARENTS: usize = 100_000;
 impl Repo {
     /// The commit that a revision names: a ref, `REMOTE:REF`, an id, a unique prefix of one, each with any number of `^`.
     ///
-    /// A name is looked for among the local refs, then among those of all remotes (in order of their names), then as a
-    /// prefix. An id of full length is taken as it is, whether or not the commit is here.
+    /// As in OSTree, what is the beginning of exactly one commit's id is that, whatever refs are called. A name is looked
+    /// for among the local refs, then among those of all remotes (in order of their names), then likewise in the
+    /// repositories that this one looks into. An id of full length is taken as it is, whether or not the commit is here.
     ///
     /// # Errors
     /// [`Error::UnknownRevision`], [`Error::AmbiguousRevision`], [`Error::NoParent`]; [`Error::MalformedRef`],
@@ -33,28 +38,34 @@ impl Repo {
         if let Ok(id) = ObjectId::from_hex(text) {
             return Ok(Some(Id::new(id)));
         }
-        if text.contains(':') {
-            return match Refspec::parse(text) {
-                Ok(name) => self.ref_target(&name),
-                Err(_) => Ok(None),
+        let matches = match Prefix::parse(text) {
+            Ok(prefix) => self.commits_beginning(&prefix)?,
+            Err(_) => BTreeSet::new(),
+        };
+        let count = matches.len();
+        if count == 1 {
+            return Ok(matches.first().copied());
+        }
+        match self.find_name(text)? {
+            None if count > 1 => Err(Error::AmbiguousRevision { text: text.to_owned(), count }),
+            found => Ok(found),
+        }
+    }
+
+    /// What a ref of that name points to: here, then in the repositories that this one looks into.
+    fn find_name(&self, text: &str) -> Result<Option<Id<Commit>>> {
+        let parents = self.parents().iter().map(ParentRepo::ref_db);
+        for refs in iter::once(self.ref_db()).chain(parents) {
+            let found = if text.contains(':') {
+                Refspec::parse(text).ok().map(|name| refs.target(&name)).transpose()?.flatten()
+            } else {
+                find_ref(&refs, text)?
             };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        if let Ok(name) = RefName::new(text)
-            && let Some(id) = self.find_ref(name)?
-        {
-            return Ok(Some(id));
-        }
-        // `REMOTE/REF`, as git has it.
-        if let Some((remote, name)) = text.split_once('/')
-            && let Ok(name) = Refspec::parse(&format!("{remote}:{name}"))
-            && let Some(id) = self.ref_target(&name)?
-        {
-            return Ok(Some(id));
-        }
-        match Prefix::parse(text) {
-            Ok(prefix) => self.find_prefix(&prefix),
-            Err(_) => Ok(None),
-        }
+        Ok(None)
     }
 
     /// The commit that a new one on the branch comes after: where the branch points; if there is no such local branch, where
@@ -63,37 +74,45 @@ impl Repo {
     /// # Errors
     /// [`Error::MalformedRef`], [`Error::Io`].
     pub fn branch_parent(&self, branch: &Refspec) -> Result<Option<Id<Commit>>> {
-        if branch.is_local() { self.find_ref(branch.name.clone()) } else { self.ref_target(branch) }
+        if branch.is_local() {
+            find_ref(&self.ref_db(), branch.name.as_str())
+        } else {
+            self.ref_target(branch)
+        }
     }
 
-    fn find_ref(&self, name: RefName) -> Result<Option<Id<Commit>>> {
-        let mut spec = Refspec::local(name);
-        if let Some(id) = self.ref_target(&spec)? {
+    /// The commits here, and in the repositories that this one looks into, whose ids begin so.
+    fn commits_beginning(&self, prefix: &Prefix) -> Result<BTreeSet<Id<Commit>>> {
+        let mut found = BTreeSet::new();
+        for store in iter::successors(Some(self.store()), |store| store.parent()) {
+            for shard in 0..=u8::MAX {
+                let name = format!("{shard:02x}");
+                if !(name.starts_with(prefix.as_str()) || prefix.as_str().starts_with(&name)) {
+                    continue;
+                }
+                let objects = store.shard_objects(shard)?.into_iter();
+                let commits =
+                    objects.filter(|name| name.kind == ObjectKind::Commit && prefix.matches(&name.id));
+                found.extend(commits.map(|name| Id::new(name.id)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Where the local ref of that name points, else the first remote's, else `REMOTE/REF`, as git has it.
+fn find_ref(refs: &RefDb<'_>, text: &str) -> Result<Option<Id<Commit>>> {
+    let Ok(name) = RefName::new(text) else { return Ok(None) };
+    if let Some(id) = refs.target(&Refspec::local(name.clone()))? {
+        return Ok(Some(id));
+    }
+    for remote in refs.remotes()? {
+        if let Some(id) = refs.target(&Refspec::of_remote(remote, name.clone()))? {
             return Ok(Some(id));
         }
-        for remote in self.ref_db().remotes()? {
-            spec.namespace = Namespace::Remote(remote);
-            if let Some(id) = self.ref_target(&spec)? {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
     }
-
-    fn find_prefix(&self, prefix: &Prefix) -> Result<Option<Id<Commit>>> {
-        let mut found = Vec::new();
-        for shard in 0..=u8::MAX {
-            let name = format!("{shard:02x}");
-            if !(name.starts_with(prefix.as_str()) || prefix.as_str().starts_with(&name)) {
-                continue;
-            }
-            let objects = self.store().shard_objects(shard)?.into_iter();
-            found.extend(objects.filter(|name| name.kind == ObjectKind::Commit && prefix.matches(&name.id)));
-        }
-        match found.as_slice() {
-            [] => Ok(None),
-            [one] => Ok(Some(Id::new(one.id))),
-            _ => Err(Error::AmbiguousRevision { text: prefix.as_str().to_owned(), count: found.len() }),
-        }
+    match text.split_once('/').map(|(remote, name)| Refspec::parse(&format!("{remote}:{name}"))) {
+        Some(Ok(name)) => refs.target(&name),
+        _ => Ok(None),
     }
 }

@@ -11,6 +11,7 @@ mod compatibility;
 mod differential;
 mod failure;
 mod json;
+mod names;
 mod peer;
 mod place;
 mod story;

@@ -118,12 +118,19 @@ impl Transaction<'_> {
         let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
         let file = layout::file_name(self.store.mode(), id.name());
         self.budget.take(size)?;
+        let payload = self.payload_digest(size).map(|mut payload| {
+            payload.update(buffer);
+            payload.finish()
+        });
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         if self.store.mode() == Mode::Archive {
             let stored = self.archive(header, buffer).at("compress", &file)?;
             staged.write_all(&stored).at("write", &file)?;
         } else {
             staged.write_all(buffer).at("write", &file)?;
+        }
+        if let Some(payload) = payload {
+            self.share_payload(payload, id, &staged)?;
         }
         self.dress(header, &staged)?;
         finish(staged, &dir, &file)?;
@@ -153,6 +160,7 @@ impl Transaction<'_> {
         // Until its id is known it lies in the staging directory itself, on the filesystem of all shards.
         let mut staged = Staged::create_named(self.staging.dir(), self.staging.unfinished())?;
         let format = self.store.format();
+        let mut payload = self.payload_digest(size);
         let total = if self.store.mode() == Mode::Archive {
             staged.write_all(&format.encode_archive_header(header, size)).at("write", "a staged file")?;
             let level = self.store.options().compression_level;
@@ -162,7 +170,8 @@ impl Transaction<'_> {
             compressor.finish().at("compress", "a staged file")?;
             total
         } else {
-            pump(content, size, &mut digest, &mut staged, expected)?
+            let mut tee = Tee { from: content, to: &mut Hashing(payload.as_mut()) };
+            pump(&mut tee, size, &mut digest, &mut staged, expected)?
         };
         if total != size {
             return Err(wrong_size(size, total));
@@ -171,6 +180,9 @@ impl Transaction<'_> {
         if self.contains(id.name())? {
             self.budget.give_back(size);
             return Ok(id);
+        }
+        if let Some(payload) = payload {
+            self.share_payload(payload.finish(), id, &staged)?;
         }
         self.dress(header, &staged)?;
         let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
@@ -353,6 +365,22 @@ fn read_small<'b>(content: &mut dyn Read, size: u64, buffer: &'b mut Vec<u8>) ->
         }
     }
     Ok(buffer.get(..filled).unwrap_or_default())
+}
+
+/// Hashes what is written, if there is a digest.
+struct Hashing<'a>(Option<&'a mut Digest>);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if let Some(digest) = &mut self.0 {
+            digest.update(buf);
+        }
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Moves `content` to `to`, hashing it, and returns its size; stops past `size`.

@@ -4,9 +4,10 @@ use crate::commit_fixture::{
     FORMATS, Lab, MODES, Seen, Snapshot, is_root, make_foreign, on, open, rich_tree, snapshot,
 };
 use sapwood_fsio as fsio;
-use sapwood_objstore::{Format, LinkPolicy, Mode};
+use sapwood_objstore::{Format, LinkPolicy, Mode, Trust};
 use sapwood_repo::{
-    Checkout, CheckoutOptions, CheckoutStats, CommitOutcome, Error, ImportOptions, Ownership, Repo, TreePath,
+    Checkout, CheckoutOptions, CheckoutStats, CommitOutcome, Error, FsckOptions, ImportOptions, Ownership,
+    Repo, TreePath,
 };
 use sapwood_testkit::{Ostree, skipped};
 use std::path::Path;
@@ -254,5 +255,44 @@ fn named_pipes_of_the_native_format_come_out_as_named_pipes() {
         checkout(&lab, &repo, &outcome, &to, &options(Ownership::Full));
         let stat = fsio::stat(&open(&lab.path(&to)), "pipe").unwrap();
         assert_eq!((stat.kind, stat.mode), (fsio::Kind::Fifo, 0o640));
+    }
+}
+
+#[test]
+fn device_nodes_of_the_native_format_pass_through_every_mode_as_they_are() {
+    let lab = Lab::new();
+    let dir = lab.dir("tree");
+    if fsio::make_node(&dir, "null", fsio::Kind::CharDevice, 0o620, rustix::fs::makedev(1, 3)).is_err() {
+        return skipped("only root makes device nodes");
+    }
+    fsio::make_node(&dir, "far", fsio::Kind::BlockDevice, 0o660, rustix::fs::makedev(300, 70_000)).unwrap();
+    fsio::make_node(&dir, "pipe", fsio::Kind::Fifo, 0o640, 0).unwrap();
+    for name in ["null", "far", "pipe"] {
+        fsio::set_owner_of(&dir, name, 5, 6).unwrap();
+        fsio::xattr::set_of(&dir, name, b"trusted.a", b"1").unwrap();
+    }
+    let source = snapshot(&lab.path("tree"));
+    let mut previous: Option<Repo> = None;
+    for mode in [Mode::Bare, Mode::BareUser, Mode::Archive, Mode::Bare] {
+        let name = format!("repo-{}-{mode:?}", previous.is_some());
+        let repo = lab.repo(&name, Format::Native, mode);
+        // The first one records them, each other one takes them over from the one before.
+        let outcome = commit(previous.as_ref().unwrap_or(&repo), &dir);
+        if let Some(from) = &previous {
+            let txn = repo.begin().unwrap();
+            from.store()
+                .for_each(&mut |name| txn.objects().import(from.store(), name, Trust::Untrusted))
+                .unwrap();
+            txn.commit().unwrap();
+        }
+        assert!(repo.fsck(&FsckOptions::default(), &|_| ()).unwrap().findings.is_empty(), "{name}");
+        let to = format!("{name}-out");
+        checkout(&lab, &repo, &outcome, &to, &options(Ownership::Full));
+        let (mut found, mut wanted) = (snapshot(&lab.path(&to)), source.clone());
+        for seen in found.values_mut().chain(wanted.values_mut()) {
+            seen.dir_mtime = None;
+        }
+        assert_eq!(difference(&found, &wanted), Vec::<String>::new(), "{name}");
+        previous = Some(repo);
     }
 }

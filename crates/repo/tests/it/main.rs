@@ -16,3 +16,4 @@ mod maintain;
 mod prune;
 mod repository;
 mod selinux;
+mod sharing;

@@ -182,6 +182,14 @@ fn editing_the_configuration_keeps_every_other_line_and_what_others_wrote() {
     assert!(!repo.config().fsync && !repo.store().options().fsync);
     let text = "# top\n[core]\nrepo_version=1\nmode=archive-z2\nfsync=false\n\n[x]\nother = 1\n";
     assert_eq!(config_of(&lab, "repo"), text);
+    for mode in ["bare", "archive-z2"] {
+        // As long as there is nothing that would be of the wrong mode.
+        repo.edit_config(|keyfile| _ = keyfile.set("core", "mode", mode)).unwrap();
+        assert_eq!(repo.store().mode(), repo.config().mode);
+    }
+    let shard = lab.path("repo").join("objects/00");
+    std::fs::create_dir(&shard).unwrap();
+    std::fs::write(shard.join("0".repeat(62) + ".dirmeta"), "an object").unwrap();
     for (key, value) in [("mode", "bare"), ("repo_version", "2"), ("fsync", "perhaps"), ("repo_version", "9")]
     {
         let edited = repo.edit_config(|keyfile| {
