@@ -23,7 +23,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Io`] with `EEXIST` if the name is taken, [`Error::Missing`], [`Error::Corrupt`] (then the copy is gone),
-    /// [`Error::Unsupported`] where a link is required and impossible.
+    /// [`Error::NoLink`] where a link is required and this store cannot give one.
     pub fn deliver(
         &self,
         id: Id<kind::File>,
@@ -98,14 +98,20 @@ impl Store {
         }
         let (here, raw) = self.locate(id)?;
         // An empty file costs nothing to copy, and must not be shared: a program that appends to it would change all.
-        if policy == LinkPolicy::Require && raw.header.is_regular() && raw.size > 0 {
-            return Err(refused.map_or_else(
-                || Error::Unsupported {
-                    mode: here.mode().as_str(),
-                    what: "hardlinks into this kind of checkout".into(),
-                },
-                Error::Io,
-            ));
+        // A symlink is made anew where links are kept as files, or if it has too many names.
+        let needs_link = match raw.header.file_type {
+            FileType::Regular => raw.size > 0,
+            FileType::Symlink(_) => here.mode() != Mode::BareUser && refused.is_none(),
+            FileType::Fifo | FileType::CharDevice(_) | FileType::BlockDevice(_) => false,
+        };
+        if policy == LinkPolicy::Require
+            && needs_link
+            && here.links_with_owners() != Some(how == As::Committed)
+        {
+            return Err(Error::NoLink { mode: here.mode().as_str() });
+        }
+        if let Some(refused) = refused.filter(|_| policy == LinkPolicy::Require && needs_link) {
+            return Err(Error::Io(refused));
         }
         here.copy_out(how, id, raw, to, name)
     }

@@ -54,6 +54,12 @@ pub enum Error {
         /** What it cannot hold. */
         what: String,
     },
+    /// A hardlink is required, and files of this mode are not what such a checkout has.
+    #[error("files of a {mode} repository cannot be hardlinked into this kind of checkout")]
+    NoLink {
+        /** The mode. */
+        mode: &'static str,
+    },
     /// The free-space reserve would be used up.
     #[error(
         "{needed_bytes} bytes needed, but only {available_bytes} are free beyond the reserve of {reserve_bytes}"

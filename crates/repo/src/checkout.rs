@@ -142,16 +142,15 @@ impl Repo {
     /// checkout leaves some files new and some as they were, each whole; checking out again completes it.
     ///
     /// # Errors
-    /// - [`Error::NoSuchPath`] if there is nothing at the subpath; [`Error::OtherDevice`] and [`Error::NoLinks`] if
-    ///   hardlinks are required and cannot be had there, or in this kind of checkout. Nothing was written then.
+    /// - [`Error::NoSuchPath`] if there is nothing at the subpath; [`Error::OtherDevice`] if hardlinks are required and
+    ///   cannot be had there. Nothing was written then.
     /// - [`Error::CheckoutConflict`] if something is in the way, [`Error::BadWhiteout`].
-    /// - [`Error::CheckoutFile`] if a file is missing in the store, corrupt, or cannot be made; [`Error::Store`] if a
-    ///   directory is missing or corrupt.
+    /// - [`Error::CheckoutFile`] if a file is missing in the store, corrupt, or cannot be made or hardlinked as is required;
+    ///   [`Error::Store`] if a directory is missing or corrupt.
     /// - [`Error::Io`], with the path in the checkout, if the disk is full or fails, or an owner may not be set.
     ///
     /// [`Error::NoSuchPath`]: crate::Error::NoSuchPath
     /// [`Error::OtherDevice`]: crate::Error::OtherDevice
-    /// [`Error::NoLinks`]: crate::Error::NoLinks
     /// [`Error::CheckoutConflict`]: crate::Error::CheckoutConflict
     /// [`Error::BadWhiteout`]: crate::Error::BadWhiteout
     /// [`Error::CheckoutFile`]: crate::Error::CheckoutFile

@@ -148,14 +148,6 @@ pub enum Error {
         /** Why. */
         source: Box<sapwood_objstore::Error>,
     },
-    /// Hardlinks are required, and files of this repository are not what such a checkout has.
-    #[error("files of a {mode} repository cannot be hardlinked into a checkout {wanted}")]
-    NoLinks {
-        /** The mode. */
-        mode: &'static str,
-        /** `with owners` or `as the user`. */
-        wanted: &'static str,
-    },
     /// Hardlinks are required, and the destination is on another filesystem than the repository.
     #[error("files of the repository, on device {repo}, cannot be hardlinked onto device {destination}")]
     OtherDevice {

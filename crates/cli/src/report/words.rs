@@ -15,6 +15,10 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return of_store(error);
     }
+    // As the cause of a file that was not checked out.
+    if let Some(error) = error.downcast_ref::<Box<StoreError>>() {
+        return of_store(error);
+    }
     Some(match error.downcast_ref::<RepoError>()? {
         RepoError::Store(error) => return of_store(error),
         RepoError::NoSuchPath { path } => format!("No such file or directory: {path}"),
@@ -22,12 +26,6 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::UnknownRevision { text } => format!("Refspec '{text}' not found"),
         RepoError::AmbiguousRevision { text, .. } => format!("Refspec {text} not unique"),
         RepoError::NoParent { id } => format!("Commit {id} has no parent"),
-        RepoError::NoLinks { mode: "bare-user", .. } => {
-            "User repository mode requires user checkout mode to hardlink".to_owned()
-        }
-        RepoError::NoLinks { mode: "bare", .. } => {
-            "Bare repository mode cannot hardlink in user checkout mode".to_owned()
-        }
         RepoError::OtherDevice { repo, destination } => {
             format!("Unable to do hardlink checkout across devices (src={repo} destination={destination})")
         }
@@ -52,6 +50,12 @@ fn of_store(error: &StoreError) -> Option<String> {
                 Reserve::Bytes(bytes) => format!("min-free-space-size {}MB", bytes >> 20),
             };
             Some(format!("{reserve} would be exceeded, at least {needed} requested"))
+        }
+        StoreError::NoLink { mode: "bare-user" } => {
+            Some("User repository mode requires user checkout mode to hardlink".to_owned())
+        }
+        StoreError::NoLink { mode: "bare" } => {
+            Some("Bare repository mode cannot hardlink in user checkout mode".to_owned())
         }
         StoreError::Missing { name } => Some(format!("No such metadata object {name}")),
         _ => None,

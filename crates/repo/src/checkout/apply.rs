@@ -3,7 +3,7 @@
 //! A directory gets its attributes when all that is in it is there; whoever finishes its last part does that, and goes
 //! on with the directory above.
 
-use super::place::{IsSame, Make, Placed, conflict, place};
+use super::place::{Make, Placed, Placing, conflict, place};
 use super::plan::{Plan, What};
 use super::whiteout;
 use super::{CheckoutEvent, CheckoutStats, Overwrite, Ownership};
@@ -283,9 +283,10 @@ impl Apply<'_> {
             return Ok(());
         }
         let whiteout = if options.passthrough_whiteouts { whiteout::passed_through(entry) } else { None };
+        let own_attribute = self.store.format().user_meta_attribute();
         let placed = if let Some(hidden) = whiteout {
             let make: Make<'_> = &|dir, name| self.make_whiteout(entry, dir, name);
-            place(dir, hidden, options, make, &|_| Ok(false))?
+            place(dir, hidden, &Placing { options, make, is_same: &|_| Ok(false), own_attribute })?
         } else {
             let make: Make<'_> = &|dir, name| {
                 let delivered = match (options.ownership, &self.cache) {
@@ -301,13 +302,13 @@ impl Apply<'_> {
                 }
                 Ok(delivered)
             };
-            let is_same: IsSame<'_> = &|found| {
+            let is_same = |found: &fsio::Stat| {
                 Ok(match &self.cache {
                     Some(cache) => cache.is_linked(entry.id, found)?,
                     None => self.store.is_linked(entry.id, found)?,
                 })
             };
-            place(dir, entry.name.as_ref(), options, make, is_same)?
+            place(dir, entry.name.as_ref(), &Placing { options, make, is_same: &is_same, own_attribute })?
         };
         let counter = match placed {
             Placed::Kept => &self.kept,

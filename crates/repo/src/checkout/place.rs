@@ -21,17 +21,20 @@ pub(crate) enum Placed {
 /// Makes a file in a directory under a name; fails with `EEXIST` if that is taken.
 pub(crate) type Make<'a> = &'a dyn Fn(&Dir, &Path) -> Result<Delivered>;
 
-/// Says whether a file that is there already is the very one to be made.
-pub(crate) type IsSame<'a> = &'a dyn Fn(&Stat) -> Result<bool>;
+/// One file to be put in its place.
+#[derive(Clone, Copy)]
+pub(crate) struct Placing<'a> {
+    pub(crate) options: &'a CheckoutOptions,
+    pub(crate) make: Make<'a>,
+    /// Says whether a file that is there already is the very one to be made.
+    pub(crate) is_same: &'a dyn Fn(&Stat) -> Result<bool>,
+    /// The attribute in which a repository keeps the truth about its files, which hardlinks show and copies have not.
+    pub(crate) own_attribute: &'a str,
+}
 
 /// Puts a file at `name` as the options say. Errors are about `name`; the caller says where that is.
-pub(crate) fn place(
-    dir: &Dir,
-    name: &Path,
-    options: &CheckoutOptions,
-    make: Make<'_>,
-    is_same: IsSame<'_>,
-) -> Result<Placed> {
+pub(crate) fn place(dir: &Dir, name: &Path, placing: &Placing<'_>) -> Result<Placed> {
+    let Placing { options, make, is_same, own_attribute } = *placing;
     match make(dir, name) {
         Err(error) if is_exists(&error) => {}
         done => return Ok(Placed::New(done?)),
@@ -45,7 +48,7 @@ pub(crate) fn place(
                 return Ok(Placed::Kept);
             }
             if options.overwrite == Overwrite::UnionIdentical {
-                compare(dir, name, make)
+                compare(dir, name, make, own_attribute)
             } else if found.kind == Kind::Dir && !options.whiteouts {
                 Err(conflict(name, ", as a directory"))
             } else {
@@ -87,9 +90,9 @@ fn replace(dir: &Dir, name: &Path, found: Kind, make: Make<'_>) -> Result<Placed
 }
 
 /// The file made anew is what the one that is there must equal, whatever the repository keeps it as.
-fn compare(dir: &Dir, name: &Path, make: Make<'_>) -> Result<Placed> {
+fn compare(dir: &Dir, name: &Path, make: Make<'_>, own_attribute: &str) -> Result<Placed> {
     let (beside, _) = make_beside(dir, name, make)?;
-    let same = is_same(dir, name, Path::new(&beside));
+    let same = is_same(dir, name, Path::new(&beside), own_attribute);
     fsio::remove_file_optional(dir, &beside)?;
     if same? { Ok(Placed::Kept) } else { Err(conflict(name, ", and is not the same")) }
 }
@@ -114,7 +117,7 @@ fn is_same_file(dir: &Dir, a: &Path, b: &str) -> Result<bool> {
     Ok((a.dev, a.ino) == (b.dev, b.ino))
 }
 
-fn is_same(dir: &Dir, a: &Path, b: &Path) -> Result<bool> {
+fn is_same(dir: &Dir, a: &Path, b: &Path, own_attribute: &str) -> Result<bool> {
     let (stat_a, stat_b) = (fsio::stat(dir, a)?, fsio::stat(dir, b)?);
     if (stat_a.dev, stat_a.ino) == (stat_b.dev, stat_b.ino) {
         return Ok(true);
@@ -123,7 +126,12 @@ fn is_same(dir: &Dir, a: &Path, b: &Path) -> Result<bool> {
     if seen(&stat_a) != seen(&stat_b) {
         return Ok(false);
     }
-    if fsio::xattr::list_of(dir, a)? != fsio::xattr::list_of(dir, b)? {
+    let attributes = |path: &Path| {
+        let mut list = fsio::xattr::list_of(dir, path)?;
+        list.retain(|(name, _)| name != own_attribute.as_bytes());
+        Ok::<_, Error>(list)
+    };
+    if attributes(a)? != attributes(b)? {
         return Ok(false);
     }
     match stat_a.kind {

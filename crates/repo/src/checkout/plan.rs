@@ -40,15 +40,6 @@ pub(super) fn plan(
     if options.links == LinkPolicy::Require && from != to {
         return Err(Error::OtherDevice { repo: from, destination: to });
     }
-    if options.links == LinkPolicy::Require && !can_link(mode, options.ownership) {
-        return Err(Error::NoLinks {
-            mode: mode.as_str(),
-            wanted: match options.ownership {
-                Ownership::Full => "with owners",
-                Ownership::User => "as the user",
-            },
-        });
-    }
     if options.ownership == Ownership::User {
         options.labels = None;
     } else if options.labels.is_some() {
@@ -57,13 +48,4 @@ pub(super) fn plan(
     options.use_cache &=
         from == to && options.links == LinkPolicy::Prefer && options.ownership == Ownership::User;
     Ok(Plan { what, options })
-}
-
-/// Whether the files of the repository are just what such a checkout has.
-fn can_link(mode: Mode, ownership: Ownership) -> bool {
-    match mode {
-        Mode::Bare => ownership == Ownership::Full,
-        Mode::BareUser | Mode::BareUserOnly => ownership == Ownership::User,
-        Mode::Archive | Mode::BareSplitXattrs => false,
-    }
 }

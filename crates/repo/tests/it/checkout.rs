@@ -4,12 +4,12 @@ use crate::commit_fixture::{
     FORMATS, Lab, MODES, Seen, Snapshot, is_root, make_foreign, on, open, rich_tree, snapshot,
 };
 use sapwood_fsio as fsio;
-use sapwood_objstore::{Format, LinkPolicy, Mode, Trust};
+use sapwood_objstore::{Error as StoreError, Format, LinkPolicy, Mode, Trust};
 use sapwood_repo::{
     Checkout, CheckoutOptions, CheckoutStats, CommitOutcome, Error, FsckOptions, ImportOptions, Ownership,
     Repo, TreePath,
 };
-use sapwood_testkit::{Ostree, skipped};
+use sapwood_testkit::{Ostree, Tree, skipped};
 use std::path::Path;
 
 const S_IFMT: u32 = 0o170_000;
@@ -190,8 +190,8 @@ fn files_are_hardlinked_just_where_repository_and_checkout_keep_them_alike() {
                 let nlink = |path: &str| fsio::stat(&open(&lab.path(&to)), path).unwrap().nlink;
                 assert!(nlink("a.txt") >= 2 && nlink("empty") == 1, "{to}");
             } else {
-                assert!(matches!(run, Err(Error::NoLinks { .. })), "{to}");
-                assert!(!lab.path(&to).exists(), "{to}: nothing is written when the plan fails");
+                let Err(Error::CheckoutFile { source, .. }) = run else { panic!("{to}: {run:?}") };
+                assert!(matches!(*source, StoreError::NoLink { .. }), "{to}");
             }
         }
     }
@@ -294,5 +294,38 @@ fn device_nodes_of_the_native_format_pass_through_every_mode_as_they_are() {
         }
         assert_eq!(difference(&found, &wanted), Vec::<String>::new(), "{name}");
         previous = Some(repo);
+    }
+}
+
+type Fill = fn(&mut Tree);
+
+#[test]
+fn what_needs_no_hardlink_is_checked_out_where_hardlinks_are_required_as_the_real_ostree_does() {
+    let Some(ostree) = Ostree::find() else { return skipped("the real ostree is not installed") };
+    let lab = Lab::new();
+    let trees: [(&str, Fill); 3] = [
+        ("dirs", |tree| _ = tree.dir("d").mode(0o777)),
+        ("empty", |tree| _ = tree.file("d/empty", "")),
+        ("symlink", |tree| _ = tree.symlink("link", "target")),
+    ];
+    for mode in MODES {
+        let name = format!("repo-{mode:?}");
+        let repo = lab.repo(&name, Format::Ostree, mode);
+        for (tree_name, fill) in trees {
+            let mut tree = Tree::default();
+            fill(&mut tree);
+            let dir = lab.tree(&format!("{name}-{tree_name}"), &tree);
+            let outcome = commit(&repo, &dir);
+            for (ownership, flag) in [(Ownership::Full, None), (Ownership::User, Some("-U"))] {
+                let case = format!("{mode:?}-{tree_name}-{ownership:?}");
+                let theirs = lab.path(&format!("theirs-{case}"));
+                let mut args = lab.args(&name, &["checkout", "-H", "main", theirs.to_str().unwrap()]);
+                args.extend(flag.map(str::to_owned));
+                let real = ostree.run(args);
+                let options = CheckoutOptions { links: LinkPolicy::Require, ..options(ownership) };
+                let run = repo.checkout(&whole(&outcome), &lab.dir("."), Path::new(&case), &options, &|_| ());
+                assert_eq!(run.is_ok(), real.is_ok(), "{case}: {run:?} {real:?}");
+            }
+        }
     }
 }
