@@ -38,9 +38,18 @@ pub(super) async fn resolve(
     format: Format,
     options: &PullOptions,
 ) -> Result<Resolved, PullError> {
+    // What is pinned to commits needs no summary, and a broken or outdated one is no obstacle.
+    let pinned = !options.wanted.is_empty()
+        && options.wanted.iter().all(|wanted| !matches!(wanted, Wanted::Ref(_)))
+        && !options.copy_summary;
     let (config, summary, signatures) = tokio::join!(
         file(remote, traffic, wire::CONFIG, Keyfile::MAX_BYTES as u64),
-        file(remote, traffic, wire::SUMMARY, options.limits.max_meta_bytes),
+        async {
+            if pinned {
+                return Ok(None);
+            }
+            file(remote, traffic, wire::SUMMARY, options.limits.max_meta_bytes).await
+        },
         async {
             if options.copy_summary {
                 file(remote, traffic, wire::SUMMARY_SIG, options.limits.max_meta_bytes).await

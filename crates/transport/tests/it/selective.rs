@@ -62,7 +62,7 @@ fn what_a_local_cache_has_is_not_fetched_and_what_it_has_wrong_is() {
     let damaged = cache.repo.root(cache.repo.resolve(BRANCH).unwrap()).unwrap();
     let hex = damaged.meta.to_hex();
     let path = cache.path().join(format!("objects/{}/{}.dirmeta", &hex[..2], &hex[2..]));
-    testkit_overwrite(&path, b"nonsense");
+    overwrite(&path, b"nonsense");
     let machine = Place::new(FORMATS[0], Mode::Archive);
     let outcome = with_cache(&machine);
     assert_eq!((outcome.meta_fetched, outcome.files_fetched), (4, 1));
@@ -70,8 +70,8 @@ fn what_a_local_cache_has_is_not_fetched_and_what_it_has_wrong_is() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests damage files by their paths")]
-fn testkit_overwrite(path: &std::path::Path, bytes: &[u8]) {
-    std::fs::remove_file(path).unwrap();
+fn overwrite(path: &std::path::Path, bytes: &[u8]) {
+    drop(std::fs::remove_file(path));
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -136,4 +136,19 @@ fn files_with_dangerous_modes_are_refused_where_plain_ones_are_asked_for() {
             }
         }
     }
+}
+
+#[test]
+fn a_pull_of_a_commit_does_not_look_at_the_summary() {
+    let source = Place::new(FORMATS[1], Mode::Archive);
+    let commit = source.commit(BRANCH, &small_tree("1"));
+    overwrite(&source.path().join("summary"), b"broken");
+    let server = served(source.path());
+    let machine = Place::new(FORMATS[1], Mode::BareUser);
+    assert!(matches!(
+        pull_quietly(&machine.repo, http(&server.url), &want(BRANCH)),
+        Err(PullError::Malformed { .. })
+    ));
+    pull_quietly(&machine.repo, http(&server.url), &want(&format!("{BRANCH}@{commit}"))).unwrap();
+    assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(commit));
 }
