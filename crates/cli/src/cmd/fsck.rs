@@ -1,9 +1,12 @@
 //! `fsck`: reads and hashes everything.
 
+mod repair;
 mod words;
 
 use crate::ctx::Ctx;
 use crate::ui::Render;
+use repair::Repair;
+use sapwood_objstore::Id;
 use sapwood_repo::{BindingChecks, FsckEvent, FsckOptions, FsckReport, Problem};
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -32,16 +35,24 @@ pub(crate) struct Args {
     /// Check also that each ref that a commit names points to it: only where every branch has one commit
     #[arg(long)]
     verify_back_refs: bool,
+    /// Remove what is corrupt, and fetch it and what is missing from this remote or repository
+    #[arg(long, value_name = "REMOTE-OR-PATH")]
+    repair: Option<String>,
 }
 
 /// What was found.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "two say what was asked for, two what came of it")]
 pub(crate) struct Outcome {
     report: FsckReport,
     deleted: bool,
     quiet: bool,
     /// Whether the first finding is the error, as when OSTree stops there.
     first_counts: bool,
+    /// What was brought back. The findings are those before, the counts those after.
+    repair: Option<Repair>,
+    /// Whether all is well now.
+    clean: bool,
 }
 
 impl Serialize for Outcome {
@@ -56,22 +67,24 @@ impl Serialize for Outcome {
                     Problem::WrongSize { .. } => "wrong-size",
                     _ => "malformed",
                 },
-                "commits": finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
+                "commits": finding.commits.iter().map(Id::to_hex).collect::<Vec<_>>(),
                 "refs": finding.refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })
         });
         json!({
-            "clean": report.is_clean(),
+            "clean": self.clean,
             "objects": report.objects,
             "commits": report.commits,
-            "partial_commits": report.partial.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
-            "damaged_commits": report.damaged.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
+            "partial_commits": report.partial.iter().map(Id::to_hex).collect::<Vec<_>>(),
+            "damaged_commits": report.damaged.iter().map(Id::to_hex).collect::<Vec<_>>(),
             "dangling_refs": report.dangling_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "broken_refs": report.broken_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "bad_bindings": report.bad_bindings.iter().map(words::binding).collect::<Vec<_>>(),
-            "tombstones": report.tombstones.iter().map(sapwood_objstore::Id::to_hex).collect::<Vec<_>>(),
+            "tombstones": report.tombstones.iter().map(Id::to_hex).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "deleted": self.deleted,
+            "repaired_commits": self.repair.iter().flat_map(|repair| &repair.repaired).map(Id::to_hex).collect::<Vec<_>>(),
+            "unrepaired_commits": self.repair.iter().flat_map(|repair| &repair.failed).map(|(id, _)| id.to_hex()).collect::<Vec<_>>(),
         })
         .serialize(serializer)
     }
@@ -93,7 +106,10 @@ impl Render for Outcome {
         if !partial.is_empty() {
             writeln!(out, "{} partial commits not verified", partial.len())?;
         }
-        if self.report.is_clean() {
+        for commit in self.repair.iter().flat_map(|repair| &repair.repaired) {
+            writeln!(out, "Repaired commit {commit}")?;
+        }
+        if self.clean {
             writeln!(out, "object fsck of {commits} commits completed successfully - no errors found.")?;
         }
         Ok(())
@@ -107,6 +123,17 @@ impl Render for Outcome {
         }));
         lines.extend(report.bad_bindings.iter().map(words::binding));
         lines.extend(report.findings.iter().map(words::finding));
+        if let Some(repair) = &self.repair {
+            lines.extend(report.marked.iter().map(|id| format!("Marking commit as partial: {id}")));
+            lines.extend(repair.failed.iter().map(|(id, why)| format!("Repairing commit {id}: {why}")));
+            if !self.clean {
+                lines.push("error: Repository corruption encountered, and not all of it repaired".to_owned());
+                lines.push(
+                    "hint: repair from another source, or `sapwood refs --delete` what is lost".to_owned(),
+                );
+            }
+            return lines;
+        }
         let any = !lines.is_empty();
         let last = match lines.len() {
             0 if report.damaged.is_empty() => return lines,
@@ -121,7 +148,7 @@ impl Render for Outcome {
     }
 
     fn exit_code(&self) -> u8 {
-        u8::from(!self.report.is_clean())
+        u8::from(!self.clean)
     }
 }
 
@@ -133,10 +160,13 @@ impl Outcome {
         let corrupt = report.findings.iter().any(|finding| finding.problem != Problem::Missing);
         if corrupt && !self.deleted {
             hints.push(
-                "`sapwood fsck --delete` removes what is corrupt, and a pull brings it back".to_owned(),
+                "`sapwood fsck --repair REMOTE-OR-PATH` fetches it again; `--delete` only removes what is corrupt".to_owned(),
             );
         } else if !report.findings.is_empty() || (!any && !report.damaged.is_empty()) {
-            hints.push("pull the refs again: what is missing is fetched".to_owned());
+            hints.push(
+                "`sapwood fsck --repair REMOTE-OR-PATH`, or a pull of the refs, fetches what is missing"
+                    .to_owned(),
+            );
         }
         for name in report
             .dangling_refs
@@ -159,7 +189,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
     }
     let options = FsckOptions {
-        delete_corrupt: args.delete,
+        delete_corrupt: args.delete || args.repair.is_some(),
         add_tombstones: args.add_tombstones,
         bindings: match (args.verify_bindings, args.verify_back_refs) {
             (_, true) => BindingChecks::Both,
@@ -175,6 +205,25 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         FsckEvent::Checked { objects } => progress.count("checking objects", objects, total.load(order)),
         _ => {}
     };
-    let report = repo.fsck(&options, &on_event)?;
-    Ok(Outcome { report, deleted: args.delete, quiet: args.quiet, first_counts: !args.all && !args.delete })
+    let mut report = repo.fsck(&options, &on_event)?;
+    let mut clean = report.is_clean();
+    let mut repair = None;
+    if let Some(from) = &args.repair
+        && !clean
+    {
+        repair = Some(repair::repair(ctx, &repo, from, &report)?);
+        let again = FsckOptions { bindings: options.bindings, ..FsckOptions::default() };
+        let after = repo.fsck(&again, &on_event)?;
+        clean = after.is_clean();
+        report =
+            FsckReport { commits: after.commits, objects: after.objects, partial: after.partial, ..report };
+    }
+    Ok(Outcome {
+        deleted: options.delete_corrupt,
+        quiet: args.quiet,
+        first_counts: !args.all && !options.delete_corrupt,
+        report,
+        repair,
+        clean,
+    })
 }

@@ -11,6 +11,7 @@ mod compatibility;
 mod differential;
 mod failure;
 mod json;
+mod keeping;
 mod names;
 mod peer;
 mod place;

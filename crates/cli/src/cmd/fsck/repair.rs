@@ -1,0 +1,51 @@
+//! Bringing back what was lost: from a remote, or from another repository of this machine.
+//!
+//! What is corrupt was removed before, and the commits that need it were marked as incomplete: so a crash leaves commits
+//! of which it is known that they lack something, and the repair can be run again.
+
+use crate::connect::{self, Overrides, Source};
+use crate::ctx::Ctx;
+use sapwood_objstore::{Commit, Id, Trust};
+use sapwood_repo::{FsckReport, Repo};
+use sapwood_transport::{Bindings, PullOptions, Wanted};
+use std::collections::BTreeSet;
+
+/// What was brought back.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    /// Commits that are whole again, sorted.
+    pub(super) repaired: Vec<Id<Commit>>,
+    /// Those that are not, and why.
+    pub(super) failed: Vec<(Id<Commit>, String)>,
+}
+
+/// Fetches and verifies what the commits of a report lack, each commit by itself: the source may have one and not another.
+pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) -> anyhow::Result<Repair> {
+    let remotes = repo.remotes()?;
+    let remote = remotes.iter().find(|remote| remote.name.as_str() == from);
+    let lost: BTreeSet<Id<Commit>> = report
+        .marked
+        .iter()
+        .chain(&report.damaged)
+        .copied()
+        .chain(report.dangling_refs.iter().map(|entry| entry.target))
+        .collect();
+    let mut repair = Repair::default();
+    for commit in lost {
+        let source = match remote {
+            Some(remote) => connect::source(repo, remote, &Overrides::default())?,
+            None => Source::Local(from.into()),
+        };
+        let options = PullOptions {
+            wanted: vec![Wanted::Commit(commit)],
+            bindings: Bindings::Ignore,
+            trust: Trust::Untrusted,
+            ..PullOptions::default()
+        };
+        match connect::pull_from(ctx, repo, source, &[], &options) {
+            Ok(_) => repair.repaired.push(commit),
+            Err(error) => repair.failed.push((commit, format!("{error:#}"))),
+        }
+    }
+    Ok(repair)
+}
