@@ -86,12 +86,13 @@ pub(crate) enum Command {
     Admin(cmd::admin::Args),
     Cat(cmd::cat::Args),
     Checkout(cmd::checkout::Args),
-    Commit(cmd::commit::Args),
+    Commit(Box<cmd::commit::Args>),
     #[command(hide = true)]
     Completions(cmd::completions::Args),
     Config(cmd::config::Args),
     Convert(cmd::convert::Args),
     Diff(cmd::diff::Args),
+    Export(cmd::export::Args),
     Fsck(cmd::fsck::Args),
     Init(cmd::init::Args),
     Log(cmd::log::Args),
@@ -190,17 +191,13 @@ fn version(persona: Persona) -> String {
             format!("libostree:\n Version: '{OSTREE_VERSION}'\n Implementation: 'sapwood {own}'\n")
         }
     };
-    format!("{head} Features:\n  - format-native\n  - format-ostree\n  - http2\n  - rustls\n")
+    format!("{head} Features:\n  - format-native\n  - format-ostree\n  - http2\n  - libarchive\n  - rustls\n")
 }
 
 /// OSTree's options that this version does not have: to be told apart from typing errors.
 const NOT_YET: &[&str] = &[
-    "--base",
     "--bind-ref-collection",
     "--composefs",
-    "--devino-canonical",
-    "--editor",
-    "--generate-sizes",
     "--gpg-homedir",
     "--gpg-import",
     "--gpg-sign",
@@ -209,7 +206,6 @@ const NOT_YET: &[&str] = &[
     "--gpg-verify-summary",
     "--kexec",
     "--lock-finalization",
-    "--mode-ro-executables",
     "--overlay-initrd",
     "--print-related",
     "--print-sizes",
@@ -220,11 +216,7 @@ const NOT_YET: &[&str] = &[
     "--sign",
     "--sign-type",
     "--sign-verify",
-    "--skip-list",
     "--stage",
-    "--statoverride",
-    "--tar-autocreate-parents",
-    "--tar-pathname-filter",
 ];
 
 /// The one line that says what is wrong with a command line.

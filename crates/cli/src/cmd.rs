@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod diff;
+pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod init;
 pub(crate) mod log;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Config(args) => emit(&config::run(&args, ctx)?, ctx.json),
         Command::Convert(args) => emit(&convert::run(&args, ctx)?, ctx.json),
         Command::Diff(args) => emit(&diff::run(&args, ctx)?, ctx.json),
+        Command::Export(args) => emit(&export::run(&args, ctx)?, ctx.json),
         Command::Fsck(args) => emit(&fsck::run(&args, ctx)?, ctx.json),
         Command::Init(args) => emit(&init::run(&args, ctx)?, ctx.json),
         Command::Log(args) => emit(&log::run(&args, ctx)?, ctx.json),

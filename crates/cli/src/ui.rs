@@ -1,6 +1,5 @@
 //! Output: standard output for data, standard error for everything else.
 
-pub(crate) mod gvariant;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod progress;

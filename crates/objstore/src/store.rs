@@ -275,6 +275,25 @@ impl Store {
             .collect())
     }
 
+    /// Device and inode of each object of one kind in one of the 256 shards, with its id.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn shard_inodes(
+        &self,
+        shard: u8,
+        kind: ObjectKind,
+    ) -> Result<Vec<(u64, u64, crate::ObjectId)>, Error> {
+        let Some(dir) = self.shard(shard)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for name in self.shard_objects(shard)?.into_iter().filter(|name| name.kind == kind) {
+            if let Some(stat) = fsio::stat_optional(&dir, layout::file_name(self.mode, name))? {
+                found.push((stat.dev, stat.ino, name.id));
+            }
+        }
+        Ok(found)
+    }
+
     /// Removes an object, with a commit what is kept beside it, and with a file its uncompressed copy. Nothing there is success. Not synced.
     ///
     /// Only for a caller that holds the lock exclusively and has made sure that nothing refers to it.

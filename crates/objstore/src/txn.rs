@@ -126,6 +126,17 @@ impl<'store> Transaction<'store> {
         Ok(())
     }
 
+    /// Drops a metadata object from this transaction, if it was written by it. Nothing else in it may refer to that.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget(&self, name: ObjectName) -> Result<(), Error> {
+        if self.staging.remove(self.store.mode(), name)? {
+            self.counts.meta_written.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Takes an object over from another store of the same format.
     ///
     /// A file is hardlinked where both stores keep files alike and `trust` allows it; otherwise it is read, verified
@@ -188,6 +199,28 @@ impl<'store> Transaction<'store> {
         };
         let actual = self.store.format().id_of(name.kind, &bytes);
         if actual == name.id { Ok(bytes) } else { Err(Error::Corrupt { name, actual }) }
+    }
+
+    /// Size on disk, in bytes, of an object that is in the store or in this transaction.
+    ///
+    /// # Errors
+    /// As [`Store::stored_size`].
+    pub fn stored_size(&self, name: ObjectName) -> Result<u64, Error> {
+        match self.staging.size(self.store.mode(), name)? {
+            Some(size) => Ok(size),
+            None => self.store.stored_size(name),
+        }
+    }
+
+    /// Size of the content of a file that is in an archive store or in a transaction of one, without reading it.
+    ///
+    /// # Errors
+    /// As [`Store::open_file`]; [`Error::Missing`] for a staged file of a store that is no archive.
+    pub fn archived_content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
+        match self.staging.archive_header(self.store, id.name())? {
+            Some(size) => Ok(size),
+            None => self.store.content_size(id),
+        }
     }
 
     /// What was offered and written so far.

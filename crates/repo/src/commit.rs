@@ -4,18 +4,28 @@
 //! transaction's commit all of it becomes durable, then visible, and then the branch moves. What the last commit of the
 //! same directory learned about its files is kept in a stat cache, so that unchanged files are not read again.
 
+mod build;
 mod cache;
+mod devino;
 mod import;
+mod lists;
+mod merge;
 mod modify;
 mod record;
+mod restore;
+mod sizes;
 mod stage;
+mod unpack;
 
 pub(crate) use stage::{COLLECTION_BINDING, REF_BINDING};
 
 use crate::selinux::Labels;
 use crate::{RefName, Refspec, Repo, Result, Root, Transaction, pool};
+pub use build::{BuildCounts, BuiltTree, TreeBuilder};
+pub use lists::{ListError, ModeList, SkipList};
 use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, Metadata, Published, Totals};
+pub use unpack::{PathFilter, TarOptions};
 
 /// What is changed on the way from disk to repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -28,6 +38,20 @@ pub struct Modifiers {
     pub no_xattrs: bool,
     /// Owner and group 0, permission bits `& 0755`, no extended attributes. A `bare-user-only` repository always does so.
     pub canonical_permissions: bool,
+    /// Nobody may write files that can be executed.
+    pub mode_ro_executables: bool,
+}
+
+/// What hard links into the repository mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// Nothing: a file is what it looks like.
+    #[default]
+    Ignore,
+    /// The file is the object, with the attributes that the object has, and with what is changed of it.
+    Modify,
+    /// The file is the object, and nothing is changed of it.
+    Trust,
 }
 
 /// How a directory is imported.
@@ -42,6 +66,12 @@ pub struct ImportOptions {
     /// Labels that are given to what is recorded; what the policy has none for keeps its own. `bare-user-only` repositories
     /// keep none. Default: none.
     pub labels: Option<Labels>,
+    /// Modes that are changed.
+    pub modes: ModeList,
+    /// What is left out.
+    pub skip: SkipList,
+    /// What files are that have a name in the repository too. Default: what they look like.
+    pub links: Links,
     /// Whether files are recognised by the stat cache, and the cache is renewed. Default: yes.
     pub use_cache: bool,
 }
@@ -53,6 +83,9 @@ impl Default for ImportOptions {
             threads: pool::default_threads(),
             max_depth: 1024,
             labels: None,
+            modes: ModeList::default(),
+            skip: SkipList::default(),
+            links: Links::default(),
             use_cache: true,
         }
     }
@@ -145,7 +178,9 @@ impl Repo {
         options: &ImportOptions,
         on_event: &(dyn Fn(CommitEvent) + Sync),
     ) -> Result<ImportedTree> {
-        Ok(import::import(self, txn.objects(), dir, options, on_event)?.tree)
+        let mut builder = self.build_tree(txn, options)?;
+        builder.add_dir(dir, on_event)?;
+        Ok(builder.finish()?.tree)
     }
 
     /// Writes a commit object for a tree into the transaction and has the branch moved to it.
@@ -177,11 +212,13 @@ impl Repo {
         on_event: &(dyn Fn(CommitEvent) + Sync),
     ) -> Result<CommitOutcome> {
         let mut txn = self.begin()?;
-        let imported = import::import(self, txn.objects(), dir, import, on_event)?;
-        let id = self.stage_commit(&mut txn, imported.tree, commit)?;
+        let mut builder = self.build_tree(&txn, import)?;
+        builder.add_dir(dir, on_event)?;
+        let built = builder.finish()?;
+        let id = self.stage_commit(&mut txn, built.tree, commit)?;
         on_event(CommitEvent::Syncing);
         let mut published = txn.commit()?;
-        published.files_total += imported.hits;
-        Ok(CommitOutcome { commit: id, tree: imported.tree, published })
+        published.files_total += built.counts.hits;
+        Ok(CommitOutcome { commit: id, tree: built.tree, published })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::selinux::ContextsError;
 use crate::{ConfigError, KeyfileError, NameError, Refspec};
-use sapwood_objstore::{Commit, DecodeError, Id};
+use sapwood_objstore::{Commit, DecodeError, EntryName, Id};
 
 /// The result of an operation on a repository.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -131,6 +131,33 @@ pub enum Error {
     TooDeep {
         /** The limit. */
         limit: usize,
+    },
+    /// No source of a tree has a root directory, or all of it is skipped.
+    #[error("Can't commit an empty tree")]
+    EmptyTree,
+    /// Two sources of a tree cannot be laid over each other.
+    #[error("Can't replace {what}: {name}")]
+    MergeConflict {
+        /** What with what. */
+        what: &'static str,
+        /** The name that both have. */
+        name: EntryName,
+    },
+    /// Lines of a list are about nothing in the sources of a tree.
+    #[error("Unmatched {list} paths")]
+    Unmatched {
+        /** Which list. */
+        list: &'static str,
+        /** The paths. */
+        paths: Vec<String>,
+    },
+    /// An archive cannot be recorded.
+    #[error("archive: {path}: {reason}")]
+    Archive {
+        /** The path of the entry at which that was found, or `-` where there is none. */
+        path: String,
+        /** Why. */
+        reason: String,
     },
     /// Something is in the way of a checkout.
     #[error("{path} exists already{detail}")]

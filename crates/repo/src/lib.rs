@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod archive;
 mod checkout;
 mod commit;
 mod config;
@@ -34,6 +35,7 @@ mod convert;
 mod delta;
 mod diff;
 mod error;
+mod export;
 mod fsck;
 mod keyfile;
 mod log;
@@ -53,7 +55,10 @@ mod txn;
 mod write;
 
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
-pub use commit::{CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Modifiers, Parent};
+pub use commit::{
+    BuildCounts, BuiltTree, CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Links,
+    ListError, ModeList, Modifiers, Parent, PathFilter, SkipList, TarOptions, TreeBuilder,
+};
 pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use delta::{
@@ -62,6 +67,7 @@ pub use delta::{
 };
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};
+pub use export::ExportOptions;
 pub use fsck::{
     BadBinding, BindingChecks, BindingProblem, Finding, FsckEvent, FsckOptions, FsckReport, Problem,
 };

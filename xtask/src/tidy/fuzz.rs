@@ -6,8 +6,18 @@ use anyhow::Result;
 
 /// Each fuzz target, and the decoders' files that it reaches.
 const TARGETS: &[(&str, &[&str])] = &[
+    (
+        "archive",
+        &[
+            "crates/repo/src/archive/cpio.rs",
+            "crates/repo/src/archive/decompress.rs",
+            "crates/repo/src/archive/pax.rs",
+            "crates/repo/src/archive/tar.rs",
+        ],
+    ),
     ("bls", &["crates/deploy/src/boot/bls.rs"]),
     ("boot_link", &["crates/deploy/src/boot/link.rs"]),
+    ("commit_lists", &["crates/repo/src/commit/lists.rs", "crates/repo/src/commit/unpack.rs"]),
     ("config", &["crates/repo/src/config.rs"]),
     ("cookies", &["crates/transport/src/http/cookies.rs"]),
     ("decompress", &["crates/objstore/src/format/compress.rs"]),

@@ -1,18 +1,18 @@
 //! `commit`: records a directory.
 
+mod editor;
+mod source;
+
 use crate::ctx::{Ctx, open_dir, open_parent, read_file};
-use crate::report::{Advised, OrUsage, usage};
+use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, ObjectId, Published, Value};
 use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
-use sapwood_repo::{
-    CommitEvent, CommitOptions, ImportOptions, ImportedTree, Modifiers, Parent, RefName, Refspec, Repo,
-    Transaction,
-};
+use sapwood_repo::{BuildCounts, BuiltTree, CommitOptions, Parent, RefName, Refspec, Repo, Transaction};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Record a directory as a new commit
@@ -31,17 +31,30 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COMMIT")]
     parent: Option<String>,
     /// One line about it
-    #[arg(long, short = 's', default_value = "", hide_default_value = true)]
-    subject: String,
+    #[arg(long, short = 's')]
+    subject: Option<String>,
     /// More about it
     #[arg(long, short = 'm')]
     body: Option<String>,
     /// A file with more about it
     #[arg(long, short = 'F', value_name = "FILE")]
     body_file: Option<PathBuf>,
-    /// The tree: dir=PATH or ref=COMMIT
-    #[arg(long, value_name = "dir=PATH or ref=COMMIT")]
+    /// Write both in an editor: that of `$OSTREE_EDITOR`, `$VISUAL`, `$EDITOR`, or vi
+    #[arg(long, short = 'e')]
+    editor: bool,
+    /// Start from the tree of a commit, as it is
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
+    /// A tree: a directory, an archive (tar or cpio, compressed or not; - is standard input), a commit. Each further one is
+    /// laid over those before
+    #[arg(long, value_name = "dir=PATH or tar=TARFILE or ref=COMMIT")]
     tree: Vec<String>,
+    /// Make parents that an archive does not have
+    #[arg(long)]
+    tar_autocreate_parents: bool,
+    /// Change paths in archives: each match of REGEX becomes REPLACEMENT
+    #[arg(long, value_name = "REGEX,REPLACEMENT")]
+    tar_pathname_filter: Option<String>,
     /// When it was made: @SECONDS, 2024-01-01 00:00:00 +0000, RFC 2822 [default: `$SOURCE_DATE_EPOCH`, else now]
     #[arg(long)]
     timestamp: Option<String>,
@@ -84,10 +97,25 @@ pub(crate) struct Args {
     /// Say in the metadata that it can be booted, and with which kernel
     #[arg(long)]
     bootable: bool,
-    /// Accepted; files that did not change are recognised always
-    #[arg(long, hide = true)]
+    /// Say in the metadata how large the objects are (in archive repositories)
+    #[arg(long)]
+    generate_sizes: bool,
+    /// Let nobody write files that can be executed
+    #[arg(long)]
+    mode_ro_executables: bool,
+    /// A file with lines MODE PATH (bits to add, in decimal) or =MODE PATH
+    #[arg(long, value_name = "PATH")]
+    statoverride: Option<PathBuf>,
+    /// A file with paths to leave out, one a line
+    #[arg(long, value_name = "PATH")]
+    skip_list: Option<PathBuf>,
+    /// Recognise hard links into the repository, which have the attributes of the object
+    #[arg(long)]
     link_checkout_speedup: bool,
-    /// Delete the directory once it is recorded
+    /// As --link-checkout-speedup, and change nothing of such files
+    #[arg(long, short = 'I')]
+    devino_canonical: bool,
+    /// Delete the directories once they are recorded
     #[arg(long)]
     consume: bool,
     /// Do nothing if the tree is that of the parent
@@ -102,8 +130,8 @@ pub(crate) struct Args {
     /// As --fsync=no
     #[arg(long, conflicts_with = "fsync")]
     disable_fsync: bool,
-    /// The directory
-    #[arg(value_name = "PATH", conflicts_with = "tree")]
+    /// The directory, if there is no --tree
+    #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
 }
 
@@ -155,8 +183,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     // Where others commit to the same branch, it moves on, and so does the parent.
     let mut attempts = 0;
+    let message = message(args)?;
     loop {
-        match attempt(args, ctx, &repo, branch.as_ref()) {
+        match attempt(args, ctx, &repo, branch.as_ref(), &message) {
             Err(error) if is_race(&error) && args.parent.is_none() && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
@@ -171,15 +200,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Deletes the directory that was recorded. What is deleted is durable as a commit.
+/// Deletes the directories that were recorded. What is deleted is durable as a commit.
 fn consume(args: &Args) -> anyhow::Result<()> {
-    let path = match (args.tree.first().and_then(|spec| spec.strip_prefix("dir=")), &args.path) {
-        (Some(path), _) => Path::new(path),
-        (None, Some(path)) => path,
-        (None, None) => return Ok(()),
-    };
-    let (parent, name) = open_parent(path)?;
-    Ok(sapwood_fsio::remove_tree(&parent, name)?)
+    for path in source::dirs(args) {
+        let (parent, name) = open_parent(path)?;
+        sapwood_fsio::remove_tree(&parent, name)?;
+    }
+    Ok(())
 }
 
 /// How often a commit is made again on top of others' commits.
@@ -189,7 +216,13 @@ fn is_race(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| matches!(cause.downcast_ref(), Some(sapwood_repo::Error::RefMoved { .. })))
 }
 
-fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> anyhow::Result<Outcome> {
+fn attempt(
+    args: &Args,
+    ctx: &Ctx,
+    repo: &Repo,
+    branch: Option<&Refspec>,
+    message: &(String, String),
+) -> anyhow::Result<Outcome> {
     for (name, owner) in [("uid", args.owner_uid), ("gid", args.owner_gid)] {
         if args.canonical_permissions && owner.is_some_and(|owner| owner != 0) {
             return Err(usage(format!(
@@ -200,8 +233,8 @@ fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> any
     let (parent, parent_id) = parent(args, repo, branch)?;
     let mut options = CommitOptions {
         parent,
-        subject: args.subject.clone(),
-        body: body(args)?,
+        subject: message.0.clone(),
+        body: message.1.clone(),
         timestamp: match &args.timestamp {
             Some(text) => Some(time::parse(text)?),
             None => time::source_date_epoch()?,
@@ -213,7 +246,7 @@ fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> any
     };
 
     let mut txn = repo.begin()?;
-    let tree = tree(args, ctx, repo, &txn)?;
+    let BuiltTree { tree, counts } = source::build(args, ctx, repo, &txn)?;
     if args.bootable {
         let kernel = kernel_version(repo, &txn, tree.root)?;
         // In this order, which is OSTree's with no other metadata or a version; with more, its order is that of hashes.
@@ -225,7 +258,10 @@ fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> any
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
         && repo.root(parent)? == tree.root
     {
-        return Ok(outcome(args, parent, tree, None));
+        return Ok(outcome(args, parent, counts, None));
+    }
+    if args.generate_sizes {
+        options.metadata.set("ostree.sizes", repo.sizes(&txn, tree.root)?);
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
     if !args.add_detached_metadata_string.is_empty() {
@@ -236,81 +272,25 @@ fn attempt(args: &Args, ctx: &Ctx, repo: &Repo, branch: Option<&Refspec>) -> any
         txn.objects().put_detached(commit, &detached)?;
     }
     let published = txn.commit()?;
-    Ok(outcome(args, commit, tree, Some(published)))
+    Ok(outcome(args, commit, counts, Some(published)))
 }
 
 /// Counts as OSTree does: an object that is met several times counts each time.
-fn outcome(args: &Args, commit: Id<Commit>, tree: ImportedTree, published: Option<Published>) -> Outcome {
+fn outcome(args: &Args, commit: Id<Commit>, counts: BuildCounts, published: Option<Published>) -> Outcome {
     let unchanged = published.is_none();
     let published = published.unwrap_or_default();
     Outcome {
         commit: commit.to_hex(),
         branch: args.branch.clone(),
         unchanged,
-        metadata_total: tree.totals.dirs * 2 + 1,
+        metadata_total: if unchanged { 0 } else { counts.dirs + counts.trees + 1 },
         metadata_written: published.meta_written,
-        content_total: tree.totals.files,
-        content_cached: tree.totals.files.saturating_sub(published.files_total),
+        content_total: if unchanged { 0 } else { counts.files },
+        content_cached: if unchanged { 0 } else { counts.hits },
         content_written: published.files_written,
         content_bytes_written: published.bytes_written,
         as_table: args.table_output,
     }
-}
-
-/// Reads the tree into the transaction.
-fn tree(args: &Args, ctx: &Ctx, repo: &Repo, txn: &Transaction<'_>) -> anyhow::Result<ImportedTree> {
-    let spec = match args.tree.as_slice() {
-        [] => return import(args, ctx, repo, txn, args.path.as_deref().unwrap_or(Path::new("."))),
-        [spec] => spec,
-        _ => {
-            let hint = "check the trees out into one directory (`sapwood checkout --union`) and commit that";
-            let message = "only one --tree is supported".to_owned();
-            return Err(Advised { kind: "unsupported", message, hint: hint.to_owned() }.into());
-        }
-    };
-    match spec.split_once('=') {
-        None => Err(usage(format!("Missing type in tree specification '{spec}'"))),
-        Some(("dir", path)) => import(args, ctx, repo, txn, Path::new(path)),
-        Some(("ref", revision)) => {
-            let commit: Commit = repo.store().load(repo.resolve(revision)?)?;
-            let root = sapwood_repo::Root { tree: commit.tree, meta: commit.meta };
-            Ok(ImportedTree { root, totals: commit.totals.unwrap_or_default() })
-        }
-        Some(("tar", _)) => {
-            let message = "commits from tar archives are not supported".to_owned();
-            let hint = "unpack it into a directory, and commit that".to_owned();
-            Err(Advised { kind: "unsupported", message, hint }.into())
-        }
-        Some((kind, _)) => Err(usage(format!("Invalid tree type specification '{kind}'"))),
-    }
-}
-
-fn import(
-    args: &Args,
-    ctx: &Ctx,
-    repo: &Repo,
-    txn: &Transaction<'_>,
-    path: &Path,
-) -> anyhow::Result<ImportedTree> {
-    let dir = open_dir(path)?;
-    let options = ImportOptions {
-        modifiers: Modifiers {
-            owner_uid: args.owner_uid,
-            owner_gid: args.owner_gid,
-            no_xattrs: args.no_xattrs,
-            canonical_permissions: args.canonical_permissions,
-        },
-        labels: labels(args)?,
-        ..ImportOptions::default()
-    };
-    let progress = ctx.progress();
-    let on_event = |event: CommitEvent| match event {
-        CommitEvent::Imported { files, bytes } => {
-            progress.note(format!("{files} files, {}", crate::ui::human::size(bytes)));
-        }
-        _ => progress.note("syncing".to_owned()),
-    };
-    repo.import(txn, &dir, &options, &on_event).with_context(|| format!("cannot commit {}", path.display()))
 }
 
 /// How what is recorded is labelled, if at all.
@@ -362,6 +342,13 @@ fn kernel_version(repo: &Repo, txn: &Transaction<'_>, root: sapwood_repo::Root) 
 /// Largest file that --body-file takes.
 const MAX_BODY_BYTES: u64 = 1 << 20;
 
+/// Subject and body.
+fn message(args: &Args) -> anyhow::Result<(String, String)> {
+    let subject = args.subject.clone().unwrap_or_default();
+    let body = body(args)?;
+    if args.editor { editor::edit(args.branch.as_deref(), &subject, &body) } else { Ok((subject, body)) }
+}
+
 fn body(args: &Args) -> anyhow::Result<String> {
     let Some(path) = &args.body_file else { return Ok(args.body.clone().unwrap_or_default()) };
     let bytes = read_file(path, MAX_BODY_BYTES)?;
@@ -397,8 +384,8 @@ fn metadata(args: &Args, repo: &Repo, parent: Option<Id<Commit>>) -> anyhow::Res
         metadata.set(key, Value::Str(value.to_owned()));
     }
     for (key, text) in pairs(&args.add_metadata)? {
-        let value = crate::ui::gvariant::parse(text)
-            .ok_or_else(|| usage(format!("cannot read the value of metadata '{key}={text}'")))?;
+        let value = Value::parse(text)
+            .map_err(|error| usage(format!("cannot read the value of metadata '{key}={text}': {error}")))?;
         metadata.set(key, value);
     }
     Ok(metadata)

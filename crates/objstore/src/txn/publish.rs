@@ -58,7 +58,7 @@ impl Transaction<'_> {
                 .collect::<Result<_, Error>>()?;
             sync_shards(store, &touched)?;
         }
-        staging.remove()?;
+        staging.remove_all()?;
         Ok((stats, PublishGuard { lock }))
     }
 }

@@ -139,6 +139,31 @@ impl Staging {
         }
     }
 
+    pub(super) fn size(&self, mode: Mode, name: ObjectName) -> Result<Option<u64>, Error> {
+        match self.shard(layout::shard(name.id))? {
+            Some(dir) => Ok(fsio::stat_optional(&dir, layout::file_name(mode, name))?.map(|stat| stat.size)),
+            None => Ok(None),
+        }
+    }
+
+    /// The size of a file's content, as the header says that stands before it in archives.
+    pub(super) fn archive_header(&self, store: &Store, name: ObjectName) -> Result<Option<u64>, Error> {
+        let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(None) };
+        let file = layout::file_name(store.mode(), name);
+        if store.mode() != Mode::Archive || fsio::stat_optional(&dir, &file)?.is_none() {
+            return Ok(None);
+        }
+        Ok(store.open_raw(&dir, &file, name)?.map(|raw| raw.size))
+    }
+
+    /// Removes an object; `false` if it is not here.
+    pub(super) fn remove(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
+        match self.shard(layout::shard(name.id))? {
+            Some(dir) => Ok(fsio::remove_file_optional(&dir, layout::file_name(mode, name))?),
+            None => Ok(false),
+        }
+    }
+
     /// Whom a new file in staging belongs to.
     pub(super) fn owner(&self) -> (u32, u32) {
         self.owner
@@ -179,7 +204,7 @@ impl Staging {
     }
 
     /// Removes the directory and lets go of it.
-    pub(super) fn remove(self) -> Result<(), Error> {
+    pub(super) fn remove_all(self) -> Result<(), Error> {
         let Self { tmp, name, dir, shards, .. } = self;
         drop((dir, shards));
         fsio::remove_tree(&tmp, &name)?;

@@ -15,7 +15,7 @@
 //! cleaning of `tmp` leaves alone). It is only ever a hint: one that is damaged, truncated or of another version is
 //! ignored, and an entry counts only while the store still has the object.
 
-use super::modify::Rules;
+use super::modify::{Changes, Rules};
 use sapwood_fsio::{self as fsio, Dir, Kind, Staged, Stat};
 use sapwood_objstore::{Format, Id, ObjectId, kind};
 use std::io::Write;
@@ -36,14 +36,17 @@ const STATE_BYTES: usize = 60;
 const KEY_BYTES: usize = 16;
 const RECORD_BYTES: usize = STATE_BYTES + 32;
 
-/// Stands for the label that a policy gives a file, which depends on its path; nothing else here does.
+/// Stands for what is changed of a file because of its path; nothing else here depends on that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct LabelKey([u8; 8]);
+pub(crate) struct ChangesKey([u8; 8]);
 
-impl LabelKey {
-    pub(crate) fn new(label: Option<&[u8]>) -> Self {
-        let digest = label.map(blake3::hash);
-        Self(digest.and_then(|digest| digest.as_bytes().first_chunk().copied()).unwrap_or_default())
+impl ChangesKey {
+    pub(crate) fn new(changes: &Changes) -> Self {
+        if changes.label.is_none() && changes.mode.is_none() {
+            return Self::default();
+        }
+        let digest = blake3::hash(format!("{changes:?}").as_bytes());
+        Self(digest.as_bytes().first_chunk().copied().unwrap_or_default())
     }
 }
 
@@ -54,7 +57,7 @@ pub(crate) struct Record([u8; RECORD_BYTES]);
 impl Record {
     /// The record of a file that was read beginning at `read_at_ns`, unless it is too young to be told from a later
     /// version of itself.
-    pub(crate) fn new(stat: &Stat, label: LabelKey, id: Id<kind::File>, read_at_ns: i128) -> Option<Self> {
+    pub(crate) fn new(stat: &Stat, label: ChangesKey, id: Id<kind::File>, read_at_ns: i128) -> Option<Self> {
         if !(is_settled(stat.ctime_ns, read_at_ns) && is_settled(stat.mtime_ns, read_at_ns)) {
             return None;
         }
@@ -81,7 +84,7 @@ fn is_settled(time_ns: i128, now_ns: i128) -> bool {
 }
 
 /// Device and inode first, since they are what records are sorted by.
-fn state_of(stat: &Stat, label: LabelKey) -> Option<[u8; STATE_BYTES]> {
+fn state_of(stat: &Stat, label: ChangesKey) -> Option<[u8; STATE_BYTES]> {
     let kind: u32 = match stat.kind {
         Kind::File => 1,
         Kind::Symlink => 2,
@@ -152,7 +155,7 @@ impl Cache {
     }
 
     /// The record of the file with exactly this state, that was given this label.
-    pub(crate) fn find(&self, stat: &Stat, label: LabelKey) -> Option<(Record, Id<kind::File>)> {
+    pub(crate) fn find(&self, stat: &Stat, label: ChangesKey) -> Option<(Record, Id<kind::File>)> {
         let state = state_of(stat, label)?;
         let records = self.records();
         let key = state.get(..KEY_BYTES);
@@ -207,7 +210,7 @@ fn remove_oldest(dir: &Dir) -> fsio::Result<()> {
 
 /// Different for all that makes other objects of the same files.
 fn file_name(format: Format, rules: &Rules, root: &Stat) -> String {
-    let text = format!("{format:?} {rules:?} {} {}", root.dev, root.ino);
+    let text = format!("{format:?} {} {} {}", rules.fingerprint(), root.dev, root.ino);
     let digest = blake3::hash(text.as_bytes()).to_hex();
     digest.get(..32).unwrap_or_default().to_owned()
 }

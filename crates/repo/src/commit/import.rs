@@ -3,15 +3,17 @@
 //! A directory is done when all that is in it is done; whoever finishes its last part writes its tree object and goes on
 //! with the directory above. Memory holds the names of the directories under way, not those of the whole tree.
 
+use super::build::TreeBuilder;
 use super::cache::{Cache, Record};
-use super::modify::{Rules, set_label};
+use super::devino::Devino;
+use super::modify::Rules;
 use super::record::FileReader;
 use crate::pool::{self, FirstError};
-use crate::{CommitEvent, Error, ImportOptions, ImportedTree, Repo, Result, Root};
+use crate::{CommitEvent, Error, Links, Repo, Result, Root};
 use rayon::Scope;
 use sapwood_fsio::{self as fsio, Dir, Entry, Kind};
 use sapwood_objstore::{self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, Totals};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,7 +95,9 @@ impl Place<'_> {
 /// One import: what the tasks share.
 pub(crate) struct Import<'a> {
     pub(crate) objects: &'a objstore::Transaction<'a>,
-    pub(crate) rules: Rules,
+    pub(crate) rules: &'a Rules,
+    pub(crate) devino: &'a Devino,
+    pub(crate) links: Links,
     pub(crate) cache: Cache,
     pub(crate) format: objstore::Format,
     max_depth: usize,
@@ -101,6 +105,7 @@ pub(crate) struct Import<'a> {
     failure: FirstError,
     root: Mutex<Option<Root>>,
     metas: Mutex<HashMap<DirMeta, Id<DirMeta>>>,
+    written: &'a Mutex<HashSet<Id<DirTree>>>,
     records: Mutex<Vec<Record>>,
     files: AtomicU64,
     dirs: AtomicU64,
@@ -111,29 +116,34 @@ pub(crate) struct Import<'a> {
 /// What an import did.
 #[derive(Debug)]
 pub(crate) struct Imported {
-    pub(crate) tree: ImportedTree,
+    /// None if a list says to skip all of it.
+    pub(crate) root: Option<Root>,
+    pub(crate) totals: Totals,
     /// Files that were recognised without reading.
     pub(crate) hits: u64,
 }
 
 /// Records `dir` and all below it, and renews the stat cache.
 pub(crate) fn import(
-    repo: &Repo,
-    objects: &objstore::Transaction<'_>,
+    builder: &TreeBuilder<'_>,
     dir: &Dir,
-    options: &ImportOptions,
     on_event: &(dyn Fn(CommitEvent) + Sync),
 ) -> Result<Imported> {
+    let TreeBuilder { repo, objects, options, rules, .. } = builder;
+    if rules.lists().skips(|| "/".to_owned()) {
+        return Ok(Imported { root: None, totals: Totals::default(), hits: 0 });
+    }
     let store = repo.store();
-    let rules = Rules::new(&options.modifiers, options.labels.as_ref(), store);
     let cache = if options.use_cache {
-        Cache::open(repo.dir(), store.format(), &rules, &fsio::stat_dir(dir)?)
+        Cache::open(repo.dir(), store.format(), rules, &fsio::stat_dir(dir)?)
     } else {
         Cache::none()
     };
     let import = Import {
         objects,
         rules,
+        devino: &builder.devino,
+        links: options.links,
         cache,
         format: store.format(),
         max_depth: options.max_depth,
@@ -141,6 +151,7 @@ pub(crate) fn import(
         failure: FirstError::default(),
         root: Mutex::default(),
         metas: Mutex::default(),
+        written: &builder.written,
         records: Mutex::default(),
         files: AtomicU64::new(0),
         dirs: AtomicU64::new(0),
@@ -148,7 +159,7 @@ pub(crate) fn import(
         hits: AtomicU64::new(0),
     };
     objects.write_ahead(|| pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir))))??;
-    import.finish(repo, options)
+    import.finish(repo, options.use_cache)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -156,7 +167,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Import<'_> {
-    fn finish(self, repo: &Repo, options: &ImportOptions) -> Result<Imported> {
+    fn finish(self, repo: &Repo, use_cache: bool) -> Result<Imported> {
         self.failure.into_result()?;
         let root = self.root.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(root) = root else {
@@ -166,7 +177,7 @@ impl Import<'_> {
         let hits = self.hits.into_inner();
         let records = self.records.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_same = hits == records.len() as u64 && records.len() == self.cache.len();
-        if options.use_cache
+        if use_cache
             && !is_same
             && let Err(error) = self.cache.save(repo.dir(), records)
         {
@@ -177,7 +188,7 @@ impl Import<'_> {
             dirs: self.dirs.into_inner(),
             bytes: self.bytes.into_inner(),
         };
-        Ok(Imported { tree: ImportedTree { root, totals }, hits })
+        Ok(Imported { root: Some(root), totals, hits })
     }
 
     /// The task for one directory. A failure stops all tasks.
@@ -198,13 +209,13 @@ impl Import<'_> {
         let path = || place.path();
         let dir = place.open().map_err(|error| placed(error, path))?;
         let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
-        let mut xattrs = if self.rules.xattrs {
+        let xattrs = if self.rules.xattrs {
             self.rules.xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
         } else {
             objstore::Xattrs::default()
         };
-        set_label(&mut xattrs, self.rules.label(Kind::Dir, path)?.as_deref());
-        let meta = self.put_meta(self.rules.dir(&stat, xattrs))?;
+        let changes = self.rules.changes(Kind::Dir, path)?;
+        let meta = self.put_meta(self.rules.dir((&stat).into(), xattrs, &changes))?;
         let entries = fsio::entries(&dir).map_err(|error| placed(error, path))?;
         let (dirs, files): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.kind == Kind::Dir);
@@ -224,6 +235,10 @@ impl Import<'_> {
         self.dirs.fetch_add(1, Ordering::Relaxed);
         for entry in dirs {
             let name = entry_name(&node, &entry)?;
+            if self.rules.lists().skips(|| node.path(name.as_str().as_bytes())) {
+                self.part_done(&node)?;
+                continue;
+            }
             let parent = Arc::clone(&node);
             scope.spawn(move |scope| {
                 self.visit(scope, Place::Below(parent, name));
@@ -277,7 +292,7 @@ impl Import<'_> {
                 return Ok(());
             }
             let name = entry_name(node, entry)?;
-            let file = reader.take(entry)?;
+            let Some(file) = reader.take(entry)? else { continue };
             hits += u64::from(file.is_hit);
             records.extend(file.record);
             self.bytes.fetch_add(file.size, Ordering::Relaxed);
@@ -306,6 +321,7 @@ impl Import<'_> {
                 reason: "the directory lists it twice; it was changed meanwhile".into(),
             })?;
             let tree = self.objects.put(&tree)?;
+            lock(self.written).insert(tree);
             let (Some(parent), Some(name)) = (&current.parent, &current.name) else {
                 *lock(&self.root) = Some(Root { tree, meta: current.meta });
                 break;

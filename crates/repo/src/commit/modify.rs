@@ -1,12 +1,14 @@
 //! What is changed on the way from disk to repository: OSTree's rules, in one place.
 
+use super::lists::{Lists, ModeChange, ModeList, SkipList};
 use crate::selinux::{LABEL, Labels};
-use crate::{Error, Modifiers, Result};
+use crate::{Error, ImportOptions, Modifiers, Result};
 use sapwood_fsio::{Kind, Stat, xattr};
 use sapwood_objstore::{DirMeta, FileHeader, FileType, Mode, Store, Xattrs};
 
 /// The modifiers that really apply: a `bare-user-only` repository always makes permissions canonical.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub(crate) struct Rules {
     owner_uid: Option<u32>,
     owner_gid: Option<u32>,
@@ -15,11 +17,37 @@ pub(crate) struct Rules {
     pub(crate) xattrs: bool,
     /// Whether those with an empty value are.
     empty_xattrs: bool,
+    read_only_executables: bool,
     labels: Option<Labels>,
+    lists: Lists,
+}
+
+/// Owner and mode as found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u32,
+}
+
+impl From<&Stat> for Found {
+    fn from(stat: &Stat) -> Self {
+        Self { uid: stat.uid, gid: stat.gid, mode: stat.mode }
+    }
+}
+
+/// What is changed at one path, and nowhere else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes {
+    /// The label a policy gives.
+    pub(crate) label: Option<Vec<u8>>,
+    /// What a list says of the mode.
+    pub(crate) mode: Option<ModeChange>,
 }
 
 impl Rules {
-    pub(crate) fn new(modifiers: &Modifiers, labels: Option<&Labels>, store: &Store) -> Self {
+    pub(crate) fn new(options: &ImportOptions, store: &Store) -> Self {
+        let (modifiers, labels) = (&options.modifiers, options.labels.as_ref());
         let canonical = modifiers.canonical_permissions || store.mode() == Mode::BareUserOnly;
         Self {
             owner_uid: modifiers.owner_uid,
@@ -27,22 +55,63 @@ impl Rules {
             canonical,
             xattrs: !canonical && !modifiers.no_xattrs && store.options().xattrs,
             empty_xattrs: store.format().records_empty_xattrs(),
+            read_only_executables: modifiers.mode_ro_executables,
             labels: labels.filter(|_| store.mode() != Mode::BareUserOnly && store.options().xattrs).cloned(),
+            lists: Lists::new(&options.modes, &options.skip),
         }
     }
 
-    /// What is recorded of a file with these attributes on disk. Permissions of symlinks are always 0777.
-    pub(crate) fn file(&self, stat: &Stat, file_type: FileType, xattrs: Xattrs) -> FileHeader {
-        let mode = match file_type {
-            FileType::Symlink(_) => 0o777,
-            _ => self.mode(stat.mode),
-        };
-        FileHeader { uid: self.uid(stat.uid), gid: self.gid(stat.gid), mode, file_type, xattrs }
+    /// A text that differs for rules that record the same files differently, whatever their paths.
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self { owner_uid, owner_gid, canonical, xattrs, empty_xattrs, read_only_executables, .. } = self;
+        let labels = &self.labels;
+        format!(
+            "{owner_uid:?} {owner_gid:?} {canonical} {xattrs} {empty_xattrs} {read_only_executables} {labels:?}"
+        )
     }
 
-    /// What is recorded of a directory with these attributes on disk.
-    pub(crate) fn dir(&self, stat: &Stat, xattrs: Xattrs) -> DirMeta {
-        DirMeta { uid: self.uid(stat.uid), gid: self.gid(stat.gid), mode: self.mode(stat.mode), xattrs }
+    /// Whether nothing is changed, so that trees that are stored already can be taken as they are.
+    pub(crate) fn are_empty(options: &ImportOptions) -> bool {
+        options.modifiers == Modifiers::default()
+            && options.labels.is_none()
+            && options.modes == ModeList::default()
+            && options.skip == SkipList::default()
+    }
+
+    /// The lists of paths.
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// What is changed at a path.
+    pub(crate) fn changes(&self, kind: Kind, path: impl Fn() -> String) -> Result<Changes> {
+        Ok(Changes { label: self.label(kind, &path)?, mode: self.lists.change(&path) })
+    }
+
+    /// What is recorded of a file. Permissions of symlinks are always 0777.
+    pub(crate) fn file(
+        &self,
+        found: Found,
+        file_type: FileType,
+        mut xattrs: Xattrs,
+        changes: &Changes,
+    ) -> FileHeader {
+        set_label(&mut xattrs, changes.label.as_deref());
+        let mode = match file_type {
+            FileType::Symlink(_) => 0o777,
+            FileType::Regular if self.read_only_executables && found.mode & 0o111 != 0 => {
+                self.mode(found.mode & !0o222, changes.mode)
+            }
+            _ => self.mode(found.mode, changes.mode),
+        };
+        FileHeader { uid: self.uid(found.uid), gid: self.gid(found.gid), mode, file_type, xattrs }
+    }
+
+    /// What is recorded of a directory.
+    pub(crate) fn dir(&self, found: Found, mut xattrs: Xattrs, changes: &Changes) -> DirMeta {
+        set_label(&mut xattrs, changes.label.as_deref());
+        let mode = self.mode(found.mode, changes.mode);
+        DirMeta { uid: self.uid(found.uid), gid: self.gid(found.gid), mode, xattrs }
     }
 
     /// What is recorded of attributes read from disk.
@@ -54,7 +123,7 @@ impl Rules {
     }
 
     /// The label that is recorded of something at this path; `None` leaves the one it has.
-    pub(crate) fn label(&self, kind: Kind, path: impl FnOnce() -> String) -> Result<Option<Vec<u8>>> {
+    fn label(&self, kind: Kind, path: impl FnOnce() -> String) -> Result<Option<Vec<u8>>> {
         self.labels.as_ref().map_or(Ok(None), |labels| labels.of(&path(), kind))
     }
 
@@ -66,13 +135,18 @@ impl Rules {
         if self.canonical { 0 } else { self.owner_gid.unwrap_or(gid) }
     }
 
-    fn mode(&self, mode: u32) -> u32 {
+    fn mode(&self, mode: u32, change: Option<ModeChange>) -> u32 {
+        let mode = match change {
+            Some(ModeChange::Add(bits)) => mode | bits,
+            Some(ModeChange::Set(bits)) => bits,
+            None => mode,
+        };
         if self.canonical { mode & 0o755 } else { mode & 0o7777 }
     }
 }
 
 /// Replaces the label among the attributes, if a policy gives one.
-pub(crate) fn set_label(xattrs: &mut Xattrs, label: Option<&[u8]>) {
+fn set_label(xattrs: &mut Xattrs, label: Option<&[u8]>) {
     if let Some(label) = label {
         // It fails for invalid names only.
         drop(xattrs.set(LABEL, label));

@@ -2,10 +2,11 @@
 //!
 //! What is recorded is one state of the file: its attributes are compared before and after it is read.
 
-use super::cache::{LabelKey, Record, now_ns};
+use super::cache::{ChangesKey, Record, now_ns};
 use super::import::{Import, Node, placed};
-use super::modify::{node_type, set_label};
-use crate::{Error, Result};
+use super::modify::{Changes, node_type};
+use super::restore;
+use crate::{Error, Links, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
 use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, Xattrs, kind};
 use std::io::{self, Read};
@@ -20,9 +21,8 @@ pub(crate) struct FileReader<'a> {
 /// What is known of a file before it is looked at.
 struct Known<'a> {
     entry: &'a Entry,
-    /// What a policy gives it.
-    label: Option<Vec<u8>>,
-    key: LabelKey,
+    changes: Changes,
+    key: ChangesKey,
 }
 
 /// A recorded file.
@@ -37,15 +37,26 @@ pub(crate) struct Recorded {
 }
 
 impl FileReader<'_> {
-    /// Records a file, symlink or node.
-    pub(crate) fn take(&self, entry: &Entry) -> Result<Recorded> {
-        let label = self.label(entry)?;
-        let key = LabelKey::new(label.as_deref());
-        let known = Known { entry, label, key };
+    /// Records a file, symlink or node; `None` if it is to be skipped.
+    pub(crate) fn take(&self, entry: &Entry) -> Result<Option<Recorded>> {
+        let path = || self.node.path(entry.name.as_bytes());
+        if self.import.rules.lists().skips(path) {
+            return Ok(None);
+        }
+        let object = self.linked_object(entry)?;
+        if let (Links::Trust, Some((id, stat))) = (self.import.links, object) {
+            return Ok(Some(Recorded { id, size: content_size(&stat), record: None, is_hit: true }));
+        }
+        let changes = self.import.rules.changes(entry.kind, path)?;
+        if let Some((id, _)) = object {
+            return self.modify(id, &changes).map(Some);
+        }
+        let key = ChangesKey::new(&changes);
+        let known = Known { entry, changes, key };
         if !self.import.cache.is_empty()
             && let Some(found) = self.recognise(&known)?
         {
-            return Ok(found);
+            return Ok(Some(found));
         }
         // Once more if it changes meanwhile: a file that is being replaced is then the new one.
         for _ in 0..2 {
@@ -57,15 +68,27 @@ impl FileReader<'_> {
                 Kind::Socket => return Err(self.refuse(entry, "it is a socket")),
                 Kind::Dir => return Err(self.refuse(entry, "it became a directory meanwhile")),
             };
-            if let Some(recorded) = taken {
-                return Ok(recorded);
+            if taken.is_some() {
+                return Ok(taken);
             }
         }
         Err(self.refuse(entry, "it changes while it is read"))
     }
 
-    fn label(&self, entry: &Entry) -> Result<Option<Vec<u8>>> {
-        self.import.rules.label(entry.kind, || self.node.path(entry.name.as_bytes()))
+    /// The object that this is a hard link to.
+    fn linked_object(&self, entry: &Entry) -> Result<Option<(Id<kind::File>, Stat)>> {
+        if self.import.links == Links::Ignore || !matches!(entry.kind, Kind::File | Kind::Symlink) {
+            return Ok(None);
+        }
+        let stat = self.stat(entry)?;
+        Ok(self.import.devino.find(&stat).map(|id| (id, stat)))
+    }
+
+    /// Records an object anew with what is changed of it.
+    fn modify(&self, id: Id<kind::File>, changes: &Changes) -> Result<Recorded> {
+        let restored = restore::file(self.import.objects, self.import.rules, id, changes)?;
+        let restore::Restored { id: new, size } = restored;
+        Ok(Recorded { id: new, size, record: None, is_hit: new == id })
     }
 
     fn recognise(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
@@ -142,10 +165,9 @@ impl FileReader<'_> {
         known: &Known<'_>,
         stat: &Stat,
         file_type: FileType,
-        mut xattrs: Xattrs,
+        xattrs: Xattrs,
     ) -> Result<FileHeader> {
-        set_label(&mut xattrs, known.label.as_deref());
-        let header = self.import.rules.file(stat, file_type, xattrs);
+        let header = self.import.rules.file(stat.into(), file_type, xattrs, &known.changes);
         match self.import.format.check_file(&header) {
             Ok(()) => Ok(header),
             Err(reason) => Err(self.refuse(known.entry, reason)),

@@ -38,10 +38,11 @@ fn cache_of(records: &[Record]) -> Cache {
 
 #[test]
 fn only_a_file_with_exactly_the_recorded_state_is_found() {
-    let record = Record::new(&stat(), LabelKey::default(), id(9), LATER_NS).unwrap();
+    let record = Record::new(&stat(), ChangesKey::default(), id(9), LATER_NS).unwrap();
     let cache = cache_of(&[record]);
-    assert_eq!(cache.find(&stat(), LabelKey::default()), Some((record, id(9))));
-    assert_eq!(cache.find(&stat(), LabelKey::new(Some(b"a:b:c"))), None);
+    assert_eq!(cache.find(&stat(), ChangesKey::default()), Some((record, id(9))));
+    let changes = Changes { label: Some(b"a:b:c".to_vec()), mode: None };
+    assert_eq!(cache.find(&stat(), ChangesKey::new(&changes)), None);
     let changes: [fn(&mut Stat); 10] = [
         |s| s.kind = Kind::Symlink,
         |s| s.mode = 0o645,
@@ -57,7 +58,7 @@ fn only_a_file_with_exactly_the_recorded_state_is_found() {
     for (n, change) in changes.iter().enumerate() {
         let mut other = stat();
         change(&mut other);
-        assert_eq!(cache.find(&other, LabelKey::default()), None, "change {n}");
+        assert_eq!(cache.find(&other, ChangesKey::default()), None, "change {n}");
     }
 }
 
@@ -67,14 +68,14 @@ fn any_of_many_files_is_found_on_several_devices() {
         (0..1000).map(|n| Stat { ino: n * 7919 % 4001, dev: n % 3, size: n, ..stat() }).collect();
     let mut records: Vec<_> = all
         .iter()
-        .map(|s| Record::new(s, LabelKey::default(), id(s.size.to_le_bytes()[0]), LATER_NS).unwrap())
+        .map(|s| Record::new(s, ChangesKey::default(), id(s.size.to_le_bytes()[0]), LATER_NS).unwrap())
         .collect();
     records.sort_unstable();
     let cache = cache_of(&records);
     assert_eq!(cache.len(), 1000);
     for stat in &all {
         assert_eq!(
-            cache.find(stat, LabelKey::default()).map(|(_, id)| id),
+            cache.find(stat, ChangesKey::default()).map(|(_, id)| id),
             Some(id(stat.size.to_le_bytes()[0]))
         );
     }
@@ -83,22 +84,22 @@ fn any_of_many_files_is_found_on_several_devices() {
 #[test]
 fn a_file_is_entered_only_when_its_times_are_older_than_a_tick() {
     let ctime = stat().ctime_ns;
-    assert!(Record::new(&stat(), LabelKey::default(), id(1), ctime).is_none());
-    assert!(Record::new(&stat(), LabelKey::default(), id(1), ctime + SECOND_NS / 10).is_none());
-    assert!(Record::new(&stat(), LabelKey::default(), id(1), ctime + SECOND_NS / 10 + 1).is_some());
+    assert!(Record::new(&stat(), ChangesKey::default(), id(1), ctime).is_none());
+    assert!(Record::new(&stat(), ChangesKey::default(), id(1), ctime + SECOND_NS / 10).is_none());
+    assert!(Record::new(&stat(), ChangesKey::default(), id(1), ctime + SECOND_NS / 10 + 1).is_some());
     let young_content = Stat { mtime_ns: LATER_NS, ..stat() };
-    assert!(Record::new(&young_content, LabelKey::default(), id(1), LATER_NS + SECOND_NS / 5).is_none());
+    assert!(Record::new(&young_content, ChangesKey::default(), id(1), LATER_NS + SECOND_NS / 5).is_none());
 }
 
 #[test]
 fn where_times_are_whole_seconds_a_tick_is_three_of_them() {
     let whole = Stat { ctime_ns: 1_500_000_000 * SECOND_NS, ..stat() };
-    assert!(Record::new(&whole, LabelKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS).is_none());
-    assert!(Record::new(&whole, LabelKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS + 1).is_some());
+    assert!(Record::new(&whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS).is_none());
+    assert!(Record::new(&whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS + 1).is_some());
 }
 
 #[test]
 fn times_that_no_record_can_hold_are_not_entered() {
     let ancient = Stat { mtime_ns: i128::from(i64::MIN) - 1, ..stat() };
-    assert!(Record::new(&ancient, LabelKey::default(), id(1), LATER_NS).is_none());
+    assert!(Record::new(&ancient, ChangesKey::default(), id(1), LATER_NS).is_none());
 }

@@ -1,0 +1,132 @@
+//! What `commit` records: `--base`, each `--tree`, or the directory.
+
+use super::{Args, labels};
+use crate::ctx::{Ctx, open_dir, read_file};
+use crate::report::usage;
+use anyhow::Context as _;
+use sapwood_repo::{
+    BuiltTree, CommitEvent, Error, ImportOptions, Links, ModeList, Modifiers, PathFilter, Repo, SkipList,
+    TarOptions, Transaction, TreeBuilder,
+};
+use std::io::Read;
+use std::path::Path;
+
+/// One `--tree`.
+enum Source<'a> {
+    Dir(&'a Path),
+    Tar(&'a str),
+    Ref(&'a str),
+}
+
+fn parse(spec: &str) -> anyhow::Result<Source<'_>> {
+    match spec.split_once('=') {
+        Some(("dir", path)) => Ok(Source::Dir(Path::new(path))),
+        Some(("tar", path)) => Ok(Source::Tar(path)),
+        Some(("ref", revision)) => Ok(Source::Ref(revision)),
+        Some((kind, _)) => Err(usage(format!("Invalid tree type specification '{kind}'"))),
+        None => Err(usage(format!("Missing type in tree specification '{spec}'"))),
+    }
+}
+
+/// The directories that are recorded, other than the current one where nothing is said.
+pub(super) fn dirs(args: &Args) -> impl Iterator<Item = &Path> {
+    let trees = args.tree.iter().filter_map(|spec| spec.strip_prefix("dir=")).map(Path::new);
+    let path = args.path.as_deref().filter(|_| args.tree.is_empty());
+    trees.chain(path)
+}
+
+/// Puts the tree together in the transaction.
+pub(super) fn build(args: &Args, ctx: &Ctx, repo: &Repo, txn: &Transaction<'_>) -> anyhow::Result<BuiltTree> {
+    let options = options(args)?;
+    let tar = tar_options(args)?;
+    let mut builder = repo.build_tree(txn, &options)?;
+    if let Some(revision) = &args.base {
+        builder.add_base(repo.resolve(revision)?)?;
+    }
+    if args.tree.is_empty() {
+        add_dir(&mut builder, ctx, args.path.as_deref().unwrap_or(Path::new(".")))?;
+    }
+    for spec in &args.tree {
+        match parse(spec)? {
+            Source::Dir(path) => add_dir(&mut builder, ctx, path)?,
+            Source::Ref(revision) => builder.add_commit(repo.resolve(revision)?)?,
+            Source::Tar("-") => builder.add_tar(Box::new(std::io::stdin()), &tar)?,
+            Source::Tar(path) => {
+                let file = open_file(Path::new(path))?;
+                builder.add_tar(file, &tar).with_context(|| format!("cannot commit {path}"))?;
+            }
+        }
+    }
+    builder
+        .finish()
+        .inspect_err(|error| {
+            if let Error::Unmatched { list, paths } = error {
+                for path in paths {
+                    crate::ui::complain(&format!("Unmatched {list} path: {path}"));
+                }
+            }
+        })
+        .map_err(Into::into)
+}
+
+fn open_file(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
+    let (dir, name) = crate::ctx::open_parent(path)?;
+    Ok(Box::new(
+        sapwood_fsio::open_file(&dir, name).with_context(|| format!("cannot open {}", path.display()))?,
+    ))
+}
+
+fn add_dir(builder: &mut TreeBuilder<'_>, ctx: &Ctx, path: &Path) -> anyhow::Result<()> {
+    let dir = open_dir(path)?;
+    let progress = ctx.progress();
+    let on_event = |event: CommitEvent| match event {
+        CommitEvent::Imported { files, bytes } => {
+            progress.note(format!("{files} files, {}", crate::ui::human::size(bytes)));
+        }
+        _ => progress.note("syncing".to_owned()),
+    };
+    builder.add_dir(&dir, &on_event).with_context(|| format!("cannot commit {}", path.display()))
+}
+
+fn options(args: &Args) -> anyhow::Result<ImportOptions> {
+    let list = |path: &Path| {
+        let text = String::from_utf8(read_file(path, ModeList::MAX_BYTES)?);
+        text.with_context(|| format!("{} is not UTF-8", path.display()))
+    };
+    Ok(ImportOptions {
+        modifiers: Modifiers {
+            owner_uid: args.owner_uid,
+            owner_gid: args.owner_gid,
+            no_xattrs: args.no_xattrs,
+            canonical_permissions: args.canonical_permissions,
+            mode_ro_executables: args.mode_ro_executables,
+        },
+        labels: labels(args)?,
+        modes: match &args.statoverride {
+            Some(path) => ModeList::parse(&list(path)?).with_context(|| path.display().to_string())?,
+            None => ModeList::default(),
+        },
+        skip: match &args.skip_list {
+            Some(path) => SkipList::parse(&list(path)?),
+            None => SkipList::default(),
+        },
+        links: match (args.devino_canonical, args.link_checkout_speedup) {
+            (true, _) => Links::Trust,
+            (false, true) => Links::Modify,
+            (false, false) => Links::Ignore,
+        },
+        ..ImportOptions::default()
+    })
+}
+
+fn tar_options(args: &Args) -> anyhow::Result<TarOptions> {
+    let filter = match &args.tar_pathname_filter {
+        None => None,
+        Some(text) => {
+            let (pattern, replacement) =
+                text.split_once(',').ok_or_else(|| usage("Missing ',' in --tar-pathname-filter"))?;
+            Some(PathFilter::new(pattern, replacement).context("--tar-pathname-filter")?)
+        }
+    };
+    Ok(TarOptions { autocreate_parents: args.tar_autocreate_parents, filter })
+}

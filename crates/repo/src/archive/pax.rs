@@ -1,0 +1,131 @@
+//! Pax headers: records `LENGTH KEY=VALUE\n`.
+#![deny(clippy::indexing_slicing)]
+
+/// What is used of pax headers. An empty value takes back what was said before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pax {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) is_sparse: bool,
+}
+
+const SCHILY: &[u8] = b"SCHILY.xattr.";
+const LIBARCHIVE: &[u8] = b"LIBARCHIVE.xattr.";
+
+impl Pax {
+    pub(super) fn parse(mut text: &[u8]) -> Result<Self, &'static str> {
+        let mut pax = Self::default();
+        while !text.is_empty() {
+            let (key, value, rest) = record(text).ok_or("a pax header is malformed")?;
+            pax.take(key, value)?;
+            text = rest;
+        }
+        Ok(pax)
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let bytes = || Some(value.to_vec()).filter(|value| !value.is_empty());
+        let number = || {
+            let text =
+                std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            match text {
+                Some("") => Ok(None),
+                Some(text) => text.parse().map(Some).map_err(|_out_of_range| "a number is out of range"),
+                None => Err("a pax header holds no number where one should be"),
+            }
+        };
+        match key {
+            b"path" => self.path = bytes(),
+            b"linkpath" => self.link = bytes(),
+            b"size" => self.size = number()?,
+            b"uid" => self.uid = number()?,
+            b"gid" => self.gid = number()?,
+            b"RHT.security.selinux" => self.set_xattr(b"security.selinux".to_vec(), value.to_vec()),
+            key if key.starts_with(b"GNU.sparse.") => self.is_sparse = true,
+            key => {
+                if let Some(name) = key.strip_prefix(SCHILY) {
+                    self.set_xattr(name.to_vec(), value.to_vec());
+                } else if let Some(name) = key.strip_prefix(LIBARCHIVE) {
+                    let name = percent_decoded(name).ok_or("the name of an attribute is malformed")?;
+                    let value = base64_decoded(value).ok_or("the value of an attribute is malformed")?;
+                    self.set_xattr(name, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        match self.xattrs.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, old)) => *old = value,
+            None => self.xattrs.push((name, value)),
+        }
+    }
+
+    /// This, and what it does not say as `base` says it.
+    pub(super) fn over(self, base: &Self) -> Self {
+        let mut xattrs = base.xattrs.clone();
+        let mut merged = Self { xattrs: std::mem::take(&mut xattrs), ..Self::default() };
+        self.xattrs.into_iter().for_each(|(name, value)| merged.set_xattr(name, value));
+        Self {
+            path: self.path.or_else(|| base.path.clone()),
+            link: self.link.or_else(|| base.link.clone()),
+            size: self.size.or(base.size),
+            uid: self.uid.or(base.uid),
+            gid: self.gid.or(base.gid),
+            xattrs: merged.xattrs,
+            is_sparse: self.is_sparse || base.is_sparse,
+        }
+    }
+}
+
+/// Key and value of the first record, and what follows it.
+fn record(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = text.iter().take(20).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(text.get(..space)?).ok()?.parse().ok()?;
+    let body = text.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = body.iter().position(|byte| *byte == b'=')?;
+    Some((body.get(..equals)?, body.get(equals + 1..)?, text.get(length..)?))
+}
+
+fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = after;
+    }
+    Some(bytes)
+}
+
+fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.iter().take_while(|byte| **byte != b'=') {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 & 0xff_ffff | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
