@@ -16,6 +16,7 @@ const ACCEPTED: &[&str] = &[
     "ISC",
     "MIT",
     "Unicode-3.0",
+    "bzip2-1.0.6",
     "Unlicense",
     "Zlib",
 ];

@@ -1,3 +1,5 @@
+//! Archives that are written are read back; what is cut short is refused.
+
 use super::writer::{Header, TarWriter};
 use super::*;
 
