@@ -61,6 +61,30 @@ impl Store {
         store.reader(id, raw)
     }
 
+    /// Opens the content of a regular file for reading at any place, where what is made of it is verified anyway.
+    ///
+    /// Content that is compressed is first written to a file without a name in `scratch`, and verified; other content is
+    /// **not** verified.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Malformed`] if it is no regular file, [`Error::Source`] if it is corrupt,
+    /// [`Error::Io`].
+    pub fn open_content(&self, id: Id<kind::File>, scratch: &Dir) -> Result<File, Error> {
+        let (store, raw) = self.locate(id)?;
+        match &raw.content {
+            None => return Err(malformed(id.name(), "not a regular file")),
+            Some(file) if store.mode() != Mode::Archive => {
+                return file.try_clone().at("open", id.to_hex()).map_err(Error::from);
+            }
+            Some(_) => {}
+        }
+        let mut object = store.reader(id, raw)?;
+        let mut staged = fsio::Staged::create(scratch)?;
+        io::copy(&mut object.content, &mut staged).map_err(Error::Source)?;
+        // Dropping it takes the name away.
+        Ok(staged.file().try_clone().at("open", id.to_hex())?)
+    }
+
     /// Opens the content of a file that was located in this store.
     pub(crate) fn reader(&self, id: Id<kind::File>, raw: RawFile) -> Result<FileObject, Error> {
         let RawFile { header, size, content } = raw;

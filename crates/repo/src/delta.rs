@@ -7,6 +7,8 @@
 //! Reading is in three steps: [`Superblock::decode`] and [`PartPayload::open`] parse, [`recipes`] plans, and
 //! [`Repo::apply_delta`](crate::Repo::apply_delta) makes the objects.
 
+mod apply;
+mod content;
 mod generate;
 mod list;
 mod name;
@@ -23,7 +25,7 @@ pub use ops::{Operation, Operations, Piece, Recipe, recipes};
 pub use part::{ModeRow, PartPayload};
 pub use superblock::{ByteOrder, Fallback, PartInfo, Superblock};
 
-use sapwood_objstore::{DecodeError, Format, ObjectId, ObjectKind};
+use sapwood_objstore::{Commit, DecodeError, Format, Id, ObjectId, ObjectKind, ObjectName};
 
 /// Largest superblock accepted, in bytes; parts may be in it.
 pub(crate) const MAX_SUPERBLOCK_BYTES: u64 = 1 << 30;
@@ -55,6 +57,18 @@ pub enum DeltaError {
         expected: ObjectId,
         /** That it has. */
         actual: ObjectId,
+    },
+    /// The commit that it builds on is not here.
+    #[error("Commit {id}, which is the delta source, is not in repository")]
+    NoSource {
+        /** Which. */
+        id: Id<Commit>,
+    },
+    /// It does not hold all of its target, and what it lacks is not here.
+    #[error("the delta leaves {name} to be fetched by itself")]
+    Incomplete {
+        /** The first object that is missing. */
+        name: ObjectName,
     },
     /// Something is larger than its limit.
     #[error("a {what} of the delta is larger than {limit_bytes} bytes")]

@@ -1,5 +1,6 @@
 //! `static-delta`: what one commit has more than another, in few files to be downloaded instead of many.
 
+pub(crate) mod apply_offline;
 pub(crate) mod delete;
 pub(crate) mod generate;
 pub(crate) mod indexes;
@@ -22,6 +23,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    ApplyOffline(apply_offline::Args),
     Delete(delete::Args),
     Generate(generate::Args),
     Indexes(indexes::Args),
@@ -32,6 +34,7 @@ enum Command {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     match &args.command {
+        Command::ApplyOffline(args) => emit(&apply_offline::run(args, ctx)?, ctx.json),
         Command::Delete(args) => emit(&delete::run(args, ctx)?, ctx.json),
         Command::Generate(args) => emit(&generate::run(args, ctx)?, ctx.json),
         Command::Indexes(args) => emit(&indexes::run(args, ctx)?, ctx.json),

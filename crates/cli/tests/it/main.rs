@@ -8,6 +8,7 @@
 
 mod collections;
 mod compatibility;
+mod delta;
 mod differential;
 mod failure;
 mod json;

@@ -1,0 +1,46 @@
+//! `static-delta apply-offline`.
+
+use crate::ctx::{self, Ctx};
+use crate::ui::Render;
+use anyhow::Context as _;
+use sapwood_repo::DeltaFiles;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Add the commit of a delta that is on a disk
+///
+/// Refs are not moved.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The delta: its directory, or the file that is its superblock
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+}
+
+/// What was added.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    delta: String,
+    commit: String,
+}
+
+impl Render for Outcome {
+    fn render(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = ctx.open_repo()?;
+    let (dir, file) = if args.path.is_dir() {
+        (ctx::open_dir(&args.path)?, "superblock".into())
+    } else {
+        ctx::open_parent(&args.path)?
+    };
+    let shown = args.path.display();
+    let file = file.to_str().with_context(|| format!("{shown} is not text"))?;
+    let delta = DeltaFiles::open(dir, file)?.with_context(|| format!("{shown} holds no delta"))?;
+    repo.apply_delta(&delta)?;
+    let name = delta.superblock.name;
+    Ok(Outcome { delta: name.to_string(), commit: name.to.to_hex() })
+}

@@ -1,0 +1,117 @@
+//! Static deltas, made and applied by us and by the real `ostree`, each for the other.
+
+use crate::peer::real;
+use crate::place::Place;
+use sapwood_testkit::{Ostree, Tree, skipped};
+use std::fs;
+
+/// Bytes that do not compress to nothing, and the same with a change in the middle.
+fn program(change: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        (0..60_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    bytes.splice(100_000..100_000, change.bytes());
+    bytes
+}
+
+/// A repository with two commits on `main`, and the path of the delta between them.
+fn two_commits(place: &Place) -> (String, String) {
+    let mut tree = Tree::default();
+    tree.file("usr/bin/program", program("")).mode(0o755);
+    tree.file("usr/bin/setuid", "#!").mode(0o4755);
+    tree.symlink("bin", "usr/bin");
+    tree.file("usr/lib/big", program("big"));
+    tree.write_to(&place.path("t")).unwrap();
+    place.ok("init --repo=r --mode=archive --format=ostree");
+    place.ok("commit --repo=r -b main --no-xattrs t");
+    fs::write(place.path("t/usr/bin/program"), program("inserted")).unwrap();
+    fs::rename(place.path("t/usr/lib/big"), place.path("t/usr/big")).unwrap();
+    fs::write(place.path("t/usr/big"), program("small")).unwrap();
+    fs::write(place.path("t/usr/new"), "new").unwrap();
+    std::os::unix::fs::symlink("new", place.path("t/usr/link")).unwrap();
+    place.ok("commit --repo=r -b main --no-xattrs t");
+    let id = |rev: &str| place.ok(&format!("rev-parse --repo=r {rev}")).trim().to_owned();
+    (id("main^"), id("main"))
+}
+
+/// The directory of the only delta that is in `repo`.
+fn delta_dir(place: &Place, repo: &str) -> String {
+    let only = |path: String| {
+        let mut entries = fs::read_dir(place.path(&path)).unwrap();
+        format!("{path}/{}", entries.next().unwrap().unwrap().file_name().to_str().unwrap())
+    };
+    only(only(format!("{repo}/deltas")))
+}
+
+#[test]
+fn deltas_that_we_make_are_applied_by_ostree_and_by_us() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    for how in [
+        "",
+        "--inline",
+        "--disable-bsdiff",
+        "--max-chunk-size=0",
+        "--swap-endianness",
+        "--inline --disable-bsdiff",
+    ] {
+        let _ignored = fs::remove_dir_all(place.path("r/deltas"));
+        place.ok(&format!("static-delta generate --repo=r {how} main"));
+        let delta = delta_dir(&place, "r");
+        for (mode, by_us) in [("bare-user", false), ("bare-user", true), ("archive", true)] {
+            let _ignored = fs::remove_dir_all(place.path("d"));
+            place.ok(&format!("init --repo=d --mode={mode} --format=ostree"));
+            place.ok(&format!("pull-local --repo=d r {from}"));
+            let apply = format!("static-delta apply-offline --repo=d {delta}");
+            let ran = if by_us { place.run(&apply) } else { real(&place, &ostree, &apply) };
+            assert_eq!(ran.code, 0, "{how}: {}", ran.err);
+            let fsck = real(&place, &ostree, "fsck --repo=d");
+            assert_eq!(fsck.code, 0, "{how} {mode}: {}", fsck.err);
+            place.ok(&format!("ls --repo=d -R {to}"));
+        }
+    }
+}
+
+#[test]
+fn deltas_that_ostree_makes_are_shown_and_applied_the_same() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    for how in ["", "--disable-bsdiff", "--set-endianness=B", "--max-chunk-size=1"] {
+        let _ignored = fs::remove_dir_all(place.path("r/deltas"));
+        let made = real(&place, &ostree, &format!("static-delta generate --repo=r {how} main"));
+        assert_eq!(made.code, 0, "{}", made.err);
+        let show = format!("static-delta show --repo=r {from}-{to}");
+        assert_eq!(place.ok(&show), real(&place, &ostree, &show).out, "{how}");
+        let delta = delta_dir(&place, "r");
+        let _ignored = fs::remove_dir_all(place.path("d"));
+        place.ok("init --repo=d --mode=bare-user --format=ostree");
+        let early = place.run(&format!("static-delta apply-offline --repo=d {delta}"));
+        assert_eq!(early.code, 1, "{}", early.out);
+        assert!(early.err.contains("which is the delta source, is not in repository"), "{}", early.err);
+        place.ok(&format!("pull-local --repo=d r {from}"));
+        place.ok(&format!("static-delta apply-offline --repo=d {delta}"));
+        assert_eq!(real(&place, &ostree, "fsck --repo=d").code, 0);
+        place.ok(&format!("ls --repo=d -R {to}"));
+    }
+}
+
+/// A part in which one byte differs is refused before anything of it is stored.
+#[test]
+fn a_damaged_part_is_refused() {
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    place.ok("static-delta generate --repo=r main");
+    let delta = delta_dir(&place, "r");
+    let part = place.path(&format!("{delta}/0"));
+    let mut bytes = fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    place.ok("init --repo=d --mode=bare-user --format=ostree");
+    place.ok(&format!("pull-local --repo=d r {from}"));
+    let ran = place.run(&format!("static-delta apply-offline --repo=d {delta}"));
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("corrupt"), "{}", ran.err);
+    assert_eq!(place.run(&format!("show --repo=d {to}")).code, 1);
+}

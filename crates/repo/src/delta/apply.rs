@@ -1,0 +1,114 @@
+//! Applying deltas: objects are made part by part, each verified before it is stored, and become visible together.
+
+use super::content::Content;
+use super::{DeltaError, DeltaFiles, PartInfo, PartPayload, Recipe, recipes};
+use crate::tree::MAX_DEPTH;
+use crate::{Error, Repo, Result, pool};
+use rayon::prelude::*;
+use sapwood_objstore::{Commit, DirTree, Format, Id, Transaction};
+use std::collections::HashSet;
+
+impl Repo {
+    /// Adds the target commit of a delta and all it reaches. Refs are not moved.
+    ///
+    /// What is compressed here is decompressed to find what patches build on; what is not is read where it lies. Memory:
+    /// one decompressed part for each core.
+    ///
+    /// # Errors
+    /// [`DeltaError::NotOstree`], [`DeltaError::NoSource`]; what a damaged delta fails with; [`DeltaError::Incomplete`] if
+    /// it leaves objects to be fetched that are not here; [`Error::NewerFormat`], [`Error::Store`], [`Error::Io`]. Then
+    /// nothing is visible.
+    pub fn apply_delta(&self, delta: &DeltaFiles) -> Result<()> {
+        let superblock = &delta.superblock;
+        check_delta_source(self, superblock.name.from)?;
+        let mut txn = self.begin()?;
+        let parts = superblock.parts.par_iter().enumerate();
+        let apply = |(index, info): (usize, &PartInfo)| {
+            if is_here(txn.objects(), info)? {
+                return Ok(());
+            }
+            apply_part(txn.objects(), info, &delta.part(index)?)
+        };
+        pool::run(pool::default_threads(), |_| parts.map(apply).collect::<Result<()>>())??;
+        let target = superblock.name.to;
+        txn.objects().put_bytes(target.name(), &superblock.commit)?;
+        if let Some(detached) = &superblock.detached {
+            txn.objects().put_detached(target, detached)?;
+        }
+        check_complete(txn.objects(), target)?;
+        txn.complete(target);
+        txn.commit()?;
+        Ok(())
+    }
+}
+
+/// Whether deltas can be applied to a repository: it is of OSTree's format, and has the commit they build on.
+fn check_delta_source(repo: &Repo, from: Option<Id<Commit>>) -> Result<()> {
+    if repo.config().format != Format::Ostree {
+        return Err(DeltaError::NotOstree.into());
+    }
+    match from {
+        Some(id) if !repo.store().contains(id.name())? => Err(DeltaError::NoSource { id }.into()),
+        _ => Ok(()),
+    }
+}
+
+fn is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> {
+    for name in &info.objects {
+        if !objects.contains(*name)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes the objects of a part and stages them. `bytes` are the part as it is downloaded. What was staged before an error
+/// stays staged.
+fn apply_part(objects: &Transaction<'_>, info: &PartInfo, bytes: &[u8]) -> Result<()> {
+    let part = PartPayload::open(info, bytes)?;
+    let scratch = objects.scratch()?;
+    for recipe in recipes(info, &part)? {
+        match recipe {
+            Recipe::Meta { name, range } => {
+                let bytes = part.blob().get(range).unwrap_or_default();
+                objects.put_bytes(name, bytes)?;
+            }
+            Recipe::File { id, header, size, pieces } => {
+                if !objects.contains(id.name())? {
+                    let mut content = Content::new(objects.store(), &scratch, part.blob(), pieces);
+                    objects.put_file_as(id, &header, size, &mut content)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// That everything a commit reaches is in the store or staged.
+fn check_complete(objects: &Transaction<'_>, commit: Id<Commit>) -> Result<()> {
+    let need = |name| {
+        let here = objects.contains(name)?;
+        if here { Ok(()) } else { Err(Error::Delta(DeltaError::Incomplete { name })) }
+    };
+    let root = objects.load(commit)?;
+    need(root.meta.name())?;
+    let mut seen = HashSet::new();
+    let mut todo: Vec<(Id<DirTree>, usize)> = vec![(root.tree, 0)];
+    while let Some((id, depth)) = todo.pop() {
+        if depth > MAX_DEPTH {
+            return Err(Error::TooDeep { limit: MAX_DEPTH });
+        }
+        need(id.name())?;
+        let tree = objects.load(id)?;
+        for file in tree.files() {
+            need(file.id.name())?;
+        }
+        for dir in tree.dirs() {
+            need(dir.meta.name())?;
+            if seen.insert(dir.tree) {
+                todo.push((dir.tree, depth + 1));
+            }
+        }
+    }
+    Ok(())
+}
