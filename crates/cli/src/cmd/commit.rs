@@ -285,7 +285,8 @@ fn outcome(args: &Args, commit: Id<Commit>, counts: BuildCounts, published: Opti
         unchanged,
         metadata_total: if unchanged { 0 } else { counts.dirs + counts.trees + 1 },
         metadata_written: published.meta_written,
-        content_total: if unchanged { 0 } else { counts.files },
+        // It reads what only our stat cache knows.
+        content_total: if unchanged { 0 } else { counts.files + counts.hits - counts.linked },
         content_cached: if unchanged { 0 } else { counts.hits },
         content_written: published.files_written,
         content_bytes_written: published.bytes_written,

@@ -185,9 +185,6 @@ impl Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = ctx.open_repo()?;
-    if args.add_tombstones && !repo.config().tombstones {
-        repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
-    }
     let options = FsckOptions {
         delete_corrupt: args.delete || args.repair.is_some(),
         add_tombstones: args.add_tombstones,
@@ -206,6 +203,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => {}
     };
     let mut report = repo.fsck(&options, &on_event)?;
+    if !report.tombstones.is_empty() && !repo.config().tombstones {
+        repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
+    }
     let mut clean = report.is_clean();
     let mut repair = None;
     if let Some(from) = &args.repair

@@ -131,7 +131,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
             Node::File(entry) => lister.file(shown, &entry)?,
             Node::Dir(dir) => {
                 lister.dir(shown.clone(), dir)?;
-                if !args.dironly {
+                // As in OSTree, --recursive wins.
+                if args.recursive || !args.dironly {
                     lister.inside(&shown, dir)?;
                 }
             }

@@ -40,7 +40,7 @@ fn wrong_usage_is_one_line_and_a_hint() {
         ("commit --repo=r", "error: A branch must be specified with --branch, or use --orphan"),
         ("commit --repo=r -b ../x", "error: Invalid refspec ../x"),
         ("commit --repo=r -b x --timestamp=zz", "error: Could not parse 'zz'"),
-        ("commit --repo=r -b x --tree=tar=f", "error: commits from tar archives are not supported"),
+        ("commit --repo=r -b x --tree=zip=f", "error: "),
         ("commit --repo=r -b x nosuch", "error: cannot open the directory nosuch: No such file or directory"),
         ("refs --repo=r --create=x nosuch", "error: Refspec 'nosuch' not found"),
         ("refs --repo=nosuch", "error: opening repo nosuch: "),

@@ -81,7 +81,8 @@ fn errors_are_documents_that_name_their_kind() {
         ("refs --repo=.", "not-a-repo"),
         ("pull --repo=r nosuch", "unknown-remote"),
         ("admin status --sysroot=r", "not-a-sysroot"),
-        ("commit --repo=r -b x --tree=tar=x", "unsupported"),
+        ("commit --repo=r -b x --tree=tar=x", "not-found"),
+        ("commit --repo=r -b x --tree=zip=x", "usage"),
     ] {
         let ran = place.run(&format!("--json {line}"));
         assert_eq!(ran.code, 1, "sapwood {line}");

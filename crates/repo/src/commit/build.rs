@@ -42,6 +42,8 @@ pub struct BuildCounts {
     pub files: u64,
     /// Files that were recognised without reading.
     pub hits: u64,
+    /// Of these, links to objects of the store.
+    pub linked: u64,
 }
 
 /// A tree that was put together.
@@ -119,6 +121,7 @@ impl TreeBuilder<'_> {
         self.counts.trees += imported.totals.dirs;
         self.counts.files += imported.totals.files - imported.hits;
         self.counts.hits += imported.hits;
+        self.counts.linked += imported.linked;
         if let Some(root) = imported.root {
             self.known.push((root, imported.totals));
             self.tree.overlay(self.objects, root)?;

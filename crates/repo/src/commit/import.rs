@@ -111,6 +111,7 @@ pub(crate) struct Import<'a> {
     dirs: AtomicU64,
     bytes: AtomicU64,
     hits: AtomicU64,
+    linked: AtomicU64,
 }
 
 /// What an import did.
@@ -121,6 +122,8 @@ pub(crate) struct Imported {
     pub(crate) totals: Totals,
     /// Files that were recognised without reading.
     pub(crate) hits: u64,
+    /// Those of them that are links to objects of the store.
+    pub(crate) linked: u64,
 }
 
 /// Records `dir` and all below it, and renews the stat cache.
@@ -131,7 +134,7 @@ pub(crate) fn import(
 ) -> Result<Imported> {
     let TreeBuilder { repo, objects, options, rules, .. } = builder;
     if rules.lists().skips(|| "/".to_owned()) {
-        return Ok(Imported { root: None, totals: Totals::default(), hits: 0 });
+        return Ok(Imported { root: None, totals: Totals::default(), hits: 0, linked: 0 });
     }
     let store = repo.store();
     let cache = if options.use_cache {
@@ -157,6 +160,7 @@ pub(crate) fn import(
         dirs: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
         hits: AtomicU64::new(0),
+        linked: AtomicU64::new(0),
     };
     objects.write_ahead(|| pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir))))??;
     import.finish(repo, options.use_cache)
@@ -174,7 +178,7 @@ impl Import<'_> {
             // Every task either fails or counts its directory down, so the root comes last.
             return Err(Error::Unrecordable { path: "/".into(), reason: "it was not finished".into() });
         };
-        let hits = self.hits.into_inner();
+        let (hits, linked) = (self.hits.into_inner(), self.linked.into_inner());
         let records = self.records.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_same = hits == records.len() as u64 && records.len() == self.cache.len();
         if use_cache
@@ -188,7 +192,7 @@ impl Import<'_> {
             dirs: self.dirs.into_inner(),
             bytes: self.bytes.into_inner(),
         };
-        Ok(Imported { root: Some(root), totals, hits })
+        Ok(Imported { root: Some(root), totals, hits, linked })
     }
 
     /// The task for one directory. A failure stops all tasks.
@@ -286,7 +290,7 @@ impl Import<'_> {
         let reader = FileReader { import: self, node };
         let mut done = Vec::with_capacity(files.len());
         let mut records = Vec::with_capacity(files.len());
-        let mut hits = 0;
+        let (mut hits, mut linked) = (0, 0);
         for entry in files {
             if self.failure.is_set() {
                 return Ok(());
@@ -294,6 +298,7 @@ impl Import<'_> {
             let name = entry_name(node, entry)?;
             let Some(file) = reader.take(entry)? else { continue };
             hits += u64::from(file.is_hit);
+            linked += u64::from(file.is_link);
             records.extend(file.record);
             self.bytes.fetch_add(file.size, Ordering::Relaxed);
             self.files.fetch_add(1, Ordering::Relaxed);
@@ -301,6 +306,7 @@ impl Import<'_> {
             done.push(FileEntry { name, id: file.id, size });
         }
         self.hits.fetch_add(hits, Ordering::Relaxed);
+        self.linked.fetch_add(linked, Ordering::Relaxed);
         lock(&self.records).append(&mut records);
         lock(&node.done).files.append(&mut done);
         (self.on_event)(CommitEvent::Imported {

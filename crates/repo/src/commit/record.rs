@@ -32,8 +32,10 @@ pub(crate) struct Recorded {
     pub(crate) size: u64,
     /// For the stat cache, if it may be entered there.
     pub(crate) record: Option<Record>,
-    /// Whether the stat cache knew it.
+    /// Whether it was recognised without reading it.
     pub(crate) is_hit: bool,
+    /// Whether that was because it is a link to an object of the store.
+    pub(crate) is_link: bool,
 }
 
 impl FileReader<'_> {
@@ -45,7 +47,7 @@ impl FileReader<'_> {
         }
         let object = self.linked_object(entry)?;
         if let (Links::Trust, Some((id, stat))) = (self.import.links, object) {
-            return Ok(Some(Recorded { id, size: content_size(&stat), record: None, is_hit: true }));
+            return Ok(Some(Recorded { id, size: content_size(&stat), record: None, is_hit: true, is_link: true }));
         }
         let changes = self.import.rules.changes(entry.kind, path)?;
         if let Some((id, _)) = object {
@@ -88,7 +90,7 @@ impl FileReader<'_> {
     fn modify(&self, id: Id<kind::File>, changes: &Changes) -> Result<Recorded> {
         let restored = restore::file(self.import.objects, self.import.rules, id, changes)?;
         let restore::Restored { id: new, size } = restored;
-        Ok(Recorded { id: new, size, record: None, is_hit: new == id })
+        Ok(Recorded { id: new, size, record: None, is_hit: new == id, is_link: new == id })
     }
 
     fn recognise(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
@@ -101,7 +103,7 @@ impl FileReader<'_> {
         if !self.import.objects.contains(id.name())? {
             return Ok(None);
         }
-        Ok(Some(Recorded { id, size: content_size(&stat), record: Some(record), is_hit: true }))
+        Ok(Some(Recorded { id, size: content_size(&stat), record: Some(record), is_hit: true, is_link: false }))
     }
 
     /// `None` if it changed meanwhile.
@@ -124,7 +126,7 @@ impl FileReader<'_> {
         }
         let id = put?;
         let record = if after == stat { Record::new(&stat, known.key, id, read_at_ns) } else { None };
-        Ok(Some(Recorded { id, size: stat.size, record, is_hit: false }))
+        Ok(Some(Recorded { id, size: stat.size, record, is_hit: false, is_link: false }))
     }
 
     /// As [`read_file`](Self::read_file), for what has no content.
@@ -157,7 +159,7 @@ impl FileReader<'_> {
             return Ok(None);
         }
         let record = Record::new(&stat, known.key, id, read_at_ns);
-        Ok(Some(Recorded { id, size: 0, record, is_hit: false }))
+        Ok(Some(Recorded { id, size: 0, record, is_hit: false, is_link: false }))
     }
 
     fn header(

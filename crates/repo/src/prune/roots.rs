@@ -100,12 +100,14 @@ impl History<'_> {
         let mut next = Some(tip);
         while let Some(id) = next {
             let Some(commit) = self.load(id)? else { break };
-            if id != tip && commit.timestamp.cast_signed() < limit {
+            // What a ref points to stays whatever its age, but lends no more to its parents than others do.
+            let is_young = commit.timestamp.cast_signed() >= limit;
+            if id != tip && !is_young {
                 break;
             }
             let root = Root { tree: commit.tree, meta: commit.meta };
             let seen = self.commits.entry(id).or_insert(Seen { root, depth: Some(0), with_younger: false });
-            if std::mem::replace(&mut seen.with_younger, true) {
+            if std::mem::replace(&mut seen.with_younger, true) || !is_young {
                 break;
             }
             next = commit.parent;
