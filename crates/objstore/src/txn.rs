@@ -223,6 +223,20 @@ impl<'store> Transaction<'store> {
         }
     }
 
+    /// The metadata beside a commit, as it is in this transaction or else in the store.
+    ///
+    /// # Errors
+    /// As [`Store::detached`].
+    pub fn detached(&self, commit: Id<Commit>) -> Result<Option<Metadata>, Error> {
+        match self.staging.read_detached(commit.raw())? {
+            Some(bytes) => {
+                let malformed = |source| Error::Malformed { name: commit.name(), source };
+                self.store.format().decode_metadata(&bytes).map(Some).map_err(malformed)
+            }
+            None => self.store.detached(commit),
+        }
+    }
+
     /// What was offered and written so far.
     pub fn stats(&self) -> Published {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

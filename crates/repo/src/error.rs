@@ -1,6 +1,7 @@
 //! What can go wrong with a repository.
 
 use crate::selinux::ContextsError;
+use crate::sign::SignError;
 use crate::{ConfigError, KeyfileError, NameError, Refspec};
 use sapwood_objstore::{Commit, DecodeError, EntryName, Id};
 
@@ -207,6 +208,9 @@ pub enum Error {
     /// A static delta cannot be used or made.
     #[error(transparent)]
     Delta(#[from] crate::DeltaError),
+    /// Something could not be signed, or is not signed as it must be.
+    #[error(transparent)]
+    Sign(Box<SignError>),
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

@@ -49,6 +49,7 @@ mod remote;
 mod repo;
 mod revision;
 pub mod selinux;
+pub mod sign;
 mod summary;
 mod tree;
 mod txn;

@@ -117,6 +117,27 @@ pub enum WantedError {
     Commit(#[from] sapwood_objstore::ParseIdError),
 }
 
+/// What is wrong with the signatures of a summary.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SummaryProblem {
+    /// There is no such file.
+    #[error(
+        "{mechanism} verification enabled, but no {file} found (use {option}=false in remote config to disable)"
+    )]
+    NotThere {
+        /** The mechanism. */
+        mechanism: &'static str,
+        /** `summary` or `summary.sig`. */
+        file: &'static str,
+        /** The key of the configuration that asks for it. */
+        option: &'static str,
+    },
+    /// It is not signed as it must be.
+    #[error(transparent)]
+    Untrusted(Box<sapwood_repo::sign::SignError>),
+}
+
 /// Why a pull failed. What was fetched until then is kept for the next one; no ref moved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -239,6 +260,22 @@ pub enum PullError {
         mode: u32,
         /** Those of its bits that are not to be. */
         bits: u32,
+    },
+    /// The commit is not signed as the remote's policy requires; nothing of it was stored.
+    #[error("Commit {commit}")]
+    Untrusted {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** What is wrong. */
+        source: Box<sapwood_repo::sign::SignError>,
+    },
+    /// The summary is not signed as the remote's policy requires, or a file that this needs is not there.
+    #[error("{remote}: {problem}")]
+    UntrustedSummary {
+        /** The remote. */
+        remote: Box<str>,
+        /** What is wrong. */
+        problem: SummaryProblem,
     },
     /// More objects than the limit.
     #[error("more than {limit} objects")]

@@ -13,6 +13,7 @@ mod queue;
 mod resolve;
 mod scratch;
 mod subpath;
+mod vouch;
 mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
@@ -108,6 +109,11 @@ pub fn pull_local(
     let (ours, theirs) = (repo.store().format(), from.store().format());
     if ours != theirs {
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
+    }
+    if !options.policy.summary.is_empty() {
+        let read = |name| sapwood_fsio::read_optional(from.dir(), name, options.limits.max_meta_bytes);
+        let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
+        resolve::check_summary(&options.policy, source, ours, summary.as_deref(), signatures.as_deref())?;
     }
     let mut pull = Pull::begin(repo, options, source, local_targets(from, source, options)?, on_event)?;
     pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
@@ -229,6 +235,7 @@ impl<'a> Pull<'a> {
                 bound.entry(target.commit.raw()).or_default().push(name.clone());
             }
         }
+        let roots = wire.iter().flat_map(|wire| &wire.roots).map(|root| root.raw()).collect();
         let workshop = Workshop {
             repo: self.repo,
             objects: self.txn.objects(),
@@ -242,6 +249,8 @@ impl<'a> Pull<'a> {
             file_modes: options.file_modes,
             scope: options.scope,
             selection,
+            policy: &options.policy,
+            roots: &roots,
         };
         let over_the_wire = wire.is_some();
         let frontier = driver::drive(frontier, options, &workshop, queue, wire, channel, self.on_event)?;

@@ -192,6 +192,11 @@ impl Staging {
         Ok(staged.publish(&dir, file)?)
     }
 
+    pub(super) fn read_detached(&self, commit: ObjectId) -> Result<Option<Vec<u8>>, Error> {
+        let Some(dir) = self.shard(layout::shard(commit))? else { return Ok(None) };
+        Ok(fsio::read_optional(&dir, layout::detached_name(commit), crate::Format::MAX_META_BYTES)?)
+    }
+
     /// Hardlinks a file from a store that keeps files alike. `false` where it is not there or cannot be linked.
     pub(super) fn link_from(&self, from: &Store, name: ObjectName) -> Result<bool, Error> {
         let Some(source) = from.shard(layout::shard(name.id))? else { return Ok(false) };

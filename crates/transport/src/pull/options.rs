@@ -3,8 +3,10 @@
 use super::subpath::Subpath;
 use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
+use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, RemoteName};
 use std::time::Duration;
+use std::sync::Arc;
 
 /// One thing to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +134,8 @@ pub struct PullOptions {
     /// For [`pull_local`](crate::pull_local) and the caches of [`pull`](crate::pull): whether the other repository is believed. Metadata is checked all the
     /// same. Default: yes.
     pub trust: Trust,
+    /// What must be signed: checked before anything of a commit is stored. Default: nothing.
+    pub policy: Arc<Policy>,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
     /// How many requests are under way at once. Default: 32.
@@ -156,6 +160,7 @@ impl Default for PullOptions {
             age: Age::default(),
             file_modes: FileModes::default(),
             trust: Trust::Trusted,
+            policy: Arc::default(),
             copy_summary: false,
             requests: 32,
             progress_interval: Duration::from_millis(100),

@@ -2,9 +2,10 @@
 
 use super::net::{Traffic, small};
 use super::options::{PullLimits, PullOptions, Wanted};
-use crate::{PullError, Remote, wire};
+use crate::{PullError, Remote, SummaryProblem, wire};
 use bytes::Bytes;
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
+use sapwood_repo::sign::Policy;
 use sapwood_repo::{Config, Keyfile, RefName, Summary};
 use std::collections::HashMap;
 
@@ -51,7 +52,7 @@ pub(super) async fn resolve(
             file(remote, traffic, wire::SUMMARY, options.limits.max_meta_bytes).await
         },
         async {
-            if options.copy_summary {
+            if options.copy_summary || !options.policy.summary.is_empty() {
                 file(remote, traffic, wire::SUMMARY_SIG, options.limits.max_meta_bytes).await
             } else {
                 Ok(None)
@@ -62,6 +63,14 @@ pub(super) async fn resolve(
         check_config(remote, &bytes, format)?;
     }
     let summary_bytes = summary?;
+    let signatures = signatures?;
+    check_summary(
+        &options.policy,
+        remote.describe().as_ref(),
+        format,
+        summary_bytes.as_deref(),
+        signatures.as_deref(),
+    )?;
     let summary = summary_bytes.as_ref().map(|bytes| decode(remote, format, bytes)).transpose()?;
     let mut resolved = Resolved::default();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
@@ -82,10 +91,32 @@ pub(super) async fn resolve(
         }
     }
     if options.copy_summary {
-        let signatures = signatures?;
         resolved.summary = summary_bytes.map(|bytes| (bytes, signatures));
     }
     Ok(resolved)
+}
+
+/// Checks a summary, as it came, against the policy; before anything in it is believed.
+pub(super) fn check_summary(
+    policy: &Policy,
+    remote: &str,
+    format: Format,
+    summary: Option<&[u8]>,
+    signatures: Option<&[u8]>,
+) -> Result<(), PullError> {
+    let Some(first) = policy.summary.first() else { return Ok(()) };
+    let untrusted = |problem| PullError::UntrustedSummary { remote: remote.into(), problem };
+    let not_there =
+        |file| untrusted(SummaryProblem::NotThere { mechanism: first.name, file, option: first.option });
+    let summary = summary.ok_or_else(|| not_there(wire::SUMMARY))?;
+    let signatures = signatures.ok_or_else(|| not_there(wire::SUMMARY_SIG))?;
+    let beside = format.decode_metadata(signatures).map_err(|source| PullError::Malformed {
+        remote: remote.into(),
+        file: wire::SUMMARY_SIG,
+        source: source.into(),
+    })?;
+    let checked = policy.check_summary(summary, Some(&beside));
+    checked.map_err(|source| untrusted(SummaryProblem::Untrusted(Box::new(source))))
 }
 
 /// Runs a few futures side by side.

@@ -8,11 +8,12 @@ use super::subpath::{Part, Selection, Share};
 use crate::{FetchError, PullError};
 use bytes::Bytes;
 use sapwood_objstore::{
-    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust,
-    Value,
+    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction,
+    Trust, Value,
 };
+use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, Repo};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::mpsc::Sender;
 
@@ -85,6 +86,9 @@ pub(super) struct Workshop<'a> {
     pub(super) scope: Scope,
     /// Which parts of trees are wanted; `None` is all.
     pub(super) selection: Option<Selection>,
+    pub(super) policy: &'a Policy,
+    /// Commits that were here before: they are checked with the metadata that the remote has beside them now.
+    pub(super) roots: &'a HashSet<ObjectId>,
 }
 
 /// Says that a thread died, so that nobody waits for it.
@@ -127,7 +131,9 @@ impl Workshop<'_> {
                 Err(error) => Err(error),
             },
             Job::Detached(commit, bytes) => {
-                self.put_detached(commit, bytes.as_ref())?;
+                let fetched = self.decode_detached(bytes.as_ref())?;
+                self.check_again(commit, fetched.as_ref())?;
+                self.put_detached(commit, fetched.as_ref())?;
                 Ok(News::Detached)
             }
         }
@@ -144,6 +150,9 @@ impl Workshop<'_> {
         let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         if self.objects.contains(name).map_err(failed)? {
+            if name.kind == ObjectKind::Commit {
+                self.check_found(Id::new(name.id))?;
+            }
             return self.contents(item).map(Found::Here);
         }
         match self.local {
@@ -180,8 +189,11 @@ impl Workshop<'_> {
         if name.kind == ObjectKind::Commit {
             let id = Id::new(name.id);
             let commit: Commit = from.store().load(id).map_err(failed)?;
+            let beside = from.store().detached(id).map_err(failed)?;
+            let bytes = from.store().load_bytes(name).map_err(failed)?;
+            self.check_policy(id, &bytes, beside.as_ref())?;
             self.admit(id, &commit)?;
-            if let Some(beside) = from.store().detached(id).map_err(failed)? {
+            if let Some(beside) = beside {
                 self.objects.put_detached(id, &beside).map_err(failed)?;
             }
         }
@@ -249,8 +261,10 @@ impl Workshop<'_> {
                     return Err(failed(Error::Corrupt { name, actual }));
                 }
                 let commit = Commit::decode(format, bytes).map_err(malformed)?;
+                let beside = self.decode_detached(detached.as_ref())?;
+                self.check_policy(id, bytes, beside.as_ref())?;
                 self.admit(id, &commit)?;
-                self.put_detached(id, detached.as_ref())?;
+                self.put_detached(id, beside.as_ref())?;
                 put(bytes)?;
                 Ok(commit_contents(&commit, false))
             }
@@ -325,23 +339,6 @@ impl Workshop<'_> {
             Share::Whole => Some((dir.tree, dir.meta, None)),
         });
         Contents::Tree { files: files.map(|file| (file.id, file.size)).collect(), dirs: dirs.collect() }
-    }
-
-    fn put_detached(&self, commit: Id<Commit>, bytes: Option<&Bytes>) -> Result<(), PullError> {
-        // An empty file is how deleted metadata is left behind.
-        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
-        let name = commit.name();
-        let failed = |source| PullError::Store { object: name, source: Box::new(source) };
-        let metadata =
-            self.repo.store().format().decode_metadata(bytes).map_err(|source| PullError::Malformed {
-                remote: self.source.into(),
-                file: "the metadata beside a commit",
-                source: source.into(),
-            })?;
-        if self.repo.store().detached(commit).ok().flatten().as_ref() == Some(&metadata) {
-            return Ok(());
-        }
-        self.objects.put_detached(commit, &metadata).map_err(failed)
     }
 }
 

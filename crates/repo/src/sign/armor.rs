@@ -1,0 +1,59 @@
+//! Text around binary keys: base64, and the blocks of files that hold several armoured ones.
+#![deny(clippy::indexing_slicing)]
+
+/// Reads base64 as RFC 4648 has it, padded; `None` for anything else.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    let padding = text.len() - digits.len();
+    if text.len() % 4 != 0 || padding > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for digit in digits.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(value)) & 0xff_ffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    // What is left over must be zero, so that each value has one text.
+    (bits & ((1 << count) - 1) == 0).then_some(bytes)
+}
+
+/// The blocks `-----BEGIN KIND-----` to `-----END KIND-----` of a text, with those lines.
+pub(super) fn blocks<'t>(text: &'t str, kind: &str) -> Vec<&'t str> {
+    let (begin, end) = (format!("-----BEGIN {kind}-----"), format!("-----END {kind}-----"));
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(block) = rest.find(&begin).and_then(|at| rest.get(at..)) {
+        let Some(len) = block.find(&end).map(|at| at + end.len()) else { break };
+        found.extend(block.get(..len));
+        rest = block.get(len..).unwrap_or_default();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob")] {
+            assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        for text in ["Zg", "Zg=", "Zh==", "Z===", "Zm9v\n", "Zm-v"] {
+            assert_eq!(base64(text), None, "{text}");
+        }
+    }
+}

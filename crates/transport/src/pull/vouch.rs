@@ -1,0 +1,80 @@
+//! Who vouches for a commit: the policy is checked before anything of the commit is stored, and again for commits that
+//! are here already, since the way on which they came in may have asked for less.
+
+use super::worker::{Local, Workshop};
+use crate::PullError;
+use bytes::Bytes;
+use sapwood_objstore::{Commit, Id, Metadata};
+
+impl Workshop<'_> {
+    /// Checks the bytes of a commit against the policy.
+    pub(super) fn check_policy(
+        &self,
+        commit: Id<Commit>,
+        bytes: &[u8],
+        beside: Option<&Metadata>,
+    ) -> Result<(), PullError> {
+        let checked = self.policy.check_commit(bytes, beside);
+        checked.map_err(|source| PullError::Untrusted { commit, source: Box::new(source) })
+    }
+
+    /// Checks a commit that is here, with the metadata that came for it or else with what is here.
+    pub(super) fn check_again(
+        &self,
+        commit: Id<Commit>,
+        beside: Option<&Metadata>,
+    ) -> Result<(), PullError> {
+        if self.policy.commit.is_empty() {
+            return Ok(());
+        }
+        let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };
+        let here = match beside {
+            Some(_) => None,
+            None => self.objects.detached(commit).map_err(failed)?,
+        };
+        let bytes = self.objects.load_bytes(commit.name()).map_err(failed)?;
+        self.check_policy(commit, &bytes, beside.or(here.as_ref()))
+    }
+
+    /// Checks a commit that was found here.
+    pub(super) fn check_found(&self, commit: Id<Commit>) -> Result<(), PullError> {
+        match self.local {
+            Local::Source(from) => {
+                let failed =
+                    |source| PullError::Store { object: commit.name(), source: Box::new(source) };
+                let beside = from.store().detached(commit).map_err(failed)?;
+                self.check_again(commit, beside.as_ref())?;
+                self.put_detached(commit, beside.as_ref())
+            }
+            // What the remote has beside the commits asked for is on its way.
+            Local::Caches(_) if self.roots.contains(&commit.raw()) => Ok(()),
+            Local::Caches(_) => self.check_again(commit, None),
+        }
+    }
+
+    /// Reads the metadata beside a commit.
+    pub(super) fn decode_detached(&self, bytes: Option<&Bytes>) -> Result<Option<Metadata>, PullError> {
+        // An empty file is how deleted metadata is left behind.
+        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
+        let decoded = self.repo.store().format().decode_metadata(bytes);
+        decoded.map(Some).map_err(|source| PullError::Malformed {
+            remote: self.source.into(),
+            file: "the metadata beside a commit",
+            source: source.into(),
+        })
+    }
+
+    /// Stages the metadata beside a commit, unless it is what is here.
+    pub(super) fn put_detached(
+        &self,
+        commit: Id<Commit>,
+        metadata: Option<&Metadata>,
+    ) -> Result<(), PullError> {
+        let Some(metadata) = metadata else { return Ok(()) };
+        if self.repo.store().detached(commit).ok().flatten().as_ref() == Some(metadata) {
+            return Ok(());
+        }
+        let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };
+        self.objects.put_detached(commit, metadata).map_err(failed)
+    }
+}
