@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Diff(cmd::diff::Args),
     Export(cmd::export::Args),
     Fsck(cmd::fsck::Args),
+    GpgSign(cmd::gpg_sign::Args),
     Init(cmd::init::Args),
     Log(cmd::log::Args),
     Ls(cmd::ls::Args),
@@ -106,6 +107,7 @@ pub(crate) enum Command {
     RevParse(cmd::rev_parse::Args),
     Serve(cmd::serve::Args),
     Show(cmd::show::Args),
+    Sign(cmd::sign::Args),
     StaticDelta(cmd::static_delta::Args),
     Summary(cmd::summary::Args),
 }

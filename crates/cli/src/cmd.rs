@@ -10,6 +10,7 @@ pub(crate) mod convert;
 pub(crate) mod diff;
 pub(crate) mod export;
 pub(crate) mod fsck;
+pub(crate) mod gpg_sign;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod ls;
@@ -22,6 +23,8 @@ pub(crate) mod reset;
 pub(crate) mod rev_parse;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod sign;
+pub(crate) mod signing;
 pub(crate) mod static_delta;
 pub(crate) mod summary;
 
@@ -42,6 +45,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Diff(args) => emit(&diff::run(&args, ctx)?, ctx.json),
         Command::Export(args) => emit(&export::run(&args, ctx)?, ctx.json),
         Command::Fsck(args) => emit(&fsck::run(&args, ctx)?, ctx.json),
+        Command::GpgSign(args) => emit(&gpg_sign::run(&args, ctx)?, ctx.json),
         Command::Init(args) => emit(&init::run(&args, ctx)?, ctx.json),
         Command::Log(args) => emit(&log::run(&args, ctx)?, ctx.json),
         Command::Ls(args) => emit(&ls::run(&args, ctx)?, ctx.json),
@@ -54,6 +58,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::RevParse(args) => emit(&rev_parse::run(&args, ctx)?, ctx.json),
         Command::Serve(args) => serve::run(&args, ctx),
         Command::Show(args) => emit(&show::run(&args, ctx)?, ctx.json),
+        Command::Sign(args) => emit(&sign::run(&args, ctx)?, ctx.json),
         Command::StaticDelta(args) => static_delta::run(&args, ctx),
         Command::Summary(args) => emit(&summary::run(&args, ctx)?, ctx.json),
     }

@@ -1,12 +1,13 @@
 //! From a configured remote to something that can be pulled from.
 //!
-//! What a remote's configuration asks for and this version cannot do is refused, never left out: above all a remote
-//! whose signatures must be verified.
+//! What a remote's configuration asks for and this version cannot do is refused, never left out. Who pulls says by what
+//! policy, so that none is left out either.
 
 use crate::args::{OSTREE_VERSION, Persona};
 use crate::ctx::{Ctx, open_dir};
 use crate::report::{Advised, usage};
 use crate::ui::human;
+use sapwood_repo::sign::Policy;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
     ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, PullEvent, PullOptions,
@@ -133,30 +134,6 @@ fn unsupported(remote: &Configured, what: &str, hint: String) -> anyhow::Error {
 
 fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
     let name = &remote.name;
-    for (key, default) in [("gpg-verify", true), ("gpg-verify-summary", false)] {
-        if remote.flag(key, default) {
-            let what = format!("{key} asks for GPG signatures, which this version cannot verify");
-            let hint = format!(
-                "where the server and the way to it are trusted, `sapwood config set 'remote \"{name}\".{key}' false` \
-                 pulls without (as `remote add --no-gpg-verify` does)"
-            );
-            return Err(
-                Advised { kind: "cannot-verify", message: format!("remote {name}: {what}"), hint }.into()
-            );
-        }
-    }
-    // These may be lists of signature types as well as booleans.
-    for key in ["sign-verify", "sign-verify-summary"] {
-        if remote.option(key).is_some_and(|value| !matches!(value, "false" | "0" | "no" | "")) {
-            let what = format!("{key} asks for signatures, which this version cannot verify");
-            let hint = format!(
-                "where the server and the way to it are trusted, set remote \"{name}\".{key} to false"
-            );
-            return Err(
-                Advised { kind: "cannot-verify", message: format!("remote {name}: {what}"), hint }.into()
-            );
-        }
-    }
     if let Some(what) = remote.option("unconfigured-state") {
         let hint = format!(
             "`sapwood config unset 'remote \"{name}\".unconfigured-state'` says that it is configured"
@@ -183,14 +160,16 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-/// Pulls with a progress line.
+/// Pulls with a progress line, what `policy` lets pass.
 pub(crate) fn pull_from(
     ctx: &Ctx,
     repo: &Repo,
     from: Source,
     caches: &[&Repo],
+    policy: Policy,
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
+    let options = &PullOptions { policy: Arc::new(policy), ..options.clone() };
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| match event {
         PullEvent::Progress(now) => {

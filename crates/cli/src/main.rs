@@ -11,6 +11,7 @@ mod ctx;
 mod extension;
 mod report;
 mod time;
+mod trust;
 mod ui;
 
 use std::process::ExitCode;

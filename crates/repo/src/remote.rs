@@ -25,6 +25,11 @@ fn group_of(name: &RemoteName) -> String {
     format!("remote \"{name}\"")
 }
 
+/// The file of the keys that are trusted for it.
+fn keyring_of(name: &RemoteName) -> String {
+    format!("{name}.trustedkeys.gpg")
+}
+
 /// The remote that a group of a configuration describes.
 fn name_in(group: &str) -> Option<RemoteName> {
     RemoteName::new(group.strip_prefix("remote \"")?.strip_suffix('"')?).ok()
@@ -137,6 +142,23 @@ impl Repo {
         })
     }
 
+    /// The GPG keys that are trusted for a remote: a keyring in binary form. `None` if it has none of its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remote_keyring(&self, name: &RemoteName) -> Result<Option<Vec<u8>>> {
+        Ok(sapwood_fsio::read_optional(self.dir(), keyring_of(name), 64 << 20)?)
+    }
+
+    /// Replaces that keyring, atomically.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].
+    pub fn set_remote_keyring(&self, name: &RemoteName, bytes: &[u8]) -> Result<()> {
+        self.config().check_writable()?;
+        crate::write::replace(self.dir(), &keyring_of(name), bytes, self.config().fsync)
+    }
+
     /// Removes a remote, its refs' last known states, and its keyring.
     ///
     /// # Errors
@@ -154,7 +176,7 @@ impl Repo {
         self.edit_config(|keyfile| {
             keyfile.remove_group(&group_of(name));
         })?;
-        sapwood_fsio::remove_file_optional(self.dir(), format!("{name}.trustedkeys.gpg"))?;
+        sapwood_fsio::remove_file_optional(self.dir(), keyring_of(name))?;
         Ok(())
     }
 }

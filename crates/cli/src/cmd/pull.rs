@@ -3,6 +3,7 @@
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, open_repo_at};
 use crate::report::{OrUsage, Usage, usage};
+use crate::trust::{self, Asked};
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
 use sapwood_transport::{
@@ -253,11 +254,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
+    let policy = trust::policy(&repo, &remote, Asked::default())?;
     let began = std::time::Instant::now();
     let source = connect::source(&repo, &remote, &overrides)?;
     let over_the_network = matches!(source, Source::Files(_));
     let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
     let caches: Vec<_> = caches.iter().collect();
-    let outcome = connect::pull_from(ctx, &repo, source, &caches, &options)?;
+    let outcome = connect::pull_from(ctx, &repo, source, &caches, policy, &options)?;
     Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))
 }

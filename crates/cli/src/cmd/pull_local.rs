@@ -3,8 +3,11 @@
 use super::pull::{self, Outcome};
 use crate::connect::{Source, pull_from};
 use crate::ctx::Ctx;
+use crate::report::usage;
+use crate::trust::{self, Asked};
 use sapwood_objstore::Trust;
 use sapwood_repo::RemoteName;
+use sapwood_repo::sign::Policy;
 use sapwood_transport::{Bindings, FileModes, PullOptions, RefsInto, Scope, Wanted};
 use std::path::PathBuf;
 
@@ -41,6 +44,18 @@ pub(crate) struct Args {
     /// Accepted; there are no static deltas here
     #[arg(long, hide = true)]
     disable_static_deltas: bool,
+    /// Require GPG signatures of commits, by keys of --remote
+    #[arg(long)]
+    gpg_verify: bool,
+    /// Require a GPG signature of the summary, by keys of --remote
+    #[arg(long)]
+    gpg_verify_summary: bool,
+    /// Require other signatures of commits, by keys of --remote
+    #[arg(long)]
+    sign_verify: bool,
+    /// Require another signature of the summary, by keys of --remote
+    #[arg(long)]
+    sign_verify_summary: bool,
     /// The repository
     #[arg(value_name = "SRC_REPO")]
     from: PathBuf,
@@ -70,5 +85,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
         ..PullOptions::default()
     };
-    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], &options)?, None))
+    let asked = Asked::only(args.gpg_verify, args.gpg_verify_summary, args.sign_verify, args.sign_verify_summary);
+    let policy = match &args.remote {
+        Some(name) if asked.is_any() => trust::policy(&repo, &repo.remote(name)?, asked)?,
+        None if asked.is_any() => {
+            return Err(usage("Must specify remote name to enable signature verification"));
+        }
+        _ => Policy::default(),
+    };
+    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], policy, &options)?, None))
 }

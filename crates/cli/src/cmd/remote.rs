@@ -3,6 +3,8 @@
 pub(crate) mod add;
 pub(crate) mod cookies;
 pub(crate) mod delete;
+pub(crate) mod gpg_import;
+pub(crate) mod gpg_list_keys;
 pub(crate) mod list;
 pub(crate) mod refs;
 pub(crate) mod show_url;
@@ -27,6 +29,8 @@ enum Command {
     AddCookie(cookies::AddArgs),
     Delete(delete::Args),
     DeleteCookie(cookies::DeleteArgs),
+    GpgImport(gpg_import::Args),
+    GpgListKeys(gpg_list_keys::Args),
     List(list::Args),
     ListCookies(cookies::ListArgs),
     Refs(refs::Args),
@@ -41,6 +45,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::DeleteCookie(args) => emit(&cookies::delete(args, ctx)?, ctx.json),
         Command::ListCookies(args) => emit(&cookies::list(args, ctx)?, ctx.json),
         Command::Delete(args) => emit(&delete::run(args, ctx)?, ctx.json),
+        Command::GpgImport(args) => emit(&gpg_import::run(args, ctx)?, ctx.json),
+        Command::GpgListKeys(args) => emit(&gpg_list_keys::run(args, ctx)?, ctx.json),
         Command::List(args) => emit(&list::run(args, ctx)?, ctx.json),
         Command::Refs(args) => emit(&refs::run(args, ctx)?, ctx.json),
         Command::ShowUrl(args) => emit(&show_url::run(args, ctx)?, ctx.json),

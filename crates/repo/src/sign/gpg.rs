@@ -10,7 +10,7 @@ mod report;
 
 pub use keyring::{KeyListing, Keyring, SubkeyListing};
 pub use program::GpgSigner;
-pub use report::{Report, Verdict};
+pub use report::{Report, Verdict, date};
 
 use super::{Judgement, Verifier};
 

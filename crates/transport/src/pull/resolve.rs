@@ -210,9 +210,15 @@ fn check_config(remote: &dyn Remote, bytes: &[u8], ours: Format) -> Result<(), P
 pub async fn remote_summary(
     remote: &dyn Remote,
     format: Format,
+    policy: &Policy,
 ) -> Result<Option<(Summary, Vec<u8>)>, PullError> {
     let traffic = Traffic::default();
-    let bytes = file(remote, &traffic, wire::SUMMARY, PullLimits::default().max_meta_bytes).await?;
+    let limit = PullLimits::default().max_meta_bytes;
+    let bytes = file(remote, &traffic, wire::SUMMARY, limit).await?;
+    if !policy.summary.is_empty() {
+        let signatures = file(remote, &traffic, wire::SUMMARY_SIG, limit).await?;
+        check_summary(policy, remote.describe().as_ref(), format, bytes.as_deref(), signatures.as_deref())?;
+    }
     bytes.map(|bytes| Ok((decode(remote, format, &bytes)?, bytes.to_vec()))).transpose()
 }
 
@@ -223,8 +229,9 @@ pub async fn remote_summary(
 pub async fn remote_refs(
     remote: &dyn Remote,
     format: Format,
+    policy: &Policy,
 ) -> Result<Vec<(RefName, Id<Commit>)>, PullError> {
-    match remote_summary(remote, format).await? {
+    match remote_summary(remote, format, policy).await? {
         Some((summary, _)) => {
             Ok(summary.refs.into_iter().map(|listed| (listed.name, listed.target)).collect())
         }

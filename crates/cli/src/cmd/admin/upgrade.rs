@@ -6,6 +6,7 @@ use super::{Machine, PATIENCE, stateroot};
 use crate::args::Persona;
 use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
+use crate::trust::{self, Asked};
 use crate::ctx::Ctx;
 use crate::report::OrUsage;
 use crate::ui::Render;
@@ -150,10 +151,11 @@ pub(super) fn fetch(
     };
     let options =
         PullOptions { wanted: vec![wanted], into: RefsInto::Remote(name.clone()), ..PullOptions::default() };
+    let policy = trust::policy(repo, &remote, Asked::default())?;
     let began = std::time::Instant::now();
     let source = connect::source(repo, &remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files(_));
-    let outcome = connect::pull_from(ctx, repo, source, &[], &options)?;
+    let outcome = connect::pull_from(ctx, repo, source, &[], policy, &options)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))
 }
 

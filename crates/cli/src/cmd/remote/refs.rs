@@ -2,6 +2,7 @@
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
+use crate::trust::{self, Asked};
 use crate::ui::Render;
 use sapwood_transport::remote_refs;
 use std::io::{self, Write};
@@ -44,11 +45,13 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
-    let remote = match connect::source(&repo, &repo.remote(&args.name)?, &Overrides::default())? {
+    let configured = repo.remote(&args.name)?;
+    let policy = trust::policy(&repo, &configured, Asked::default())?;
+    let remote = match connect::source(&repo, &configured, &Overrides::default())? {
         Source::Files(remote) => remote,
         Source::Local(path) => connect::as_files(&path)?,
     };
-    let refs = connect::runtime()?.block_on(remote_refs(&*remote, repo.store().format()))?;
+    let refs = connect::runtime()?.block_on(remote_refs(&*remote, repo.store().format(), &policy))?;
     let refs = refs.into_iter().map(|(name, id)| Ref { name: name.to_string(), commit: id.to_hex() });
     Ok(Outcome { remote: args.name.clone(), refs: refs.collect(), revision: args.revision })
 }

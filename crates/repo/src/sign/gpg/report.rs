@@ -100,7 +100,7 @@ impl fmt::Display for Report {
 }
 
 /// A time as `date` prints it in the C locale, without the zone: `Thu Nov 26 13:34:52 2026`.
-pub(super) fn date(seconds: u64) -> String {
+pub fn date(seconds: u64) -> String {
     let at = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     at.map(|at| at.to_zoned(TimeZone::system()).strftime("%a %b %d %H:%M:%S %Y").to_string())
         .unwrap_or_default()

@@ -1,0 +1,101 @@
+//! `remote gpg-import`.
+
+use crate::ctx::{Ctx, read_file};
+use crate::report::usage;
+use crate::trust;
+use crate::ui::Render;
+use anyhow::Context as _;
+use sapwood_repo::sign::gpg::Keyring;
+use sapwood_repo::{RemoteName, Repo};
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+/// Trust GPG keys for a remote
+///
+/// Without --keyring and --stdin they come from gpg's own public keys.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Take the keys from this file; may be given several times
+    #[arg(long, short = 'k', value_name = "FILE")]
+    keyring: Vec<PathBuf>,
+    /// Take them from standard input
+    #[arg(long, conflicts_with = "keyring")]
+    stdin: bool,
+    /// The repository is that of this sysroot
+    #[arg(long, value_name = "PATH")]
+    sysroot: Option<PathBuf>,
+    /// The remote
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Ids of the keys to take; without, all
+    #[arg(value_name = "KEY-ID")]
+    keys: Vec<String>,
+}
+
+/// What was taken.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    remote: String,
+    imported: usize,
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        said(self.imported, &self.remote, out)
+    }
+}
+
+/// Says how many keys were not there before.
+pub(super) fn said(imported: usize, remote: &str, out: &mut dyn Write) -> io::Result<()> {
+    let plural = if imported == 1 { "" } else { "s" };
+    writeln!(out, "Imported {imported} GPG key{plural} to remote \"{remote}\"")
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let repo = super::open(ctx, args.sysroot.as_ref())?;
+    let remote = repo.remote(&args.name)?;
+    let mut sources = Vec::new();
+    if args.stdin {
+        let mut bytes = Vec::new();
+        io::stdin().take(trust::MAX_KEYRING_BYTES).read_to_end(&mut bytes).context("standard input")?;
+        sources.push(bytes);
+    }
+    for path in &args.keyring {
+        sources.push(read_file(path, trust::MAX_KEYRING_BYTES)?);
+    }
+    if sources.is_empty() {
+        sources.push(exported()?);
+    }
+    let imported = add(&repo, &remote.name, &sources, &args.keys)?;
+    Ok(Outcome { remote: remote.name.to_string(), imported })
+}
+
+/// All public keys that the user's gpg has.
+fn exported() -> anyhow::Result<Vec<u8>> {
+    let output = std::process::Command::new("gpg").args(["--batch", "--export"]).output();
+    let output = output.context("cannot run gpg")?;
+    if output.stdout.is_empty() {
+        return Err(usage("gpg has no public keys; --keyring and --stdin take others"));
+    }
+    Ok(output.stdout)
+}
+
+/// Adds keys to those of a remote; gives how many it did not have.
+fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) -> anyhow::Result<usize> {
+    let mut keyring = Keyring::default();
+    if let Some(bytes) = repo.remote_keyring(remote)?.filter(|bytes| !bytes.is_empty()) {
+        keyring.add(&bytes)?;
+    }
+    let mut imported = 0;
+    for source in sources {
+        imported += keyring.add_some(source, ids)?;
+    }
+    repo.set_remote_keyring(remote, &keyring.to_bytes()?)?;
+    Ok(imported)
+}
+
+/// Adds the keys of a file to those of a remote.
+pub(super) fn add_file(repo: &Repo, remote: &RemoteName, path: &Path) -> anyhow::Result<usize> {
+    let bytes = read_file(path, trust::MAX_KEYRING_BYTES)?;
+    add(repo, remote, &[bytes], &[])
+}

@@ -1,0 +1,203 @@
+//! From what a remote's configuration says about signatures to the policy that a pull checks.
+
+use crate::ctx::read_file;
+use crate::report::usage;
+use anyhow::Context as _;
+use sapwood_repo::sign::gpg::Keyring;
+use sapwood_repo::sign::{self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier};
+use sapwood_repo::{Remote, Repo};
+use std::path::{Path, PathBuf};
+
+/// Where trusted keys are that count for every remote: for GPG, and (as `trusted.ENGINE` and the like) for the others.
+const GPG_DIR: &str = "/usr/share/ostree/trusted.gpg.d";
+pub(crate) const KEY_DIRS: [&str; 2] = ["/etc/ostree", "/usr/share/ostree"];
+/// Largest keyring, in bytes.
+pub(crate) const MAX_KEYRING_BYTES: u64 = 64 << 20;
+
+/// What the command line asks for, beyond the configuration.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) gpg: Option<bool>,
+    pub(crate) gpg_summary: Option<bool>,
+    pub(crate) sign: Option<bool>,
+    pub(crate) sign_summary: Option<bool>,
+}
+
+impl Asked {
+    /// Whether anything is asked for.
+    pub(crate) fn is_any(self) -> bool {
+        [self.gpg, self.gpg_summary, self.sign, self.sign_summary].contains(&Some(true))
+    }
+
+    /// Only what the command line asks for, whatever the configuration says.
+    pub(crate) fn only(gpg: bool, gpg_summary: bool, sign: bool, sign_summary: bool) -> Self {
+        Self {
+            gpg: Some(gpg),
+            gpg_summary: Some(gpg_summary),
+            sign: Some(sign),
+            sign_summary: Some(sign_summary),
+        }
+    }
+}
+
+/// The policy of a remote.
+pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Result<Policy> {
+    let mut policy = Policy::default();
+    let threshold = match remote.option("verify-threshold") {
+        Some(text) => text.trim().parse().ok().filter(|count| *count > 0).with_context(|| {
+            format!("remote {}: verify-threshold is {text:?}, and must be a number above 0", remote.name)
+        })?,
+        None => 1,
+    };
+    let gpg = |option| -> anyhow::Result<Mechanism> {
+        let engines: Vec<Box<dyn Verifier>> = vec![Box::new(keyring(repo, remote)?)];
+        Ok(Mechanism { name: "GPG", option, engines, threshold })
+    };
+    let sign = |option: &'static str, names: Vec<String>| -> anyhow::Result<Mechanism> {
+        Ok(Mechanism { name: "Signature", option, engines: engines(remote, &names)?, threshold })
+    };
+    if asked.gpg.unwrap_or_else(|| remote.flag("gpg-verify", true)) {
+        policy.commit.push(gpg("gpg-verify")?);
+    }
+    if asked.gpg_summary.unwrap_or_else(|| remote.flag("gpg-verify-summary", false)) {
+        policy.summary.push(gpg("gpg-verify-summary")?);
+    }
+    if let Some(names) = engine_names(remote, "sign-verify", asked.sign)? {
+        policy.commit.push(sign("sign-verify", names)?);
+    }
+    if let Some(names) = engine_names(remote, "sign-verify-summary", asked.sign_summary)? {
+        policy.summary.push(sign("sign-verify-summary", names)?);
+    }
+    Ok(policy)
+}
+
+/// The engines that a key asks for: none, all, or a list.
+fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Result<Option<Vec<String>>> {
+    let all = || Some(ENGINES.iter().map(|name| (*name).to_owned()).collect());
+    match (asked, remote.option(key).map(str::trim)) {
+        (Some(false), _) | (None, None | Some("" | "false" | "0" | "no")) => Ok(None),
+        (Some(true), None | Some("" | "false" | "0" | "no")) | (_, Some("true" | "1" | "yes")) => Ok(all()),
+        (_, Some(list)) => {
+            let names: Vec<String> =
+                list.split([';', ',']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            match names.iter().find(|name| !ENGINES.contains(&name.as_str())) {
+                Some(name) => Err(SignError::UnknownEngine { name: name.clone() }.into()),
+                None => Ok(Some(names)),
+            }
+        }
+    }
+}
+
+/// Those of the named engines that have trusted keys. That none has is an error: nothing could ever pass.
+fn engines(remote: &Remote, names: &[String]) -> anyhow::Result<Vec<Box<dyn Verifier>>> {
+    let mut found: Vec<Box<dyn Verifier>> = Vec::new();
+    for name in names {
+        let mut trusted = Vec::new();
+        let mut revoked = Vec::new();
+        let key = remote.option(&format!("verification-{name}-key"));
+        let file = remote.option(&format!("verification-{name}-file"));
+        if let Some(key) = key {
+            trusted.push(key.replace("\\n", "\n"));
+        }
+        if let Some(path) = file {
+            trusted.extend(keys_of_file(name, Path::new(path))?);
+        }
+        for dir in KEY_DIRS {
+            // Keys of the machine count where the remote has none of its own; revocations always.
+            if key.is_none() && file.is_none() {
+                trusted.extend(keys_below(name, Path::new(dir), "trusted")?);
+            }
+            revoked.extend(keys_below(name, Path::new(dir), "revoked")?);
+        }
+        match sign::verifier(name, &trusted, &revoked) {
+            Ok(engine) => found.push(engine),
+            Err(error @ (SignError::NoKeys { .. } | SignError::UnknownEngine { .. })) => {
+                tracing::debug!(%error, "this engine verifies nothing");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if found.is_empty() {
+        return Err(usage(format!(
+            "remote {}: sign-verify is set, and there is no key to verify with ({})",
+            remote.name,
+            names.join(", ")
+        )));
+    }
+    Ok(found)
+}
+
+/// The keys in a file.
+pub(crate) fn keys_of_file(engine: &str, path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = read_file(path, MAX_KEY_FILE_BYTES)?;
+    Ok(sign::keys_in(engine, &String::from_utf8_lossy(&text)))
+}
+
+/// The keys in `WHICH.ENGINE` and in the files of `WHICH.ENGINE.d`, of those that are there.
+pub(crate) fn keys_below(engine: &str, dir: &Path, which: &str) -> anyhow::Result<Vec<String>> {
+    let file = dir.join(format!("{which}.{engine}"));
+    let mut keys = if file.exists() { keys_of_file(engine, &file)? } else { Vec::new() };
+    for path in files_of(&dir.join(format!("{which}.{engine}.d")))? {
+        keys.extend(keys_of_file(engine, &path)?);
+    }
+    Ok(keys)
+}
+
+/// The regular files of a directory, sorted; none if there is no such directory.
+fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = sapwood_fsio::entries(&crate::ctx::open_dir(path)?)?;
+    let mut files: Vec<_> = entries.into_iter().map(|entry| path.join(entry.name)).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    Ok(files)
+}
+
+/// The GPG keys that are trusted for a remote: its own, or else those of the machine, and those of `gpgkeypath`.
+pub(crate) fn keyring(repo: &Repo, remote: &Remote) -> anyhow::Result<Keyring> {
+    let mut keyring = Keyring::default();
+    match repo.remote_keyring(&remote.name)? {
+        Some(bytes) if bytes.is_empty() => {}
+        Some(bytes) => {
+            keyring.add(&bytes).with_context(|| format!("{}.trustedkeys.gpg", remote.name))?;
+        }
+        None => add_global(&mut keyring)?,
+    }
+    let paths = remote.option("gpgkeypath").unwrap_or_default();
+    for path in paths.split([',', ';']).map(str::trim).filter(|path| !path.is_empty()) {
+        let path = Path::new(path);
+        // Here, a name that leads nowhere is an error: what is named is what is trusted.
+        if path.metadata().with_context(|| format!("gpgkeypath {}", path.display()))?.is_dir() {
+            add_dir(&mut keyring, path)?;
+        } else {
+            add_file(&mut keyring, path)?;
+        }
+    }
+    Ok(keyring)
+}
+
+/// Adds the machine's keys: those of `$OSTREE_GPG_HOME` if it is set.
+pub(crate) fn add_global(keyring: &mut Keyring) -> anyhow::Result<()> {
+    let dir = crate::ctx::variable("OSTREE_GPG_HOME").unwrap_or_else(|| PathBuf::from(GPG_DIR));
+    add_dir(keyring, &dir)
+}
+
+/// Adds the keys of all `.gpg` and `.asc` files of a directory. A file of such a name may be something else: that is passed over.
+pub(crate) fn add_dir(keyring: &mut Keyring, dir: &Path) -> anyhow::Result<()> {
+    for path in files_of(dir)? {
+        if path.extension().is_some_and(|name| name == "gpg" || name == "asc")
+            && let Err(error) = add_file(keyring, &path)
+        {
+            tracing::debug!(path = %path.display(), %error, "no keyring");
+        }
+    }
+    Ok(())
+}
+
+/// Adds the keys of a file.
+pub(crate) fn add_file(keyring: &mut Keyring, path: &Path) -> anyhow::Result<()> {
+    keyring.add(&read_file(path, MAX_KEYRING_BYTES)?).with_context(|| path.display().to_string())?;
+    Ok(())
+}
