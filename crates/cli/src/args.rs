@@ -193,19 +193,16 @@ fn version(persona: Persona) -> String {
             format!("libostree:\n Version: '{OSTREE_VERSION}'\n Implementation: 'sapwood {own}'\n")
         }
     };
-    format!("{head} Features:\n  - format-native\n  - format-ostree\n  - http2\n  - libarchive\n  - rustls\n")
+    format!(
+        "{head} Features:\n  - format-native\n  - format-ostree\n  - gpgme\n  - http2\n  - libarchive\n  - rustls\n  \
+         - sign-ed25519\n  - sign-spki\n"
+    )
 }
 
 /// OSTree's options that this version does not have: to be told apart from typing errors.
 const NOT_YET: &[&str] = &[
     "--bind-ref-collection",
     "--composefs",
-    "--gpg-homedir",
-    "--gpg-import",
-    "--gpg-sign",
-    "--gpg-verify",
-    "--gpg-verify-remote",
-    "--gpg-verify-summary",
     "--kexec",
     "--lock-finalization",
     "--overlay-initrd",
@@ -215,9 +212,6 @@ const NOT_YET: &[&str] = &[
     "--reboot",
     "--require-static-deltas",
     "--selinux-policy-from-base",
-    "--sign",
-    "--sign-type",
-    "--sign-verify",
     "--stage",
 ];
 

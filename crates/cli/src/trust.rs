@@ -28,16 +28,6 @@ impl Asked {
     pub(crate) fn is_any(self) -> bool {
         [self.gpg, self.gpg_summary, self.sign, self.sign_summary].contains(&Some(true))
     }
-
-    /// Only what the command line asks for, whatever the configuration says.
-    pub(crate) fn only(gpg: bool, gpg_summary: bool, sign: bool, sign_summary: bool) -> Self {
-        Self {
-            gpg: Some(gpg),
-            gpg_summary: Some(gpg_summary),
-            sign: Some(sign),
-            sign_summary: Some(sign_summary),
-        }
-    }
 }
 
 /// The policy of a remote.
@@ -78,8 +68,12 @@ fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Resu
         (Some(false), _) | (None, None | Some("" | "false" | "0" | "no")) => Ok(None),
         (Some(true), None | Some("" | "false" | "0" | "no")) | (_, Some("true" | "1" | "yes")) => Ok(all()),
         (_, Some(list)) => {
-            let names: Vec<String> =
-                list.split([';', ',']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            let names: Vec<String> = list
+                .split([';', ','])
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect();
             match names.iter().find(|name| !ENGINES.contains(&name.as_str())) {
                 Some(name) => Err(SignError::UnknownEngine { name: name.clone() }.into()),
                 None => Ok(Some(names)),
@@ -119,7 +113,7 @@ fn engines(remote: &Remote, names: &[String]) -> anyhow::Result<Vec<Box<dyn Veri
     }
     if found.is_empty() {
         return Err(usage(format!(
-            "remote {}: sign-verify is set, and there is no key to verify with ({})",
+            "remote {}: sign-verify is set, and there is no key to verify with: No keys found for required signapi type {}",
             remote.name,
             names.join(", ")
         )));

@@ -63,7 +63,9 @@ pub struct Judgement {
 #[non_exhaustive]
 pub enum SignError {
     /// No signature of this kind is there.
-    #[error("{mechanism} verification enabled, but no signatures found (use {option}=false in remote config to disable)")]
+    #[error(
+        "{mechanism} verification enabled, but no signatures found (use {option}=false in remote config to disable)"
+    )]
     Unsigned {
         /** The mechanism. */
         mechanism: &'static str,

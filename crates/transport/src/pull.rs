@@ -235,7 +235,7 @@ impl<'a> Pull<'a> {
                 bound.entry(target.commit.raw()).or_default().push(name.clone());
             }
         }
-        let roots = wire.iter().flat_map(|wire| &wire.roots).map(|root| root.raw()).collect();
+        let roots = wire.iter().flat_map(|wire| &wire.roots).map(Id::raw).collect();
         let workshop = Workshop {
             repo: self.repo,
             objects: self.txn.objects(),

@@ -3,6 +3,7 @@
 mod editor;
 mod source;
 
+use super::signing::Signing;
 use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::{OrUsage, usage};
 use crate::time;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    signing: Signing,
     /// The ref that is moved to the new commit, whose parent is the commit it points to now
     #[arg(long, short = 'b')]
     branch: Option<String>,
@@ -264,10 +267,16 @@ fn attempt(
         options.metadata.set("ostree.sizes", repo.sizes(&txn, tree.root)?);
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
-    if !args.add_detached_metadata_string.is_empty() {
+    let signers = args.signing.signers()?;
+    if !args.add_detached_metadata_string.is_empty() || !signers.is_empty() {
         let mut detached = Metadata::default();
         for (key, value) in pairs(&args.add_detached_metadata_string)? {
             detached.set(key, Value::Str(value.to_owned()));
+        }
+        // No ref shows the commit before its signatures are there.
+        let bytes = txn.objects().load_bytes(commit.name())?;
+        for signer in &signers {
+            sapwood_repo::sign::add_signature(&mut detached, &bytes, &**signer)?;
         }
         txn.objects().put_detached(commit, &detached)?;
     }

@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         ids.extend(args.keys.iter().filter(|key| key.len() >= 8).map(|key| key.to_ascii_uppercase()));
         let any = GpgSigner { key: String::new(), homedir: None };
         let is_unwanted = |signature: &[u8]| {
-            any.made_by(signature).is_some_and(|made| ids.iter().any(|id| id.ends_with(&made) || made.ends_with(id)))
+            any.made_by(signature)
+                .is_some_and(|made| ids.iter().any(|id| id.ends_with(&made) || made.ends_with(id)))
         };
         let deleted = repo.delete_signatures(commit, METADATA_KEY, &is_unwanted)?;
         return Ok(Outcome { commit: commit.to_hex(), added: 0, deleted: Some(deleted) });

@@ -85,7 +85,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
         ..PullOptions::default()
     };
-    let asked = Asked::only(args.gpg_verify, args.gpg_verify_summary, args.sign_verify, args.sign_verify_summary);
+    // Here the command line alone says what is verified.
+    let asked = Asked {
+        gpg: Some(args.gpg_verify),
+        gpg_summary: Some(args.gpg_verify_summary),
+        sign: Some(args.sign_verify),
+        sign_summary: Some(args.sign_verify_summary),
+    };
     let policy = match &args.remote {
         Some(name) if asked.is_any() => trust::policy(&repo, &repo.remote(name)?, asked)?,
         None if asked.is_any() => {

@@ -3,13 +3,17 @@
 use super::log;
 use crate::ctx::Ctx;
 use crate::report::usage;
+use crate::trust;
 use crate::ui::{Render, human};
 use sapwood_objstore::{
     Commit, DirMeta, DirTree, FileType, Id, Metadata, ObjectId, ObjectKind, ObjectName, kind,
 };
+use sapwood_repo::sign::gpg::{Keyring, METADATA_KEY, Report, Verdict};
+use sapwood_repo::sign::signatures;
 use sapwood_repo::{LogEntry, Repo};
 use serde_json::json;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// Show a commit, or any other object
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,12 @@ pub(crate) struct Args {
     /// Do not reverse the bytes of numbers in metadata, as OSTree does
     #[arg(long, short = 'B')]
     no_byteswap: bool,
+    /// Verify with the keys in this directory too
+    #[arg(long, value_name = "HOMEDIR")]
+    gpg_homedir: Option<PathBuf>,
+    /// Verify with the keys of this remote
+    #[arg(long, value_name = "REMOTE")]
+    gpg_verify_remote: Option<String>,
     /// A revision, or the id of an object
     #[arg(value_name = "OBJECT")]
     object: String,
@@ -42,7 +52,11 @@ pub(crate) struct Args {
 #[derive(Debug, serde::Serialize)]
 #[serde(untagged)]
 pub(crate) enum Outcome {
-    Commit(log::Outcome),
+    Commit {
+        #[serde(flatten)]
+        log: log::Outcome,
+        gpg_signatures: Vec<GpgSignature>,
+    },
     Value {
         key: String,
         value: serde_json::Value,
@@ -59,10 +73,21 @@ pub(crate) enum Outcome {
     },
 }
 
+/// A GPG signature of the commit.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct GpgSignature {
+    good: bool,
+    key: String,
+    text: Vec<String>,
+}
+
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Commit(log) => log.render(out),
+            Self::Commit { log, gpg_signatures } => {
+                log.render(out)?;
+                render_signatures(gpg_signatures, out)
+            }
             Self::Value { text, .. } => writeln!(out, "{text}"),
             Self::Keys { keys } => keys.iter().try_for_each(|key| writeln!(out, "{key}")),
             Self::Object { text, .. } => out.write_all(text.as_bytes()),
@@ -113,7 +138,47 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     let (id, commit) = commit()?;
     let entries = vec![log::Shown::new(LogEntry { id, commit }, store.format())];
-    Ok(Outcome::Commit(log::Outcome { entries, raw: args.raw, format: store.format(), order, missing: None }))
+    let log = log::Outcome { entries, raw: args.raw, format: store.format(), order, missing: None };
+    let gpg_signatures = if args.raw { Vec::new() } else { gpg_signatures(args, &repo, id)? };
+    Ok(Outcome::Commit { log, gpg_signatures })
+}
+
+/// What is to be said of each GPG signature of a commit, by the keys that are trusted here.
+fn gpg_signatures(args: &Args, repo: &Repo, id: Id<Commit>) -> anyhow::Result<Vec<GpgSignature>> {
+    let Some(beside) = repo.store().detached(id)? else { return Ok(Vec::new()) };
+    let list = signatures(&beside, METADATA_KEY);
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut keyring = Keyring::default();
+    match &args.gpg_verify_remote {
+        Some(name) => keyring = trust::keyring(repo, &repo.remote(name)?)?,
+        None => trust::add_global(&mut keyring)?,
+    }
+    if let Some(dir) = &args.gpg_homedir {
+        trust::add_dir(&mut keyring, dir)?;
+    }
+    let bytes = repo.store().load_bytes(id.name())?;
+    let reports = list.iter().flat_map(|blob| keyring.verify(&bytes, blob));
+    let shown = |report: Report| GpgSignature {
+        good: report.verdict == Verdict::Good,
+        key: report.key_id.clone(),
+        text: report.lines(),
+    };
+    Ok(reports.map(shown).collect())
+}
+
+fn render_signatures(signatures: &[GpgSignature], out: &mut dyn Write) -> io::Result<()> {
+    if signatures.is_empty() {
+        return Ok(());
+    }
+    let plural = if signatures.len() == 1 { "" } else { "s" };
+    writeln!(out, "Found {} signature{plural}:", signatures.len())?;
+    for signature in signatures {
+        writeln!(out)?;
+        signature.text.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    Ok(())
 }
 
 /// An object that is no commit.

@@ -1,7 +1,7 @@
 //! The options of commands that sign.
 
 use crate::ctx::read_file;
-use crate::report::usage;
+use crate::report::{OrUsage, usage};
 use sapwood_repo::sign::gpg::GpgSigner;
 use sapwood_repo::sign::{self, MAX_KEY_FILE_BYTES, Signer};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ impl Signing {
         }
         for path in &self.sign_from_file {
             let text = String::from_utf8(read_file(path, MAX_KEY_FILE_BYTES)?);
-            let text = text.map_err(|_| usage(format!("{} is not text", path.display())))?;
+            let text = text.or_usage(|| format!("{} is not text", path.display()))?;
             let Some(key) = sign::keys_in(&self.sign_type, &text).into_iter().next() else {
                 return Err(usage(format!("{} holds no key", path.display())));
             };

@@ -1,5 +1,6 @@
 //! `summary`: the file that lists all refs.
 
+use super::signing::Signing;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, Usage, usage};
 use crate::time;
@@ -15,6 +16,8 @@ use std::io::{self, Write};
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    signing: Signing,
     /// Write it anew
     #[arg(long, short = 'u')]
     update: bool,
@@ -205,9 +208,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => Shown::Nothing,
     };
     if args.update {
+        let signers = args.signing.signers()?;
         let facts = facts(&args.add_metadata)?;
         repo.commit_metadata(&facts)?;
-        return Ok(Outcome { summary: repo.update_summary_with(&facts)?, format, shown });
+        let summary = repo.update_summary_with(&facts)?;
+        if !signers.is_empty() {
+            repo.sign_summary(&signers)?;
+        }
+        return Ok(Outcome { summary, format, shown });
     }
     if shown == Shown::Nothing {
         let hint = "-v shows it".to_owned();

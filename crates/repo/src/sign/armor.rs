@@ -5,7 +5,7 @@
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
-    if text.len() % 4 != 0 || padding > 2 {
+    if !text.len().is_multiple_of(4) || padding > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
@@ -30,6 +30,16 @@ pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     (bits & ((1 << count) - 1) == 0).then_some(bytes)
 }
 
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The blocks `-----BEGIN KIND-----` to `-----END KIND-----` of a text, with those lines.
 pub(super) fn blocks<'t>(text: &'t str, kind: &str) -> Vec<&'t str> {
     let (begin, end) = (format!("-----BEGIN {kind}-----"), format!("-----END {kind}-----"));
@@ -49,7 +59,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob")] {
+        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob")]
+        {
             assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
         }
         for text in ["Zg", "Zg=", "Zh==", "Z===", "Zm9v\n", "Zm-v"] {

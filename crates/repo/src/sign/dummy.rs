@@ -18,7 +18,9 @@ impl Dummy {
     pub fn new(keys: Vec<String>) -> Result<Self, SignError> {
         match std::env::var_os("OSTREE_DUMMY_SIGN_ENABLED") {
             Some(value) if !value.is_empty() => Ok(Self { keys }),
-            _ => Err(SignError::UnknownEngine { name: "dummy signature type is only for testing".to_owned() }),
+            _ => {
+                Err(SignError::UnknownEngine { name: "dummy signature type is only for testing".to_owned() })
+            }
         }
     }
 }

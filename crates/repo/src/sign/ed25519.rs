@@ -47,6 +47,14 @@ impl Ed25519 {
     }
 }
 
+/// What is said of a signature by none of the keys.
+fn not_verified(trusted: &[VerifyingKey], shown: &dyn Fn(&VerifyingKey) -> String) -> String {
+    match trusted {
+        [key] => format!("Signature couldn't be verified with: key '{}'", shown(key)),
+        keys => format!("Signature couldn't be verified; tried {} keys", keys.len()),
+    }
+}
+
 /// Judges signatures by keys of the curve, whose text `shown` gives.
 pub(super) fn judge(
     trusted: &[VerifyingKey],
@@ -67,7 +75,7 @@ pub(super) fn judge(
                 good_by: Some(shown(key)),
                 words: format!("Signature verified successfully with key '{}'", shown(key)),
             },
-            None => Judgement { good_by: None, words: "the signature is by no trusted key".to_owned() },
+            None => Judgement { good_by: None, words: not_verified(trusted, shown) },
         }
     };
     signatures.iter().map(judge).collect()
@@ -75,7 +83,7 @@ pub(super) fn judge(
 
 /// Bytes as lower-case hexadecimal digits.
 pub(super) fn hex(key: &VerifyingKey) -> String {
-    key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    armor::hex(key.as_bytes())
 }
 
 impl Verifier for Ed25519 {

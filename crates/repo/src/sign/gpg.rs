@@ -1,4 +1,4 @@
-//! OpenPGP: signatures are verified here, and made by the user's own `gpg`, which has the secret keys, agents and cards.
+//! `OpenPGP`: signatures are verified here, and made by the user's own `gpg`, which has the secret keys, agents and cards.
 //!
 //! A signature counts when it is over the bytes, in SHA-2 or SHA-3, by a key of the keyring that may sign, and neither
 //! that key nor its primary key is expired or revoked now, nor the signature itself expired. Bindings within a key are

@@ -41,7 +41,10 @@ impl Repo {
         }
         if kept.is_empty() {
             let mut rest = Metadata::default();
-            beside.iter().filter(|(name, _)| *name != key).for_each(|(name, value)| rest.set(name, value.clone()));
+            beside
+                .iter()
+                .filter(|(name, _)| *name != key)
+                .for_each(|(name, value)| rest.set(name, value.clone()));
             beside = rest;
         } else {
             beside.set(key, Value::ByteArrays(kept));

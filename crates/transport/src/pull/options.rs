@@ -5,8 +5,8 @@ use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
 use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, RemoteName};
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One thing to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,11 +19,7 @@ impl Workshop<'_> {
     }
 
     /// Checks a commit that is here, with the metadata that came for it or else with what is here.
-    pub(super) fn check_again(
-        &self,
-        commit: Id<Commit>,
-        beside: Option<&Metadata>,
-    ) -> Result<(), PullError> {
+    pub(super) fn check_again(&self, commit: Id<Commit>, beside: Option<&Metadata>) -> Result<(), PullError> {
         if self.policy.commit.is_empty() {
             return Ok(());
         }
@@ -40,8 +36,7 @@ impl Workshop<'_> {
     pub(super) fn check_found(&self, commit: Id<Commit>) -> Result<(), PullError> {
         match self.local {
             Local::Source(from) => {
-                let failed =
-                    |source| PullError::Store { object: commit.name(), source: Box::new(source) };
+                let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };
                 let beside = from.store().detached(commit).map_err(failed)?;
                 self.check_again(commit, beside.as_ref())?;
                 self.put_detached(commit, beside.as_ref())

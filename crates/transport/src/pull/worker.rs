@@ -8,8 +8,8 @@ use super::subpath::{Part, Selection, Share};
 use crate::{FetchError, PullError};
 use bytes::Bytes;
 use sapwood_objstore::{
-    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction,
-    Trust, Value,
+    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust,
+    Value,
 };
 use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, Repo};

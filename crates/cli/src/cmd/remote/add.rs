@@ -1,16 +1,18 @@
 //! `remote add`.
 
+use super::gpg_import;
+use crate::args::Persona;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
-use sapwood_repo::{RefName, RemoteName};
+use sapwood_repo::sign::ENGINES;
+use sapwood_repo::{RefName, Remote, RemoteName};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Add a remote
 ///
-/// Unless --no-gpg-verify is given, pulling from it needs GPG signatures, as in OSTree; this version cannot verify
-/// them yet, and refuses to pull from such a remote.
+/// Unless --no-gpg-verify is given, pulling from it needs GPG signatures, as in OSTree.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
@@ -23,6 +25,12 @@ pub(crate) struct Args {
     /// Do not ask for other signatures
     #[arg(long)]
     no_sign_verify: bool,
+    /// Require signatures by this key
+    #[arg(long, value_name = "TYPE=inline:KEY or TYPE=file:PATH")]
+    sign_verify: Vec<String>,
+    /// Trust the GPG keys in this file for it
+    #[arg(long, value_name = "FILE")]
+    gpg_import: Vec<PathBuf>,
     /// Leave a remote of that name as it is
     #[arg(long, conflicts_with = "force")]
     if_not_exists: bool,
@@ -58,11 +66,14 @@ pub(crate) struct Outcome {
     name: String,
     url: String,
     added: bool,
+    /// How many GPG keys it did not have before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<usize>,
 }
 
 impl Render for Outcome {
-    fn render(&self, _out: &mut dyn Write) -> io::Result<()> {
-        Ok(())
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.imported.map_or(Ok(()), |imported| gpg_import::said(imported, &self.name, out))
     }
 }
 
@@ -71,7 +82,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = super::open(ctx, args.sysroot.as_ref())?;
     let there = repo.remotes()?.into_iter().find(|remote| remote.name == name);
     if let Some(there) = there.filter(|_| args.if_not_exists) {
-        return Ok(Outcome { name: args.name.clone(), url: there.url, added: false });
+        return Ok(Outcome { name: args.name.clone(), url: there.url, added: false, imported: None });
     }
     let mut options: Vec<(String, String)> = Vec::new();
     let mut set = |key: &str, value: &str| options.push((key.to_owned(), value.to_owned()));
@@ -101,10 +112,53 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if args.no_sign_verify {
         set("sign-verify", "false");
     }
+    set_sign_verify(&args.sign_verify, &mut set)?;
     if let Some(id) = &args.collection_id {
         set("collection-id", id);
     }
     let url = if metalink.is_some() { "" } else { given };
     repo.add_remote(&name, url, &options, args.force)?;
-    Ok(Outcome { name: args.name.clone(), url: given.to_owned(), added: true })
+    let mut imported = None;
+    for path in &args.gpg_import {
+        *imported.get_or_insert(0) += gpg_import::add_file(&repo, &name, path)?;
+    }
+    if ctx.persona == Persona::Sapwood {
+        warn_if_open(&repo.remote(&args.name)?);
+    }
+    Ok(Outcome { name: args.name.clone(), url: given.to_owned(), added: true, imported })
+}
+
+/// Sets the keys for `TYPE=inline:KEY` and `TYPE=file:PATH`; the engines named are those that verify.
+fn set_sign_verify(texts: &[String], set: &mut impl FnMut(&str, &str)) -> anyhow::Result<()> {
+    let mut engines: Vec<&str> = Vec::new();
+    for text in texts {
+        let parts = text.split_once('=').and_then(|(engine, key)| Some((engine, key.split_once(':')?)));
+        let Some((engine, (kind @ ("inline" | "file"), value))) = parts else {
+            return Err(usage(format!("Failed to parse KEYTYPE=[inline|file]:DATA in --sign-verify={text}")));
+        };
+        if !ENGINES.contains(&engine) {
+            return Err(usage(format!("Requested signature type is not implemented: {engine}")));
+        }
+        let suffix = if kind == "inline" { "key" } else { "file" };
+        set(&format!("verification-{engine}-{suffix}"), value);
+        if !engines.contains(&engine) {
+            engines.push(engine);
+        }
+    }
+    if !engines.is_empty() {
+        set("sign-verify", &format!("{};", engines.join(";")));
+    }
+    Ok(())
+}
+
+/// Says what it means that nothing is verified.
+fn warn_if_open(remote: &Remote) {
+    let signs =
+        |key| remote.option(key).is_some_and(|value| !matches!(value.trim(), "" | "false" | "0" | "no"));
+    if !remote.flag("gpg-verify", true) && !signs("sign-verify") {
+        tracing::warn!(
+            "no signatures are verified for remote {}: whoever controls the server or the way to it decides what is pulled",
+            remote.name
+        );
+    }
 }

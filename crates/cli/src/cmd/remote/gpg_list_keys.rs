@@ -63,13 +63,10 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = super::open(ctx, args.sysroot.as_ref())?;
-    let keyring = match &args.name {
-        Some(name) => trust::keyring(&repo, &repo.remote(name)?)?,
-        None => {
-            let mut keyring = Keyring::default();
-            trust::add_global(&mut keyring)?;
-            keyring
-        }
-    };
+    let mut keyring = Keyring::default();
+    match &args.name {
+        Some(name) => keyring = trust::keyring(&repo, &repo.remote(name)?)?,
+        None => trust::add_global(&mut keyring)?,
+    }
     Ok(Outcome(keyring.list()))
 }

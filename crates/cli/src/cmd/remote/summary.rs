@@ -3,8 +3,8 @@
 use crate::cmd::summary::{Outcome, Shown};
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
-use crate::trust::{self, Asked};
 use crate::report::usage;
+use crate::trust::{self, Asked};
 use sapwood_transport::remote_summary;
 
 /// View the summary of a remote

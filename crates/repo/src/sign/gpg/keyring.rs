@@ -78,12 +78,12 @@ impl Keyring {
             if !ids.is_empty() && !ids.iter().any(|id| names.iter().any(|name| is_called(name, id))) {
                 continue;
             }
-            match self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key)) {
-                Some(old) => merge(old, key),
-                None => {
-                    self.keys.push(key);
-                    added += 1;
-                }
+            if let Some(old) = self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key))
+            {
+                merge(old, key);
+            } else {
+                self.keys.push(key);
+                added += 1;
             }
         }
         if self.keys.len() > MAX_KEYS {
@@ -115,7 +115,13 @@ impl Keyring {
             fingerprint: hex(&key.primary_key),
             created: key.primary_key.created_at().as_secs().into(),
             expires: expiry(&key.primary_key, newest_self(key)),
-            users: key.details.users.iter().filter(|user| certificate(key, user).is_some()).map(name).collect(),
+            users: key
+                .details
+                .users
+                .iter()
+                .filter(|user| certificate(key, user).is_some())
+                .map(name)
+                .collect(),
             subkeys: key
                 .public_subkeys
                 .iter()
@@ -337,15 +343,19 @@ fn binding<'k>(key: &'k SignedPublicKey, sub: &'k SignedPublicSubKey) -> Option<
 
 fn is_revoked(key: &SignedPublicKey) -> bool {
     let revocations = &key.details.revocation_signatures;
-    revocations
-        .iter()
-        .any(|one| one.typ() == Some(SignatureType::KeyRevocation) && one.verify_key(&key.primary_key).is_ok())
+    revocations.iter().any(|one| {
+        one.typ() == Some(SignatureType::KeyRevocation) && one.verify_key(&key.primary_key).is_ok()
+    })
 }
 
 /// Whether a signature says anything of what a key is for.
 fn has_flags(signature: &Signature) -> bool {
     let flags = signature.key_flags();
-    flags.certify() || flags.sign() || flags.encrypt_comms() || flags.encrypt_storage() || flags.authentication()
+    flags.certify()
+        || flags.sign()
+        || flags.encrypt_comms()
+        || flags.encrypt_storage()
+        || flags.authentication()
 }
 
 /// Until when a key counts, by the signature that tells.
@@ -383,7 +393,7 @@ pub(super) fn issuer(signature: &Signature) -> Option<String> {
         return text.get(text.len().checked_sub(16)?..).map(str::to_owned);
     }
     let id = signature.issuer_key_id();
-    id.first().map(|id| id.as_ref().iter().map(|byte| format!("{byte:02X}")).collect())
+    id.first().map(|id| armor::hex(id.as_ref()).to_ascii_uppercase())
 }
 
 /// The name of an algorithm, as `gpg` has it.

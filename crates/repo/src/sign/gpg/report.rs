@@ -1,4 +1,4 @@
-//! What is to be said about one OpenPGP signature, in the words of OSTree.
+//! What is to be said about one `OpenPGP` signature, in the words of OSTree.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -62,7 +62,12 @@ impl Report {
         let mut lines = Vec::new();
         let made = self.made.map(date).unwrap_or_default();
         lines.push(format!("Signature made {made} using {} key ID {}", self.algorithm, self.key_id));
-        let user = self.user.as_deref().unwrap_or("[unknown name]");
+        let user = match self.user.as_deref() {
+            Some(user) if user.contains('<') => user.to_owned(),
+            // An address always has its place, as in what scripts look for.
+            Some(user) => format!("{user} <>"),
+            None => "[unknown name]".to_owned(),
+        };
         lines.push(match self.verdict {
             Verdict::UnknownKey => "Can't check signature: public key not found".to_owned(),
             Verdict::KeyRevoked => "Key revoked".to_owned(),
@@ -78,11 +83,8 @@ impl Report {
             lines.push(format!("Primary key ID {id}"));
         }
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-        let times = [
-            ("Signature", self.expires),
-            ("Key", self.key_expires),
-            ("Primary key", self.primary_expires),
-        ];
+        let times =
+            [("Signature", self.expires), ("Key", self.key_expires), ("Primary key", self.primary_expires)];
         for (what, at) in times {
             if let Some(at) = at {
                 let word = if at <= now { "expired" } else { "expires" };
