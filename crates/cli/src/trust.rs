@@ -43,8 +43,8 @@ pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Resu
         let engines: Vec<Box<dyn Verifier>> = vec![Box::new(keyring(repo, remote)?)];
         Ok(Mechanism { name: "GPG", option, engines, threshold })
     };
-    let sign = |option: &'static str, names: Vec<String>| -> anyhow::Result<Mechanism> {
-        Ok(Mechanism { name: "Signature", option, engines: engines(remote, &names)?, threshold })
+    let sign = |option: &'static str, which: Engines| -> anyhow::Result<Mechanism> {
+        Ok(Mechanism { name: "Signature", option, engines: engines(remote, &which)?, threshold })
     };
     if asked.gpg.unwrap_or_else(|| remote.flag("gpg-verify", true)) {
         policy.commit.push(gpg("gpg-verify")?);
@@ -61,9 +61,17 @@ pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Resu
     Ok(policy)
 }
 
+/// Which engines verify.
+enum Engines {
+    /// Those that have trusted keys, of all there are.
+    WithKeys,
+    /// These; that one has no keys is an error.
+    Named(Vec<String>),
+}
+
 /// The engines that a key asks for: none, all, or a list.
-fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Result<Option<Vec<String>>> {
-    let all = || Some(ENGINES.iter().map(|name| (*name).to_owned()).collect());
+fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Result<Option<Engines>> {
+    let all = || Some(Engines::WithKeys);
     match (asked, remote.option(key).map(str::trim)) {
         (Some(false), _) | (None, None | Some("" | "false" | "0" | "no")) => Ok(None),
         (Some(true), None | Some("" | "false" | "0" | "no")) | (_, Some("true" | "1" | "yes")) => Ok(all()),
@@ -76,16 +84,20 @@ fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Resu
                 .collect();
             match names.iter().find(|name| !ENGINES.contains(&name.as_str())) {
                 Some(name) => Err(SignError::UnknownEngine { name: name.clone() }.into()),
-                None => Ok(Some(names)),
+                None => Ok(Some(Engines::Named(names))),
             }
         }
     }
 }
 
-/// Those of the named engines that have trusted keys. That none has is an error: nothing could ever pass.
-fn engines(remote: &Remote, names: &[String]) -> anyhow::Result<Vec<Box<dyn Verifier>>> {
+/// The engines with their trusted keys. That there are no keys at all is an error: nothing could ever pass.
+fn engines(remote: &Remote, which: &Engines) -> anyhow::Result<Vec<Box<dyn Verifier>>> {
+    let names: Vec<&str> = match which {
+        Engines::WithKeys => ENGINES.to_vec(),
+        Engines::Named(names) => names.iter().map(String::as_str).collect(),
+    };
     let mut found: Vec<Box<dyn Verifier>> = Vec::new();
-    for name in names {
+    for name in names.iter().copied() {
         let mut trusted = Vec::new();
         let mut revoked = Vec::new();
         let key = remote.option(&format!("verification-{name}-key"));
@@ -105,7 +117,9 @@ fn engines(remote: &Remote, names: &[String]) -> anyhow::Result<Vec<Box<dyn Veri
         }
         match sign::verifier(name, &trusted, &revoked) {
             Ok(engine) => found.push(engine),
-            Err(error @ (SignError::NoKeys { .. } | SignError::UnknownEngine { .. })) => {
+            Err(error @ (SignError::NoKeys { .. } | SignError::UnknownEngine { .. }))
+                if matches!(which, Engines::WithKeys) =>
+            {
                 tracing::debug!(%error, "this engine verifies nothing");
             }
             Err(error) => return Err(error.into()),

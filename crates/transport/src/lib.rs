@@ -32,13 +32,11 @@ mod serve;
 mod split;
 mod wire;
 
-pub use error::{FetchError, PullError, WantedError};
+pub use error::{FetchError, PullError, SummaryProblem, WantedError};
 pub use http::{
     ClientCertificate, Cookie, CookieError, CookieJar, HttpOptions, HttpRemote, Metalink, MetalinkError,
     MirrorRemote, MirrorSource, ServerCheck, UrlError,
 };
-pub use error::{FetchError, PullError, SummaryProblem, WantedError};
-pub use http::{HttpOptions, HttpRemote, UrlError};
 pub use local::DirRemote;
 pub use pull::{
     Age, Bindings, FileModes, Progress, PullEvent, PullLimits, PullOptions, PullOutcome, RefUpdate, RefsInto,

@@ -28,7 +28,7 @@ use net::{Net, OnEvent, Traffic};
 use queue::Queue;
 use resolve::{Resolved, Target};
 use sapwood_objstore::{Commit, Id, ObjectId};
-use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Transaction};
+use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -94,7 +94,8 @@ pub fn pull(
 /// Pulls from another repository of this machine, of the same format and any mode.
 ///
 /// Blocks. Files are hardlinked or reflinked where both modes and `options.trust` allow. Refs move last, as in
-/// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled; its summary is not looked at.
+/// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where the policy asks for a signed
+/// one; then no ref is believed that it does not list.
 /// `options.requests` and `options.copy_summary` mean nothing here.
 ///
 /// # Errors
@@ -110,17 +111,44 @@ pub fn pull_local(
     if ours != theirs {
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
-    if !options.policy.summary.is_empty() {
-        let read = |name| sapwood_fsio::read_optional(from.dir(), name, options.limits.max_meta_bytes);
-        let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
-        resolve::check_summary(&options.policy, source, ours, summary.as_deref(), signatures.as_deref())?;
-    }
-    let mut pull = Pull::begin(repo, options, source, local_targets(from, source, options)?, on_event)?;
+    let listed = trusted_summary(from, source, options)?;
+    let targets = local_targets(from, source, options, listed.as_ref())?;
+    let mut pull = Pull::begin(repo, options, source, targets, on_event)?;
     pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
     pull.commit()
 }
 
-fn local_targets(from: &Repo, source: &str, options: &PullOptions) -> Result<Vec<Target>, PullError> {
+/// The summary of the other repository, where the policy says that it is to be signed: then it alone says what refs are.
+fn trusted_summary(from: &Repo, source: &str, options: &PullOptions) -> Result<Option<Summary>, PullError> {
+    if options.policy.summary.is_empty() {
+        return Ok(None);
+    }
+    let format = from.store().format();
+    let read = |name| sapwood_fsio::read_optional(from.dir(), name, options.limits.max_meta_bytes);
+    let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
+    resolve::check_summary(&options.policy, source, format, summary.as_deref(), signatures.as_deref())?;
+    let decode = |bytes: &Vec<u8>| Summary::decode(format, bytes);
+    summary.as_ref().map(decode).transpose().map_err(|error| PullError::Malformed {
+        remote: source.into(),
+        file: wire::SUMMARY,
+        source: error.into(),
+    })
+}
+
+fn local_targets(
+    from: &Repo,
+    source: &str,
+    options: &PullOptions,
+    listed: Option<&Summary>,
+) -> Result<Vec<Target>, PullError> {
+    if let (true, Some(summary)) = (options.wanted.is_empty(), listed) {
+        let target = |listed: &SummaryRef| Target { name: Some(listed.name.clone()), commit: listed.target };
+        return Ok(summary.refs.iter().map(target).collect());
+    }
+    let find = |name: &RefName| match listed {
+        Some(summary) => Ok(summary.get(name.as_str()).map(|listed| listed.target)),
+        None => from.ref_target(&Refspec::local(name.clone())),
+    };
     if options.wanted.is_empty() {
         let own = from.refs()?.into_iter().filter(|entry| entry.name.is_local());
         return Ok(own.map(|entry| Target { name: Some(entry.name.name), commit: entry.target }).collect());
@@ -128,7 +156,7 @@ fn local_targets(from: &Repo, source: &str, options: &PullOptions) -> Result<Vec
     let resolve = |wanted: &Wanted| match wanted {
         Wanted::Commit(commit) => Ok(Target { name: None, commit: *commit }),
         Wanted::RefAt(name, commit) => Ok(Target { name: Some(name.clone()), commit: *commit }),
-        Wanted::Ref(name) => match from.ref_target(&Refspec::local(name.clone()))? {
+        Wanted::Ref(name) => match find(name)? {
             Some(commit) => Ok(Target { name: Some(name.clone()), commit }),
             None => Err(PullError::UnknownRef { remote: source.into(), name: name.clone() }),
         },

@@ -42,7 +42,8 @@ pub(super) async fn resolve(
     // What is pinned to commits needs no summary, and a broken or outdated one is no obstacle.
     let pinned = !options.wanted.is_empty()
         && options.wanted.iter().all(|wanted| !matches!(wanted, Wanted::Ref(_)))
-        && !options.copy_summary;
+        && !options.copy_summary
+        && options.policy.summary.is_empty();
     let (config, summary, signatures) = tokio::join!(
         file(remote, traffic, wire::CONFIG, Keyfile::MAX_BYTES as u64),
         async {
@@ -84,7 +85,7 @@ pub(super) async fn resolve(
     for chunk in wanted.chunks(REFS_AT_ONCE) {
         let mut pending = Vec::new();
         for wanted in chunk {
-            pending.push(target(remote, traffic, summary.as_ref(), wanted));
+            pending.push(target(remote, traffic, &options.policy, summary.as_ref(), wanted));
         }
         for target in join_all(pending).await {
             resolved.targets.push(target?);
@@ -139,6 +140,7 @@ async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 async fn target(
     remote: &dyn Remote,
     traffic: &Traffic,
+    policy: &Policy,
     summary: Option<&Summary>,
     wanted: &Wanted,
 ) -> Result<Target, PullError> {
@@ -149,6 +151,10 @@ async fn target(
     };
     if let Some(listed) = summary.and_then(|summary| summary.get(name.as_str())) {
         return Ok(Target { name: Some(name.clone()), commit: listed.target });
+    }
+    // What must be signed is believed alone: a ref beside the summary could point anywhere.
+    if !policy.summary.is_empty() {
+        return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
     }
     // There is no summary, or it was not renewed since the ref was made.
     let Some(bytes) = file(remote, traffic, &wire::head(name.as_str()), MAX_REF_BYTES).await? else {

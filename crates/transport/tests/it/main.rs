@@ -11,4 +11,5 @@ mod pulls;
 mod remotes;
 mod selective;
 mod server;
+mod trust;
 mod world;

@@ -5,7 +5,9 @@
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
+use crate::trust::{self, Asked};
 use sapwood_objstore::{Commit, Id, Trust};
+use sapwood_repo::sign::Policy;
 use sapwood_repo::{FsckReport, Repo};
 use sapwood_transport::{Bindings, PullOptions, Wanted};
 use std::collections::BTreeSet;
@@ -32,9 +34,13 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
         .collect();
     let mut repair = Repair::default();
     for commit in lost {
-        let source = match remote {
-            Some(remote) => connect::source(repo, remote, &Overrides::default())?,
-            None => Source::Local(from.into()),
+        let (source, policy) = match remote {
+            Some(remote) => (
+                connect::source(repo, remote, &Overrides::default())?,
+                trust::policy(repo, remote, Asked::default())?,
+            ),
+            // What is asked for by its id needs nobody to vouch for it.
+            None => (Source::Local(from.into()), Policy::default()),
         };
         let options = PullOptions {
             wanted: vec![Wanted::Commit(commit)],
@@ -42,7 +48,7 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
             trust: Trust::Untrusted,
             ..PullOptions::default()
         };
-        match connect::pull_from(ctx, repo, source, &[], &options) {
+        match connect::pull_from(ctx, repo, source, &[], policy, &options) {
             Ok(_) => repair.repaired.push(commit),
             Err(error) => repair.failed.push((commit, format!("{error:#}"))),
         }
