@@ -14,6 +14,7 @@ mod list;
 mod name;
 mod ops;
 mod part;
+mod patch;
 mod superblock;
 
 pub use generate::{DeltaOptions, DeltaStats};
@@ -23,6 +24,7 @@ pub(crate) use name::{DELTAS, INDEXES};
 pub use name::{DeltaName, delta_index_path};
 pub use ops::{Operation, Operations, Piece, Recipe, recipes};
 pub use part::{ModeRow, PartPayload};
+pub use patch::PatchedFile;
 pub use superblock::{ByteOrder, Fallback, PartInfo, Superblock};
 
 use sapwood_objstore::{Commit, DecodeError, Format, Id, ObjectId, ObjectKind, ObjectName};

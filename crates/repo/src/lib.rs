@@ -64,7 +64,7 @@ pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use delta::{
     ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ModeRow, Operation,
-    Operations, PartInfo, PartPayload, Piece, Recipe, Superblock, delta_index_path, recipes,
+    Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, delta_index_path, recipes,
 };
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};

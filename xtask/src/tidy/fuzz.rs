@@ -22,7 +22,9 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("cookies", &["crates/transport/src/http/cookies.rs"]),
     ("decompress", &["crates/objstore/src/format/compress.rs"]),
     ("delta_part", &["crates/repo/src/delta/ops.rs", "crates/repo/src/delta/part.rs"]),
+    ("delta_patch", &["crates/repo/src/delta/patch.rs"]),
     ("delta_superblock", &["crates/repo/src/delta/name.rs", "crates/repo/src/delta/superblock.rs"]),
+    ("gpg_keyring", &["crates/repo/src/sign/gpg/keyring.rs"]),
     (
         "gvariant",
         &[
@@ -73,6 +75,10 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/repo/src/selinux/pattern.rs",
             "crates/repo/src/selinux/subs.rs",
         ],
+    ),
+    (
+        "sign_keys",
+        &["crates/repo/src/sign/armor.rs", "crates/repo/src/sign/ed25519.rs", "crates/repo/src/sign/spki.rs"],
     ),
 ];
 

@@ -47,7 +47,13 @@ impl FileReader<'_> {
         }
         let object = self.linked_object(entry)?;
         if let (Links::Trust, Some((id, stat))) = (self.import.links, object) {
-            return Ok(Some(Recorded { id, size: content_size(&stat), record: None, is_hit: true, is_link: true }));
+            return Ok(Some(Recorded {
+                id,
+                size: content_size(&stat),
+                record: None,
+                is_hit: true,
+                is_link: true,
+            }));
         }
         let changes = self.import.rules.changes(entry.kind, path)?;
         if let Some((id, _)) = object {
@@ -103,7 +109,13 @@ impl FileReader<'_> {
         if !self.import.objects.contains(id.name())? {
             return Ok(None);
         }
-        Ok(Some(Recorded { id, size: content_size(&stat), record: Some(record), is_hit: true, is_link: false }))
+        Ok(Some(Recorded {
+            id,
+            size: content_size(&stat),
+            record: Some(record),
+            is_hit: true,
+            is_link: false,
+        }))
     }
 
     /// `None` if it changed meanwhile.

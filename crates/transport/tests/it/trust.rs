@@ -82,7 +82,8 @@ fn a_commit_is_pulled_only_with_a_good_signature_of_its_own_by_a_trusted_key() {
         assert!(!pulled(&from, commits_signed), "unsigned");
         from.repo.sign_commit(good, &key(OTHER_SECRET)).unwrap();
         assert!(!pulled(&from, commits_signed), "signed with another key");
-        let revoked = || Policy { commit: required(&[OTHER_PUBLIC], &[OTHER_PUBLIC], 1), ..Policy::default() };
+        let revoked =
+            || Policy { commit: required(&[OTHER_PUBLIC], &[OTHER_PUBLIC], 1), ..Policy::default() };
         assert!(!pulled(&from, revoked), "signed with a revoked key");
         from.repo.sign_commit(good, &key(SECRET)).unwrap();
         assert!(pulled(&from, commits_signed), "signed with both keys");
