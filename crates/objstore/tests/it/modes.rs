@@ -178,7 +178,7 @@ fn bare_modes_deliver_hardlinks_and_all_others_copies() -> TestResult {
             Some(false) => store.deliver_as_user(id, &out, Path::new("a"), LinkPolicy::Require)?,
             None => {
                 let refused = store.deliver(id, &out, Path::new("a"), LinkPolicy::Require);
-                assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+                assert!(matches!(refused, Err(Error::NoLink { .. })), "{refused:?}");
                 store.deliver_as_user(id, &out, Path::new("a"), LinkPolicy::Prefer)?
             }
         };

@@ -104,9 +104,9 @@ fn a_prefix_names_the_only_commit_that_begins_so() {
             Err(other) => panic!("{other}"),
         }
     }
-    // A ref comes before a prefix.
+    // A prefix comes before a ref, as in OSTree.
     repo.edit_refs(vec![set(&hex[3][..6], ids[5])]).unwrap();
-    assert_eq!(repo.resolve(&hex[3][..6]).unwrap(), ids[5]);
+    assert_eq!(repo.resolve(&hex[3][..6]).unwrap(), ids[3]);
     assert_eq!(repo.resolve(&format!("{}^^^", hex[39])).unwrap(), ids[36]);
 }
 
