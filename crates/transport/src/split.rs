@@ -1,10 +1,11 @@
 //! A remote whose objects are elsewhere (`contenturl`).
 
-use crate::{FetchError, Limits, Range, Remote, Response};
+use crate::{FetchError, Limits, Range, Remote, Response, wire};
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Objects and deltas from one remote, everything else from another.
+/// Objects and deltas from one remote, everything else from another; so also what is kept beside commits, signatures
+/// above all, as OSTree has it.
 #[derive(Debug, Clone)]
 pub struct SplitRemote {
     /// Where refs, summary and configuration are.
@@ -15,7 +16,7 @@ pub struct SplitRemote {
 
 impl SplitRemote {
     fn for_path(&self, path: &str) -> &dyn Remote {
-        let content = path.starts_with("objects/") || path.starts_with("deltas/");
+        let content = wire::is_immutable(path) || path.starts_with("deltas/");
         if content { &*self.content } else { &*self.meta }
     }
 }

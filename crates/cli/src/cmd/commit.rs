@@ -9,7 +9,7 @@ use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
-use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, ObjectId, Published, Value};
+use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, Mode, ObjectId, Published, Value};
 use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
 use sapwood_repo::{BuildCounts, BuiltTree, CommitOptions, Parent, RefName, Refspec, Repo, Transaction};
 use std::io::{self, Write};
@@ -263,7 +263,8 @@ fn attempt(
     {
         return Ok(outcome(args, parent, counts, None));
     }
-    if args.generate_sizes {
+    // As in OSTree, other modes have no sizes to tell.
+    if args.generate_sizes && repo.store().mode() == Mode::Archive {
         options.metadata.set("ostree.sizes", repo.sizes(&txn, tree.root)?);
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
