@@ -121,8 +121,9 @@ impl<'store> Transaction<'store> {
             return Ok(());
         }
         self.budget.take(bytes.len() as u64)?;
-        self.staging.write_meta(self.store.mode(), name, bytes)?;
-        add(&self.counts.meta_written, 1);
+        if self.staging.write_meta(self.store.mode(), name, bytes)? {
+            add(&self.counts.meta_written, 1);
+        }
         Ok(())
     }
 

@@ -174,7 +174,8 @@ impl Staging {
         format!("{}{}", layout::UNFINISHED_PREFIX, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(super) fn write_meta(&self, mode: Mode, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+    /// As [`finish`].
+    pub(super) fn write_meta(&self, mode: Mode, name: ObjectName, bytes: &[u8]) -> Result<bool, Error> {
         let dir = self.shard_or_create(layout::shard(name.id))?;
         let file = layout::file_name(mode, name);
         let mut staged = Staged::create_named(&dir, self.unfinished())?;
@@ -218,11 +219,12 @@ impl Staging {
     }
 }
 
-/// Gives a complete object the name it will have. Another thread may have been faster with the same object.
-pub(super) fn finish(staged: Staged, dir: &Dir, file: &str) -> Result<(), Error> {
+/// Gives a complete object the name it will have; `false` where another thread was faster with the same object.
+pub(super) fn finish(staged: Staged, dir: &Dir, file: &str) -> Result<bool, Error> {
     match staged.publish_noreplace(dir, file) {
-        Err(e) if !e.is_exists() => Err(e.into()),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.is_exists() => Ok(false),
+        Err(e) => Err(e.into()),
     }
 }
 

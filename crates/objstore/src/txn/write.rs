@@ -61,8 +61,8 @@ impl Transaction<'_> {
         if !header.is_regular() {
             let id = named(digest.finish(), expected)?;
             if !self.contains(id.name())? {
-                self.write_special(header, id.name())?;
-                add(&self.counts.files_written, 1);
+                let is_new = self.write_special(header, id.name())?;
+                add(&self.counts.files_written, u64::from(is_new));
             }
             return Ok(id);
         }
@@ -133,8 +133,9 @@ impl Transaction<'_> {
             self.share_payload(payload, id, &staged)?;
         }
         self.dress(header, &staged)?;
-        finish(staged, &dir, &file)?;
-        self.count_written(size);
+        if finish(staged, &dir, &file)? {
+            self.count_written(size);
+        }
         Ok(id)
     }
 
@@ -186,8 +187,9 @@ impl Transaction<'_> {
         }
         self.dress(header, &staged)?;
         let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
-        finish(staged, &dir, &layout::file_name(self.store.mode(), id.name()))?;
-        self.count_written(size);
+        if finish(staged, &dir, &layout::file_name(self.store.mode(), id.name()))? {
+            self.count_written(size);
+        }
         Ok(id)
     }
 
@@ -234,8 +236,9 @@ impl Transaction<'_> {
         }
         named(digest.finish(), Some(expected))?;
         self.dress(&header, &staged)?;
-        finish(staged, &dir, &layout::file_name(self.store.mode(), name))?;
-        self.count_written(size);
+        if finish(staged, &dir, &layout::file_name(self.store.mode(), name))? {
+            self.count_written(size);
+        }
         Ok(())
     }
 
@@ -276,7 +279,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn write_special(&self, header: &FileHeader, name: ObjectName) -> Result<(), Error> {
+    fn write_special(&self, header: &FileHeader, name: ObjectName) -> Result<bool, Error> {
         let dir = self.staging.shard_or_create(layout::shard(name.id))?;
         let file = layout::file_name(self.store.mode(), name);
         let bytes = match (self.store.mode(), &header.file_type) {
@@ -296,7 +299,7 @@ impl Transaction<'_> {
         finish(staged, &dir, &file)
     }
 
-    fn write_node(&self, header: &FileHeader, dir: &Dir, file: &str) -> Result<(), Error> {
+    fn write_node(&self, header: &FileHeader, dir: &Dir, file: &str) -> Result<bool, Error> {
         let new = self.staging.unfinished();
         match &header.file_type {
             FileType::Regular => unreachable!("regular files are written with their content"),
@@ -307,15 +310,16 @@ impl Transaction<'_> {
         }
         let dressed = self.dress_node(header, dir, &new).and_then(|()| {
             match fsio::rename_noreplace(dir, &new, dir, file) {
-                Err(e) if !e.is_exists() => Err(e.into()),
-                _ => Ok(()),
+                Ok(()) => Ok(true),
+                Err(e) if e.is_exists() => Ok(false),
+                Err(e) => Err(e.into()),
             }
         });
         // After a rename nothing has this name any more; otherwise this is the clean-up.
         let removed = fsio::remove_file_optional(dir, &new);
-        dressed?;
+        let is_new = dressed?;
         removed?;
-        Ok(())
+        Ok(is_new)
     }
 
     fn dress_node(&self, header: &FileHeader, dir: &Dir, new: &str) -> Result<(), Error> {
