@@ -1,6 +1,13 @@
 //! Pax headers: records `LENGTH KEY=VALUE\n`.
 #![deny(clippy::indexing_slicing)]
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
+
+/// Base64 of attributes. What bits the last digit has left over is not looked at.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+
 /// What is used of pax headers. An empty value takes back what was said before.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pax {
@@ -68,8 +75,7 @@ impl Pax {
 
     /// This, and what it does not say as `base` says it.
     pub(super) fn over(self, base: &Self) -> Self {
-        let mut xattrs = base.xattrs.clone();
-        let mut merged = Self { xattrs: std::mem::take(&mut xattrs), ..Self::default() };
+        let mut merged = Self { xattrs: base.xattrs.clone(), ..Self::default() };
         self.xattrs.into_iter().for_each(|(name, value)| merged.set_xattr(name, value));
         Self {
             path: self.path.or_else(|| base.path.clone()),
@@ -108,24 +114,7 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Base64 up to the padding, which writers leave out or not.
 fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.iter().take_while(|byte| **byte != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 & 0xff_ffff | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
+    BASE64.decode(text.split(|byte| *byte == b'=').next()?).ok()
 }

@@ -1,8 +1,19 @@
 //! Names of deltas: in hexadecimal for people and in the summary, in base64 as paths.
 #![deny(clippy::indexing_slicing)]
 
+use base64::Engine as _;
+use base64::alphabet::Alphabet;
+use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
 use sapwood_objstore::{Commit, Id, ObjectId};
 use std::fmt;
+
+/// Base64 in paths: without padding, `_` instead of `/`. What bits the last digit has left over is not looked at.
+const IN_PATHS: GeneralPurpose = {
+    match Alphabet::new("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_") {
+        Ok(alphabet) => GeneralPurpose::new(&alphabet, NO_PAD.with_decode_allow_trailing_bits(true)),
+        Err(_) => panic!("64 different characters are an alphabet"),
+    }
+};
 
 /// Which delta: to a commit, from another one or from nothing. Displayed as `FROM-TO` or `TO`, in hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,43 +76,12 @@ pub fn delta_index_path(to: Id<Commit>) -> String {
 
 /// Reads an id in base64 without padding, where `_` stands for `/`.
 pub(crate) fn decode(text: &str) -> Option<ObjectId> {
-    if text.len() != 43 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(33);
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.bytes() {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(digit)) & 0xffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
-        }
-    }
-    ObjectId::from_slice(&bytes)
+    ObjectId::from_slice(&IN_PATHS.decode(text).ok()?)
 }
 
 /// An id in base64 without padding, where `_` stands for `/`.
 fn encode(id: ObjectId) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_";
-    let mut text = String::with_capacity(43);
-    for chunk in id.as_bytes().chunks(3) {
-        let word =
-            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            let at = (word >> (18 - 6 * digit) & 63) as usize;
-            text.push(DIGITS.get(at).copied().map_or('_', char::from));
-        }
-    }
-    text
+    IN_PATHS.encode(id.as_bytes())
 }
 
 #[cfg(test)]
