@@ -21,6 +21,25 @@ pub enum ObjectKind {
     File,
 }
 
+impl ObjectKind {
+    /// The number that OSTree's formats have for it.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::File => 1,
+            Self::DirTree => 2,
+            Self::DirMeta => 3,
+            Self::Commit => 4,
+        }
+    }
+
+    /// The kind with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::File, Self::DirTree, Self::DirMeta, Self::Commit]
+            .into_iter()
+            .find(|kind| kind.number() == number)
+    }
+}
+
 /// An object's kind and digest: what it is called in messages, and the key of a work list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use shards::{Shard, Shards};
 
 /// Permission bits of the directories of a repository, less the umask.
-const DIR_MODE: u32 = 0o775;
+pub(crate) const DIR_MODE: u32 = 0o775;
 
 /// Objects below a repository directory.
 #[derive(Debug)]
@@ -294,7 +294,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Removes an object, with a commit what is kept beside it, and with a file its uncompressed copy. Nothing there is success. Not synced.
+    /// Removes an object, with a commit what is kept beside it, and with a file its uncompressed copy. Nothing there is
+    /// success. Not synced.
     ///
     /// Only for a caller that holds the lock exclusively and has made sure that nothing refers to it.
     ///

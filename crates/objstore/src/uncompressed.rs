@@ -5,16 +5,13 @@
 //! a checkout adds is staged below `tmp`, and moved in at its end. A file goes when its object is removed from the store.
 
 use crate::deliver::As;
-use crate::store::Shards;
+use crate::store::{DIR_MODE, Shards};
 use crate::{Delivered, Error, Id, LinkPolicy, Mode, ObjectKind, ObjectName, Store, kind, layout};
 use rustix::io::Errno;
 use sapwood_fsio::{self as fsio, Dir};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Permission bits of the directories of the cache, less the umask: as those of objects.
-const DIR_MODE: u32 = 0o775;
 
 /// The cache during one checkout. Dropping it forgets what was added.
 #[derive(Debug)]

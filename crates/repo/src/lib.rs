@@ -38,6 +38,7 @@ mod error;
 mod export;
 mod fsck;
 mod keyfile;
+mod leb128;
 mod log;
 mod name;
 mod partial;

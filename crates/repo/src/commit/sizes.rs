@@ -1,6 +1,6 @@
 //! How large the objects of a commit are: the value of `ostree.sizes`, by which clients know what they will fetch.
 
-use crate::{Repo, Result, Root, Transaction};
+use crate::{Repo, Result, Root, Transaction, leb128};
 use sapwood_objstore::{DirTree, ObjectId, ObjectKind, ObjectName, Value};
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ impl Repo {
         let objects = txn.objects();
         let mut sizes: BTreeMap<(ObjectId, u8), (u64, u64)> = BTreeMap::new();
         let meta = |sizes: &mut BTreeMap<_, _>, name: ObjectName| -> Result<bool> {
-            let key = (name.id, kind_byte(name.kind));
+            let key = (name.id, name.kind.number());
             if sizes.contains_key(&key) {
                 return Ok(false);
             }
@@ -32,7 +32,7 @@ impl Repo {
             }
             let tree: DirTree = objects.load(tree)?;
             for entry in tree.files() {
-                let key = (entry.id.raw(), kind_byte(ObjectKind::File));
+                let key = (entry.id.raw(), ObjectKind::File.number());
                 if let std::collections::btree_map::Entry::Vacant(vacant) = sizes.entry(key) {
                     let size = objects.archived_content_size(entry.id)?;
                     vacant.insert((objects.stored_size(entry.id.name())?, size));
@@ -45,32 +45,11 @@ impl Repo {
         }
         let entries = sizes.into_iter().map(|((id, kind), (stored, content))| {
             let mut entry = id.as_bytes().to_vec();
-            varint(&mut entry, stored);
-            varint(&mut entry, content);
+            leb128::write(&mut entry, stored);
+            leb128::write(&mut entry, content);
             entry.push(kind);
             entry
         });
         Ok(Value::ByteArrays(entries.collect()))
-    }
-}
-
-fn kind_byte(kind: ObjectKind) -> u8 {
-    match kind {
-        ObjectKind::File => 1,
-        ObjectKind::DirTree => 2,
-        ObjectKind::DirMeta => 3,
-        ObjectKind::Commit => 4,
-    }
-}
-
-fn varint(to: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            to.push(low & 0x7f);
-            return;
-        }
-        to.push(low | 0x80);
     }
 }

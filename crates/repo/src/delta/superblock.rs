@@ -215,7 +215,7 @@ impl Superblock {
             w.array(8, |w| {
                 for fallback in &self.fallbacks {
                     w.tuple(8, |w| {
-                        w.u8(kind_byte(fallback.name.kind));
+                        w.u8(fallback.name.kind.number());
                         w.bytes(fallback.name.id.as_bytes());
                         w.u64(number(fallback.stored_bytes));
                         w.u64(number(fallback.content_bytes));
@@ -243,7 +243,7 @@ fn read_part(reader: Reader<'_>) -> Result<PartInfo, DecodeError> {
     }
     let name = |bytes: &[u8; NAME_BYTES]| {
         let (kind, id) = bytes.split_first()?;
-        Some(ObjectName { kind: kind_of(*kind)?, id: ObjectId::from_slice(id)? })
+        Some(ObjectName { kind: ObjectKind::from_number(*kind)?, id: ObjectId::from_slice(id)? })
     };
     let names = names.iter().map(|bytes| name(bytes).ok_or_else(|| objects.error("unknown kind of object")));
     Ok(PartInfo {
@@ -258,7 +258,7 @@ fn read_part(reader: Reader<'_>) -> Result<PartInfo, DecodeError> {
 fn read_fallback(reader: Reader<'_>) -> Result<Fallback, DecodeError> {
     let [kind, id, stored, content] =
         reader.tuple([Layout::BYTE, Layout::BYTES, Layout::U64, Layout::U64])?;
-    let kind = kind_of(kind.u8()?).ok_or_else(|| kind.error("unknown kind of object"))?;
+    let kind = ObjectKind::from_number(kind.u8()?).ok_or_else(|| kind.error("unknown kind of object"))?;
     let name = ObjectName { kind, id: read_id(id)? };
     Ok(Fallback { name, stored_bytes: stored.u64()?, content_bytes: content.u64()? })
 }
@@ -266,24 +266,8 @@ fn read_fallback(reader: Reader<'_>) -> Result<Fallback, DecodeError> {
 fn names(objects: &[ObjectName]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(objects.len() * NAME_BYTES);
     for name in objects {
-        bytes.push(kind_byte(name.kind));
+        bytes.push(name.kind.number());
         bytes.extend_from_slice(name.id.as_bytes());
     }
     bytes
-}
-
-/// The number of a kind of object in OSTree's formats.
-fn kind_byte(kind: ObjectKind) -> u8 {
-    match kind {
-        ObjectKind::File => 1,
-        ObjectKind::DirTree => 2,
-        ObjectKind::DirMeta => 3,
-        ObjectKind::Commit => 4,
-    }
-}
-
-fn kind_of(byte: u8) -> Option<ObjectKind> {
-    [ObjectKind::File, ObjectKind::DirTree, ObjectKind::DirMeta, ObjectKind::Commit]
-        .into_iter()
-        .find(|kind| kind_byte(*kind) == byte)
 }

@@ -4,13 +4,17 @@
 use super::{Judgement, SignError, Signer, Verifier, armor};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-/// The engine's keys.
+/// Keys of the curve, whatever text they come in.
 #[derive(Debug, Default)]
-pub struct Ed25519 {
-    trusted: Vec<VerifyingKey>,
-    revoked: Vec<VerifyingKey>,
-    secret: Option<SigningKey>,
+pub(super) struct Keys {
+    pub(super) trusted: Vec<VerifyingKey>,
+    pub(super) revoked: Vec<VerifyingKey>,
+    pub(super) secret: Option<SigningKey>,
 }
+
+/// The engine's keys.
+#[derive(Debug)]
+pub struct Ed25519(Keys);
 
 const KEY: &str = "ostree.sign.ed25519";
 
@@ -32,7 +36,7 @@ impl Ed25519 {
     /// [`SignError::BadKey`].
     pub fn verifier(trusted: &[String], revoked: &[String]) -> Result<Self, SignError> {
         let read = |keys: &[String]| keys.iter().map(|key| public(key)).collect::<Result<Vec<_>, _>>();
-        Ok(Self { trusted: read(trusted)?, revoked: read(revoked)?, secret: None })
+        Ok(Self(Keys { trusted: read(trusted)?, revoked: read(revoked)?, secret: None }))
     }
 
     /// From a secret key in base64.
@@ -43,46 +47,47 @@ impl Ed25519 {
         let bytes = armor::base64(secret.trim()).ok_or_else(|| bad("it is not base64"))?;
         let bytes: [u8; 64] = bytes.try_into().or(Err(bad("it has not 64 bytes")))?;
         let key = SigningKey::from_keypair_bytes(&bytes).or(Err(bad("its halves do not belong together")))?;
-        Ok(Self { secret: Some(key), ..Self::default() })
+        Ok(Self(Keys { secret: Some(key), ..Keys::default() }))
     }
 }
 
-/// What is said of a signature by none of the keys.
-fn not_verified(trusted: &[VerifyingKey], shown: &dyn Fn(&VerifyingKey) -> String) -> String {
-    match trusted {
-        [key] => format!("Signature couldn't be verified with: key '{}'", shown(key)),
-        keys => format!("Signature couldn't be verified; tried {} keys", keys.len()),
-    }
-}
-
-/// Judges signatures by keys of the curve, whose text `shown` gives.
-pub(super) fn judge(
-    trusted: &[VerifyingKey],
-    revoked: &[VerifyingKey],
-    data: &[u8],
-    signatures: &[Vec<u8>],
-    shown: &dyn Fn(&VerifyingKey) -> String,
-) -> Vec<Judgement> {
-    let judge = |signature: &Vec<u8>| {
-        let Ok(signature) = Signature::from_slice(signature) else {
-            return Judgement { good_by: None, words: "the signature has not 64 bytes".to_owned() };
-        };
-        match trusted.iter().find(|key| key.verify_strict(data, &signature).is_ok()) {
-            Some(key) if revoked.contains(key) => {
-                Judgement { good_by: None, words: format!("Key '{}' is revoked", shown(key)) }
+impl Keys {
+    /// Judges signatures.
+    pub(super) fn judge(&self, data: &[u8], signatures: &[Vec<u8>]) -> Vec<Judgement> {
+        let judge = |signature: &Vec<u8>| {
+            let Ok(signature) = Signature::from_slice(signature) else {
+                return Judgement { good_by: None, words: "the signature has not 64 bytes".to_owned() };
+            };
+            match self.trusted.iter().find(|key| key.verify_strict(data, &signature).is_ok()) {
+                Some(key) if self.revoked.contains(key) => {
+                    Judgement { good_by: None, words: format!("Key '{}' is revoked", hex(key)) }
+                }
+                Some(key) => Judgement {
+                    good_by: Some(hex(key)),
+                    words: format!("Signature verified successfully with key '{}'", hex(key)),
+                },
+                None => Judgement { good_by: None, words: self.not_verified() },
             }
-            Some(key) => Judgement {
-                good_by: Some(shown(key)),
-                words: format!("Signature verified successfully with key '{}'", shown(key)),
-            },
-            None => Judgement { good_by: None, words: not_verified(trusted, shown) },
+        };
+        signatures.iter().map(judge).collect()
+    }
+
+    /// What is said of a signature by none of the keys.
+    fn not_verified(&self) -> String {
+        match self.trusted.as_slice() {
+            [key] => format!("Signature couldn't be verified with: key '{}'", hex(key)),
+            keys => format!("Signature couldn't be verified; tried {} keys", keys.len()),
         }
-    };
-    signatures.iter().map(judge).collect()
+    }
+
+    /// Signs with the secret key; `None` if there is none.
+    pub(super) fn sign(&self, data: &[u8]) -> Option<Vec<u8>> {
+        self.secret.as_ref().map(|key| key.sign(data).to_bytes().to_vec())
+    }
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(key: &VerifyingKey) -> String {
+/// A key as it is shown.
+fn hex(key: &VerifyingKey) -> String {
     armor::hex(key.as_bytes())
 }
 
@@ -94,7 +99,7 @@ impl Verifier for Ed25519 {
         KEY
     }
     fn judge(&self, data: &[u8], signatures: &[Vec<u8>]) -> Vec<Judgement> {
-        judge(&self.trusted, &self.revoked, data, signatures, &hex)
+        self.0.judge(data, signatures)
     }
 }
 
@@ -103,8 +108,7 @@ impl Signer for Ed25519 {
         KEY
     }
     fn sign(&self, data: &[u8]) -> Result<Vec<u8>, SignError> {
-        let key = self.secret.as_ref().ok_or_else(|| bad("there is no secret one"))?;
-        Ok(key.sign(data).to_bytes().to_vec())
+        self.0.sign(data).ok_or_else(|| bad("there is no secret one"))
     }
     fn made_by(&self, _signature: &[u8]) -> Option<String> {
         None

@@ -1,17 +1,14 @@
 //! SPKI: public keys as PEM `PUBLIC KEY` blocks, secret ones as `PRIVATE KEY` (PKCS#8). Keys of Ed25519 only.
 #![deny(clippy::indexing_slicing)]
 
-use super::{Judgement, SignError, Signer, Verifier, ed25519};
+use super::ed25519::Keys;
+use super::{Judgement, SignError, Signer, Verifier};
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{SigningKey, VerifyingKey};
 
 /// The engine's keys.
-#[derive(Debug, Default)]
-pub struct Spki {
-    trusted: Vec<VerifyingKey>,
-    revoked: Vec<VerifyingKey>,
-    secret: Option<SigningKey>,
-}
+#[derive(Debug)]
+pub struct Spki(Keys);
 
 const KEY: &str = "ostree.sign.spki";
 
@@ -31,7 +28,7 @@ impl Spki {
             };
             keys.iter().map(key).collect::<Result<Vec<_>, _>>()
         };
-        Ok(Self { trusted: read(trusted)?, revoked: read(revoked)?, secret: None })
+        Ok(Self(Keys { trusted: read(trusted)?, revoked: read(revoked)?, secret: None }))
     }
 
     /// From a secret key in PEM.
@@ -41,7 +38,7 @@ impl Spki {
     pub fn signer(secret: &str) -> Result<Self, SignError> {
         let key =
             SigningKey::from_pkcs8_pem(secret.trim()).or(Err(bad("not a secret Ed25519 key in PEM")))?;
-        Ok(Self { secret: Some(key), ..Self::default() })
+        Ok(Self(Keys { secret: Some(key), ..Keys::default() }))
     }
 }
 
@@ -53,7 +50,7 @@ impl Verifier for Spki {
         KEY
     }
     fn judge(&self, data: &[u8], signatures: &[Vec<u8>]) -> Vec<Judgement> {
-        ed25519::judge(&self.trusted, &self.revoked, data, signatures, &ed25519::hex)
+        self.0.judge(data, signatures)
     }
 }
 
@@ -62,8 +59,7 @@ impl Signer for Spki {
         KEY
     }
     fn sign(&self, data: &[u8]) -> Result<Vec<u8>, SignError> {
-        let key = self.secret.as_ref().ok_or_else(|| bad("there is no secret one"))?;
-        Ok(key.sign(data).to_bytes().to_vec())
+        self.0.sign(data).ok_or_else(|| bad("there is no secret one"))
     }
     fn made_by(&self, _signature: &[u8]) -> Option<String> {
         None

@@ -2,34 +2,26 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::{Summary, SummaryRef};
-use crate::RefName;
+use crate::{RefName, leb128};
 use sapwood_objstore::{DecodeError, Format, Id, Metadata, ObjectId};
 
 const VERSION: u8 = 1;
 
 pub(super) fn encode(summary: &Summary) -> Vec<u8> {
     let mut out = vec![VERSION];
-    varint(&mut out, summary.refs.len() as u64);
+    leb128::write(&mut out, summary.refs.len() as u64);
     for entry in &summary.refs {
         bytes(&mut out, entry.name.as_str().as_bytes());
         out.extend_from_slice(entry.target.raw().as_bytes());
-        varint(&mut out, entry.commit_bytes);
+        leb128::write(&mut out, entry.commit_bytes);
         bytes(&mut out, &Format::Native.encode_metadata(&entry.metadata));
     }
     bytes(&mut out, &Format::Native.encode_metadata(&summary.metadata));
     out
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7f) as u8);
-}
-
 fn bytes(out: &mut Vec<u8>, value: &[u8]) {
-    varint(out, value.len() as u64);
+    leb128::write(out, value.len() as u64);
     out.extend_from_slice(value);
 }
 
