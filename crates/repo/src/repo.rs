@@ -141,7 +141,8 @@ impl Repo {
     }
 
     /// Changes the configuration file, atomically. What `edit` makes must be a valid configuration of the same format
-    /// and, once there are objects, of the same mode; the file is read again before, so that nothing another process wrote is lost.
+    /// and, once there are objects, of the same mode; the file is read again before, so that nothing another process
+    /// wrote is lost.
     ///
     /// # Errors
     /// [`Error::Config`] and [`Error::Keyfile`] for what `edit` made; [`Error::NewerFormat`] where the repository can
@@ -154,7 +155,8 @@ impl Repo {
         edit(&mut keyfile);
         let text = keyfile.to_text();
         let config = Config::parse(text.as_bytes())?;
-        let mode = if self.is_empty()? { config.mode } else { self.config.mode };
+        let may_change = config.mode != self.config.mode && self.is_empty()?;
+        let mode = if may_change { config.mode } else { self.config.mode };
         check_same_kind(&config, self.config.format, mode)?;
         let mut parents = Vec::new();
         let store = open_store(&self.dir, &config, &mut parents)?;

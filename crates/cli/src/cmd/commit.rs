@@ -248,6 +248,7 @@ fn attempt(
         branch: branch.cloned(),
     };
 
+    let signers = args.signing.signers()?;
     let mut txn = repo.begin()?;
     let BuiltTree { tree, counts } = source::build(args, ctx, repo, &txn)?;
     if args.bootable {
@@ -268,7 +269,6 @@ fn attempt(
         options.metadata.set("ostree.sizes", repo.sizes(&txn, tree.root)?);
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
-    let signers = args.signing.signers()?;
     if !args.add_detached_metadata_string.is_empty() || !signers.is_empty() {
         let mut detached = Metadata::default();
         for (key, value) in pairs(&args.add_detached_metadata_string)? {

@@ -43,9 +43,10 @@ impl Transaction<'_> {
                 let _end = End(&ended);
                 work()
             };
-            // Only a panic gets here without a result, and goes on when the scope ends.
-            syncer.join().unwrap_or(Ok(()))?;
-            Ok(outcome)
+            match syncer.join() {
+                Ok(result) => result.map(|()| outcome),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         })
     }
 

@@ -188,14 +188,13 @@ impl Workshop<'_> {
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         if name.kind == ObjectKind::Commit {
             let id = Id::new(name.id);
-            let commit: Commit = from.store().load(id).map_err(failed)?;
-            let beside = from.store().detached(id).map_err(failed)?;
             let bytes = from.store().load_bytes(name).map_err(failed)?;
+            let decoded = Commit::decode(from.store().format(), &bytes);
+            let commit = decoded.map_err(|source| failed(Error::Malformed { name, source }))?;
+            let beside = from.store().detached(id).map_err(failed)?;
             self.check_policy(id, &bytes, beside.as_ref())?;
             self.admit(id, &commit)?;
-            if let Some(beside) = beside {
-                self.objects.put_detached(id, &beside).map_err(failed)?;
-            }
+            self.put_detached(id, beside.as_ref())?;
         }
         if name.kind == ObjectKind::File && self.file_modes == FileModes::Plain {
             let file = from.store().open_file(Id::new(name.id)).map_err(failed)?;
