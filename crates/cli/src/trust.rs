@@ -192,7 +192,8 @@ pub(crate) fn add_global(keyring: &mut Keyring) -> anyhow::Result<()> {
     add_dir(keyring, &dir)
 }
 
-/// Adds the keys of all `.gpg` and `.asc` files of a directory. A file of such a name may be something else: that is passed over.
+/// Adds the keys of all `.gpg` and `.asc` files of a directory. A file of such a name may be something else: that is
+/// passed over.
 pub(crate) fn add_dir(keyring: &mut Keyring, dir: &Path) -> anyhow::Result<()> {
     for path in files_of(dir)? {
         if path.extension().is_some_and(|name| name == "gpg" || name == "asc")

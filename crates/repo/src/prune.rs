@@ -23,7 +23,8 @@ pub struct PruneOptions {
     /// Only refs keep commits alive; otherwise every commit that is stored does too. Default: no.
     pub refs_only: bool,
     /// Of each ref's history, the newest commit and those after it up to the first one older than this are kept, and
-    /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Seconds since the epoch. Default: not set.
+    /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Seconds since the epoch.
+    /// Default: not set.
     pub keep_younger_than: Option<i64>,
     /// Refs of whose commit so many parents are kept (`None` is all), whatever the other options say. With any, only refs
     /// keep commits alive. Default: none.

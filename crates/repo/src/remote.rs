@@ -104,7 +104,8 @@ impl Repo {
         iter::once(&self.config().keyfile).chain(parents)
     }
 
-    /// Adds a remote; `options` are further keys. An empty `url` is none, as where there is a `metalink`. With `replace` one of that name is replaced, keys and all.
+    /// Adds a remote; `options` are further keys. An empty `url` is none, as where there is a `metalink`. With
+    /// `replace` one of that name is replaced, keys and all.
     ///
     /// # Errors
     /// [`Error::RemoteExists`]; [`Error::Config`] for a key that no keyfile can hold; those of

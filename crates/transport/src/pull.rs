@@ -94,8 +94,8 @@ pub fn pull(
 /// Pulls from another repository of this machine, of the same format and any mode.
 ///
 /// Blocks. Files are hardlinked or reflinked where both modes and `options.trust` allow. Refs move last, as in
-/// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where the policy asks for a signed
-/// one; then no ref is believed that it does not list.
+/// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where
+/// the policy asks for a signed one; then no ref is believed that it does not list.
 /// `options.requests` and `options.copy_summary` mean nothing here.
 ///
 /// # Errors

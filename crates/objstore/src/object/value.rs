@@ -16,7 +16,8 @@ pub enum Value {
     U8(u8),
     /// Type `u`, as it stands in the bytes (little-endian).
     U32(u32),
-    /// Type `t`, as it stands in the bytes (little-endian; several well-known OSTree keys hold big-endian values, swapped by who reads them).
+    /// Type `t`, as it stands in the bytes (little-endian; several well-known OSTree keys hold big-endian values,
+    /// swapped by who reads them).
     U64(u64),
     /// Type `i`.
     I32(i32),

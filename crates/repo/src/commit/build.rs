@@ -129,7 +129,8 @@ impl TreeBuilder<'_> {
         Ok(())
     }
 
-    /// Lays an archive over what is there: tar (ustar, pax, GNU) or cpio, plain or compressed by gzip, bzip2, xz, zstd or lz4.
+    /// Lays an archive over what is there: tar (ustar, pax, GNU) or cpio, plain or compressed by gzip, bzip2, xz, zstd
+    /// or lz4.
     ///
     /// Hard links become equal files. What is not in the tree already, parents included, the archive must hold before
     /// what is in it, unless [`TarOptions::autocreate_parents`] is set. Extended attributes are those of pax headers.

@@ -42,7 +42,8 @@ impl Repo {
     /// them. Gives the deltas that are in the indexes written.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`](crate::Error::NewerFormat) where the repository can only be read; [`Error::Lock`](crate::Error::Lock), [`Error::Io`](crate::Error::Io).
+    /// [`Error::NewerFormat`](crate::Error::NewerFormat) where the repository can only be read;
+    /// [`Error::Lock`](crate::Error::Lock), [`Error::Io`](crate::Error::Io).
     pub fn reindex_deltas(&self, only: Option<Id<Commit>>) -> Result<Vec<DeltaName>> {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;

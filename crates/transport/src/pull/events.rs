@@ -35,8 +35,8 @@ pub struct Progress {
     pub meta_local: u64,
     /// Files of those that have arrived that came from a repository of this machine.
     pub files_local: u64,
-    /// Content in bytes of the files that were missing, before compression: exact in the native format, `None` in OSTree's, which does
-    /// not say.
+    /// Content in bytes of the files that were missing, before compression: exact in the native format, `None` in
+    /// OSTree's, which does not say.
     pub content_bytes_known: Option<u64>,
     /// Content in bytes of those that have arrived, before compression; `None` as above.
     pub content_bytes_done: Option<u64>,

@@ -131,8 +131,8 @@ pub struct PullOptions {
     pub age: Age,
     /// Which permission bits regular files may have. Default: any.
     pub file_modes: FileModes,
-    /// For [`pull_local`](crate::pull_local) and the caches of [`pull`](crate::pull): whether the other repository is believed. Metadata is checked all the
-    /// same. Default: yes.
+    /// For [`pull_local`](crate::pull_local) and the caches of [`pull`](crate::pull): whether the other repository is
+    /// believed. Metadata is checked all the same. Default: yes.
     pub trust: Trust,
     /// What must be signed: checked before anything of a commit is stored. Default: nothing.
     pub policy: Arc<Policy>,
