@@ -1,49 +1,135 @@
 //! Boot loaders: what has to be written for them beside Boot Loader Specification entries.
+//!
+//! A configuration goes into the directory of the new set (`loader.N`), so that the switch of that one link switches it,
+//! too: at no moment do entries and configuration belong to different sets. Whoever sets a machine up lets the boot
+//! loader read it through `loader`, with a link where its own file would be.
 
+mod grub2;
 mod none;
+mod syslinux;
+mod uboot;
+mod zipl;
 
+pub use grub2::{Grub2, menu as grub2_menu};
 pub use none::NoBootloader;
+pub use syslinux::Syslinux;
+pub use uboot::UBoot;
+pub use zipl::Zipl;
 
 use crate::boot::bls::Bls;
-use crate::{Error, Result};
-use sapwood_fsio::{self as fsio, Dir};
-use sapwood_repo::Repo;
+use crate::{Error, Result, Sysroot, layout};
+use sapwood_fsio::{self as fsio, Dir, Kind};
+use std::ffi::OsStr;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A set of entries that is being written, and nothing boots yet.
+#[derive(Debug, Clone, Copy)]
+pub struct BootSet<'a> {
+    /// The boot directory. What boots now is at `loader` in it.
+    pub boot: &'a Dir,
+    /// The directory of the new set.
+    pub loader: &'a Dir,
+    /// Its name in the boot directory.
+    pub loader_name: &'a str,
+    /// The entries, the default first.
+    pub entries: &'a [Bls],
+    /// The tree of the default, if there is one.
+    pub tree: Option<&'a Dir>,
+}
 
 /// A boot loader with a configuration of its own.
 pub trait Bootloader: std::fmt::Debug {
     /// Its name, as `sysroot.bootloader` has it.
     fn name(&self) -> &'static str;
 
-    /// Writes what it needs to boot these entries (the default first) into `loader`, the directory of the new set,
-    /// which nothing boots yet. What it writes is made durable by the caller before the switch.
+    /// Writes what it needs to boot a set of entries into the directory of that set. What it writes is made durable by
+    /// the caller before the switch.
     ///
     /// # Errors
     /// When it cannot; the old set stays current then.
-    fn write(&self, loader: &Dir, entries: &[Bls]) -> Result<()>;
+    fn write(&self, set: &BootSet<'_>) -> Result<()>;
 
-    /// Called when the new set is current and durable, `boot` being the boot directory.
+    /// Called when the new set is current and durable, `boot` being the boot directory, and again by each clean-up until
+    /// it has succeeded once. Before that, nothing of the old set is removed.
     ///
     /// # Errors
     /// When it fails; the new set stays current.
-    fn switched(&self, boot: &Dir) -> Result<()>;
+    fn switched(&self, _boot: &Dir) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// Files in the boot directory that give away a boot loader that does not read entries by itself.
-const TRACES: [(&str, &str); 2] = [("syslinux", "syslinux/syslinux.cfg"), ("uboot", "loader/uEnv.txt")];
+/// Where a boot loader that does not read entries by itself looks for its configuration, below the boot directory.
+const TRACES: [(&str, &str); 5] = [
+    ("syslinux", "syslinux/syslinux.cfg"),
+    ("syslinux", "extlinux/extlinux.conf"),
+    ("grub2", "grub2/grub.cfg"),
+    ("grub2", "grub/grub.cfg"),
+    ("uboot", "uEnv.txt"),
+];
 
 /// The boot loader of a machine: `sysroot.bootloader` of the repository's configuration, or what its files give away.
-pub(crate) fn of(repo: &Repo, boot: &Dir) -> Result<Box<dyn Bootloader>> {
-    let configured = repo.config().keyfile.get("sysroot", "bootloader");
-    match configured.as_deref() {
-        Some("none") => Ok(Box::new(NoBootloader)),
-        None | Some("auto") => {
-            for (name, trace) in TRACES {
-                if fsio::stat_optional(boot, trace)?.is_some() {
-                    return Err(Error::Bootloader { name: name.to_owned() });
-                }
+pub(crate) fn of(sysroot: &Sysroot, boot: &Dir) -> Result<Box<dyn Bootloader>> {
+    let configured = sysroot.repo().config().keyfile.get("sysroot", "bootloader");
+    let name = match configured.as_deref() {
+        None | Some("auto") => match found(boot)? {
+            Some(name) => name,
+            None => return Ok(Box::new(NoBootloader)),
+        },
+        Some(name) => name,
+    };
+    Ok(match name {
+        "none" => Box::new(NoBootloader),
+        "syslinux" => Box::new(Syslinux),
+        "uboot" => Box::new(UBoot),
+        "grub2" => Box::new(Grub2 { generator: sysroot.grub_generator().map(PathBuf::from) }),
+        "zipl" => Box::new(Zipl::default()),
+        name => return Err(Error::Bootloader { name: name.to_owned() }),
+    })
+}
+
+/// The boot loader whose configuration leads to the current set. One that has a file of its own there, which would not be
+/// switched, is an error: the machine would go on booting what that file says.
+fn found(boot: &Dir) -> Result<Option<&'static str>> {
+    for (name, trace) in TRACES {
+        match fsio::stat_optional(boot, trace)? {
+            None => {}
+            Some(stat) if stat.kind == Kind::Symlink => return Ok(Some(name)),
+            // GRUB's own configuration reads entries by itself where it is built so.
+            Some(_) if name == "grub2" => return Ok(Some(name)),
+            Some(_) => {
+                let path = format!("{}/{trace}", layout::BOOT);
+                return Err(Error::BadLink { path, expected: "a file in ../loader".to_owned() });
             }
-            Ok(Box::new(NoBootloader))
         }
-        Some(name) => Err(Error::Bootloader { name: name.to_owned() }),
     }
+    // U-Boot can be told to read `loader/uEnv.txt` itself.
+    Ok(fsio::stat_optional(boot, "loader/uEnv.txt")?.map(|_| "uboot"))
+}
+
+/// A path in an entry as boot loaders read it that do not know which filesystem `/boot` is on: a link `boot` to `.` makes
+/// it right on either.
+fn in_boot(path: &str) -> String {
+    if path.starts_with("/boot/") { path.to_owned() } else { format!("/{}{path}", layout::BOOT) }
+}
+
+/// Runs a program in a directory.
+fn run_in(dir: &Dir, program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)]) -> Result<()> {
+    let program = program.as_ref();
+    let shown = || program.to_string_lossy().into_owned();
+    let output = Command::new(program)
+        .args(args)
+        .envs(env.iter().copied())
+        .current_dir(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| Error::Program { name: shown(), what: source.to_string() })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().lines().last().unwrap_or_default();
+    Err(Error::Program { name: shown(), what: format!("{}: {said}", output.status) })
 }

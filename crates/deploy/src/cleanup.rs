@@ -6,7 +6,7 @@
 use crate::boot::kernel::BootId;
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::{BootVersion, Current};
-use crate::{Error, Locked, Result, Sysroot, layout, write};
+use crate::{Error, Locked, Result, Sysroot, bootloader, layout, write};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_repo::{Expected, PruneOptions, Pruned, RefEdit};
 use std::collections::BTreeSet;
@@ -40,6 +40,8 @@ impl Locked<'_> {
     /// # Errors
     /// When something cannot be removed; what boots is not touched, and calling it again goes on.
     pub fn cleanup(&self, options: &CleanupOptions) -> Result<Cleaned> {
+        let boot = fsio::open_dir(self.root(), layout::BOOT)?;
+        bootloader::of(self, &boot)?.switched(&boot)?;
         let mut cleaned = remove_unneeded(self, &self.current()?)?;
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.

@@ -145,7 +145,7 @@ impl Locked<'_> {
             return Err(Error::UnknownStateroot { name: stateroot.clone() });
         }
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
-        bootloader::of(self.repo(), &boot)?;
+        bootloader::of(self, &boot)?;
         let current = self.current()?;
         let recovered = cleanup::remove_unneeded(self, &current)?;
         if recovered != Cleaned::default() {

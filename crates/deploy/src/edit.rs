@@ -80,7 +80,7 @@ impl Locked<'_> {
         on_syncing: &dyn Fn(),
     ) -> Result<Written> {
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
-        let bootloader = bootloader::of(self.repo(), &boot)?;
+        let bootloader = bootloader::of(self, &boot)?;
         write::apply(self, &DeployPlan::new(current, slots), bootloader.as_ref(), on_syncing)
     }
 }

@@ -147,6 +147,14 @@ pub enum Error {
         /** Which. */
         name: String,
     },
+    /// A program that a boot loader needs failed.
+    #[error("{name} failed: {what}")]
+    Program {
+        /** The program. */
+        name: String,
+        /** How, with the last line it printed. */
+        what: String,
+    },
     /// The new list is in the boot order, but something after that failed: making the switch durable, or removing what
     /// it replaced. Cleaning up does both again.
     #[error("the boot order was switched, but could not be cleaned up")]

@@ -50,7 +50,7 @@ pub use boot::kargs::{KargEdit, KargError, Kargs};
 pub use boot::kernel::{BootId, Kernel, KernelError};
 pub use boot::link::{BootLink, BootLinkError};
 pub use boot::os_release::OsRelease;
-pub use bootloader::{Bootloader, NoBootloader};
+pub use bootloader::{BootSet, Bootloader, Grub2, NoBootloader, Syslinux, UBoot, Zipl, grub2_menu};
 pub use cleanup::{Cleaned, CleanupOptions};
 pub use deploy::{DeployEvent, DeployOptions, Deployed, KargsFrom, Merge};
 pub use deployment::{Deployment, DeploymentId, NameError, StaterootName};

@@ -167,6 +167,9 @@ impl DeployPlan {
     }
 }
 
+/// Below the link to a deployment.
+const PREPARE_ROOT: &str = "/usr/lib/ostree/ostree-prepare-root";
+
 /// Fills in what depends on the place in the list.
 fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
     let several = slots.iter().map(|slot| &slot.id.stateroot).collect::<BTreeSet<_>>().len() > 1;
@@ -187,7 +190,9 @@ fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
         let mut kargs = entry.kargs();
         if entry.get("initrd").is_none() {
             // No initramfs: the kernel itself starts what prepares the root.
-            kargs.set(&format!("init={link}/usr/lib/ostree/ostree-prepare-root"));
+            kargs.set(&format!("init={link}{PREPARE_ROOT}"));
+        } else if kargs.get("init").is_some_and(|init| init.ends_with(PREPARE_ROOT)) {
+            kargs.remove_key("init");
         }
         kargs.set(&format!("ostree={link}"));
         entry.set("options", &kargs.to_string());

@@ -8,6 +8,7 @@ use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Format, Mode};
 use sapwood_repo::{CreateOptions, Repo};
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 /// Which directories a new sysroot gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +47,7 @@ pub struct Sysroot {
     repo: Repo,
     /// Device and inode of the root directory of the running system.
     running: Option<(u64, u64)>,
+    grub_generator: Option<PathBuf>,
 }
 
 /// A sysroot that no other process changes meanwhile. All that changes it is here.
@@ -106,7 +108,7 @@ impl Sysroot {
         let repo = fsio::open_dir_optional(root, layout::REPO)?
             .ok_or(Error::NotASysroot { missing: layout::REPO })?;
         let root = fsio::open_dir(root, ".")?;
-        Ok(Self { root, repo: Repo::open(&repo)?, running: None })
+        Ok(Self { root, repo: Repo::open(&repo)?, running: None, grub_generator: None })
     }
 
     /// Says which directory is the root of the running system, by device and inode. A deployment that is it is never
@@ -115,6 +117,17 @@ impl Sysroot {
     pub fn with_running_root(mut self, dev: u64, ino: u64) -> Self {
         self.running = Some((dev, ino));
         self
+    }
+
+    /// Has GRUB's configuration made by this program; without it, it is written here. See [`Grub2`](crate::Grub2).
+    #[must_use]
+    pub fn with_grub_generator(mut self, program: PathBuf) -> Self {
+        self.grub_generator = Some(program);
+        self
+    }
+
+    pub(crate) fn grub_generator(&self) -> Option<&Path> {
+        self.grub_generator.as_deref()
     }
 
     /// Its directory.

@@ -4,7 +4,7 @@
 //! `boot.N.M`. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
 //! [`cleanup`](crate::cleanup), which begins when the rename is durable.
 
-use crate::bootloader::Bootloader;
+use crate::bootloader::{BootSet, Bootloader};
 use crate::list::{self, BootVersion};
 use crate::plan::{Change, DeployPlan, Planned};
 use crate::{Error, Result, Sysroot, layout};
@@ -58,7 +58,7 @@ pub(crate) fn apply(
             prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?
         }
         Change::Entries { version, sub } => {
-            write_entries(&boot, version, &plan.planned, bootloader)?;
+            write_entries(sysroot, &boot, version, &plan.planned, bootloader)?;
             write_links(&ostree, version, sub, &plan.planned)?;
             let links = prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?;
             links.switch()?;
@@ -121,6 +121,7 @@ fn prepare(dir: &Dir, link: &str, target: &str) -> Result<Prepared> {
 
 /// Writes the entries of a set that is not current.
 fn write_entries(
+    sysroot: &Sysroot,
     boot: &Dir,
     version: BootVersion,
     planned: &[Planned],
@@ -141,7 +142,9 @@ fn write_entries(
         fsio::symlink(".", boot, layout::BOOT)?;
     }
     let entries: Vec<_> = planned.iter().map(|planned| planned.entry.clone()).collect();
-    bootloader.write(&loader, &entries)
+    let tree = planned.first().map(|planned| sysroot.deployment_dir(&planned.id)).transpose()?;
+    let (entries, tree) = (&entries[..], tree.as_ref());
+    bootloader.write(&BootSet { boot, loader: &loader, loader_name: &name, entries, tree })
 }
 
 /// Copies entries that are none of ours.
@@ -156,7 +159,7 @@ fn carry_over(old: &Dir, new: &Dir) -> Result<()> {
 }
 
 /// A new file that the caller makes durable.
-fn write_file(dir: &Dir, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_file(dir: &Dir, name: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let name = name.as_ref();
     let mut file = fsio::Staged::create_named(dir, name)?;
     file.write_all(bytes).map_err(|source| fsio::Error { op: "write", path: name.to_owned(), source })?;

@@ -104,7 +104,12 @@ impl Machine {
         let sysroot = Sysroot::open(&open_dir(&path)?);
         let sysroot = sysroot.with_context(|| format!("loading sysroot {}", path.display()))?;
         let running = sapwood_fsio::stat_dir(&open_dir("/".as_ref())?)?;
-        Ok(sysroot.with_running_root(running.dev, running.ino))
+        let mut sysroot = sysroot.with_running_root(running.dev, running.ino);
+        if let Some(program) = variable("OSTREE_GRUB2_EXEC") {
+            let program = if program.components().count() > 1 { program.canonicalize()? } else { program };
+            sysroot = sysroot.with_grub_generator(program);
+        }
+        Ok(sysroot)
     }
 }
 

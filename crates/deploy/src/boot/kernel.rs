@@ -99,21 +99,31 @@ const MAX_DTB_DEPTH: usize = 16;
 impl Kernel {
     /// Finds the kernel of the tree in `root` and computes its checksum, which reads all files it consists of.
     ///
-    /// Looked at are the directories in `usr/lib/modules` with a `vmlinuz`; if there is none, files named
-    /// `vmlinuz-VERSION-CHECKSUM` in `usr/lib/ostree-boot` or else `boot`, whose checksum is believed.
+    /// Looked at are the directories in `usr/lib/modules` with a `vmlinuz`; if there is none, or none with an initramfs,
+    /// files named `vmlinuz-VERSION-CHECKSUM` or `vmlinuz-CHECKSUM` in `usr/lib/ostree-boot` or else `boot`, whose
+    /// checksum is believed.
     ///
     /// # Errors
     /// [`KernelError::Several`] if there is a choice: whichever was taken, it might be the wrong one.
     pub fn discover(root: &Dir) -> Result<Self, KernelError> {
-        if let Some(found) = in_modules(root)? {
+        let found = in_modules(root)?;
+        if let Some(found) = found.clone().filter(|found| found.initramfs.is_some()) {
             return Ok(found);
         }
+        let mut old = None;
         for dir in ["usr/lib/ostree-boot", "boot"] {
             if let Some(opened) = fsio::open_dir_optional(root, dir)? {
-                return legacy(&opened, dir)?.ok_or(KernelError::Missing);
+                old = legacy(&opened, dir)?;
+                if old.is_some() {
+                    break;
+                }
             }
         }
-        Err(KernelError::Missing)
+        match (found, old) {
+            (None, Some(old)) => Ok(old),
+            (Some(_), Some(old)) if old.initramfs.is_some() => Ok(old),
+            (found, _) => found.ok_or(KernelError::Missing),
+        }
     }
 
     /// All files to install.
@@ -238,11 +248,12 @@ fn legacy(dir: &Dir, path: &str) -> Result<Option<Kernel>, KernelError> {
         let Some((head, id)) = entry.name.to_str().and_then(split_legacy) else { continue };
         word(&entry.name)?;
         let file = BootFile { path: PathBuf::from(path).join(&entry.name), installed: head.into() };
-        if let Some(version) = head.strip_prefix("vmlinuz-") {
-            kernels.push((version.to_owned(), file, id));
-        } else if head.starts_with("initramfs-") {
+        let is = |what: &str| head.strip_prefix(what).filter(|rest| rest.is_empty() || rest.starts_with('-'));
+        if let Some(version) = is("vmlinuz") {
+            kernels.push((version.trim_start_matches('-').to_owned(), file, id));
+        } else if is("initramfs").is_some() {
             initramfs = Some((file, id));
-        } else if head.starts_with("devicetree-") {
+        } else if is("devicetree").is_some() {
             devicetree = Some((file, id));
         }
     }

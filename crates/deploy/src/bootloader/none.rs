@@ -1,7 +1,6 @@
 //! No boot loader, or one that reads the entries by itself.
 
-use crate::{Bls, Bootloader, Result};
-use sapwood_fsio::Dir;
+use crate::{BootSet, Bootloader, Result};
 
 /// Entries alone do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,11 +11,7 @@ impl Bootloader for NoBootloader {
         "none"
     }
 
-    fn write(&self, _loader: &Dir, _entries: &[Bls]) -> Result<()> {
-        Ok(())
-    }
-
-    fn switched(&self, _boot: &Dir) -> Result<()> {
+    fn write(&self, _set: &BootSet<'_>) -> Result<()> {
         Ok(())
     }
 }

@@ -46,9 +46,23 @@ fn bootable(machine: &Machine) -> Bootable {
             tree: machine.snapshot(&deployment.path()),
         }
     };
+    check_configuration(machine);
     Bootable {
         deployments: machine.open().deployments().unwrap().into_iter().map(one).collect(),
         var: machine.snapshot("ostree/deploy/os/var"),
+    }
+}
+
+/// What a boot loader of its own configuration boots, it boots in the order of the entries, with their arguments.
+fn check_configuration(machine: &Machine) {
+    let deployments = machine.open().deployments().unwrap();
+    let entries: Vec<_> =
+        deployments.iter().map(|d| d.entry.kargs().get("ostree").unwrap().to_owned()).collect();
+    for file in ["syslinux/syslinux.cfg", "uEnv.txt", "grub2/grub.cfg"] {
+        let Ok(path) = machine.dir().canonicalize(format!("boot/{file}")) else { continue };
+        let text = String::from_utf8(fsio::read(&machine.dir(), path, 1 << 20).unwrap()).unwrap();
+        let links = text.split_ascii_whitespace().filter_map(|word| Some(word.split_once("ostree=")?.1));
+        assert_eq!(links.collect::<Vec<_>>(), entries, "{text}");
     }
 }
 
@@ -149,7 +163,19 @@ fn options() -> DeployOptions {
 /// A machine that follows the ref, with an edited `/etc`, and a new commit to upgrade to. With the first upgrade there
 /// is a third, so that an old deployment goes.
 fn upgradable(upgrades: u64) -> Machine {
+    upgradable_with(upgrades, None)
+}
+
+/// The same with a boot loader, whose configuration in the boot directory is a link.
+fn upgradable_with(upgrades: u64, configuration: Option<&str>) -> Machine {
     let machine = Machine::new(&InitOptions::default());
+    if let Some(path) = configuration {
+        let (up, name) = path.rsplit_once('/').map_or(("", path), |(_, name)| ("../", name));
+        let link = format!("boot/{path}");
+        let parent = Path::new(&link).parent().unwrap().to_owned();
+        let parent = fsio::ensure_dir(&machine.dir(), parent, 0o755).unwrap();
+        fsio::symlink(format!("{up}loader/{name}"), &parent, name).unwrap();
+    }
     for number in 1..=upgrades {
         let mut tree = tree(number, &format!("kernel {number}"));
         if number == 1 {
@@ -193,6 +219,18 @@ fn a_crash_at_any_step_of_the_first_deployment_leaves_nothing_or_all_of_it() {
 #[test]
 fn a_crash_at_any_step_of_an_upgrade_leaves_a_bootable_set() {
     survives_every_crash(&upgradable(2), &upgrade);
+}
+
+#[test]
+fn a_crash_at_any_step_of_an_upgrade_leaves_each_boot_loader_a_configuration_of_the_current_entries() {
+    for configuration in ["syslinux/syslinux.cfg", "uEnv.txt", "grub2/grub.cfg"] {
+        let machine = upgradable_with(1, Some(configuration));
+        assert!(
+            machine.dir().canonicalize(format!("boot/{configuration}")).is_ok(),
+            "{configuration} was written"
+        );
+        survives_every_crash(&machine, &upgrade);
+    }
 }
 
 #[test]

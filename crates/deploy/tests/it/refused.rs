@@ -72,13 +72,23 @@ fn a_wrong_request_is_refused() {
     machine.repo().clear_partial(commit).unwrap();
     let mut repo = machine.repo();
     repo.edit_config(|config| {
-        config.set("sysroot", "bootloader", "zipl");
+        config.set("sysroot", "bootloader", "aboot");
     })
     .unwrap();
     assert!(
         refused(&machine, commit, &DeployOptions::default())
-            .starts_with("the boot loader zipl is not supported")
+            .starts_with("the boot loader aboot is not supported")
     );
+}
+
+#[test]
+fn a_configuration_of_a_boot_loader_that_would_not_be_switched_is_refused() {
+    let machine = deployed();
+    fsio::ensure_dir(&machine.dir(), "boot/syslinux", 0o755).unwrap();
+    fsio::replace(&machine.dir(), "boot/syslinux/syslinux.cfg", 0o644, b"DEFAULT x\n").unwrap();
+    let commit = machine.commit(2, &tree(2, "kernel"));
+    let text = refused(&machine, commit, &DeployOptions::default());
+    assert_eq!(text, "boot/syslinux/syslinux.cfg should be a link to a file in ../loader");
 }
 
 #[test]

@@ -120,3 +120,20 @@ fn a_link_is_not_a_kernel() {
     fsio::symlink("other", &dir, format!("{M}/vmlinuz")).unwrap();
     assert!(matches!(Kernel::discover(&dir), Err(KernelError::Missing)));
 }
+
+/// As the real program chooses (2022.7).
+#[test]
+fn a_legacy_kernel_with_an_initramfs_comes_before_a_modern_one_without() {
+    let id = "b".repeat(64);
+    let (kernel, initramfs) =
+        (format!("usr/lib/ostree-boot/vmlinuz-{id}"), format!("usr/lib/ostree-boot/initramfs-{id}"));
+    let modern = (&*format!("{M}/vmlinuz"), "modern");
+    let both = tree(&[modern, (&kernel, "k"), (&initramfs, "i")]);
+    assert_eq!(
+        names(&Kernel::discover(&both).unwrap()),
+        [format!("{kernel} vmlinuz"), format!("{initramfs} initramfs")],
+        "and a name need not have a version"
+    );
+    let neither = tree(&[modern, (&kernel, "k")]);
+    assert_eq!(names(&Kernel::discover(&neither).unwrap()), [format!("{M}/vmlinuz vmlinuz-6.1.0")]);
+}

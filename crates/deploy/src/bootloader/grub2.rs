@@ -1,0 +1,95 @@
+//! GRUB 2.
+
+use super::{in_boot, run_in};
+use crate::boot::bls::Bls;
+use crate::{BootSet, Bootloader, Result, layout, write};
+use sapwood_fsio as fsio;
+use std::path::PathBuf;
+
+/// Writes `grub.cfg`, to which `grub2/grub.cfg` or `grub/grub.cfg` in the boot directory is a link: a menu of the entries,
+/// or what a program makes of them. Nothing is written where the tree says that its GRUB reads entries by itself
+/// (`GRUB_ENABLE_BLSCFG=true` in `etc/default/grub`).
+#[derive(Debug, Clone, Default)]
+pub struct Grub2 {
+    /// The program, called with `-o FILE` in the boot directory; `entries` beside that file holds the entries.
+    pub generator: Option<PathBuf>,
+}
+
+const FILE: &str = "grub.cfg";
+
+impl Bootloader for Grub2 {
+    fn name(&self) -> &'static str {
+        "grub2"
+    }
+
+    fn write(&self, set: &BootSet<'_>) -> Result<()> {
+        if reads_entries(set)? {
+            return Ok(());
+        }
+        let Some(generator) = &self.generator else {
+            let text = format!("{HEADER}{}", menu(set.entries));
+            return write::write_file(set.loader, FILE, text.as_bytes());
+        };
+        let version = set.loader_name.rsplit('.').next().unwrap_or_default();
+        let file = format!("{}/{FILE}", set.loader_name);
+        run_in(set.boot, generator, &["-o", &file], &[("_OSTREE_GRUB2_BOOTVERSION", version)])
+    }
+}
+
+fn reads_entries(set: &BootSet<'_>) -> Result<bool> {
+    let Some(tree) = set.tree else { return Ok(false) };
+    let text = fsio::read_optional(tree, "etc/default/grub", layout::MAX_TEXT_BYTES)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).lines().any(|line| line.trim() == "GRUB_ENABLE_BLSCFG=true"))
+}
+
+const HEADER: &str = "# Written anew whenever the list of deployments changes: do not edit.\n\
+    set default=0\n\
+    if [ -z \"$timeout\" ]; then set timeout=5; fi\n\
+    if [ -f /custom.cfg ]; then source /custom.cfg; fi\n\n";
+
+/// The entries in GRUB's language, for a `grub.cfg`.
+pub fn menu(entries: &[Bls]) -> String {
+    entries.iter().flat_map(menu_entry).map(|line| line + "\n").collect()
+}
+
+fn menu_entry(entry: &Bls) -> Vec<String> {
+    let path = |path: &str| quote(&in_boot(path));
+    let mut lines = vec![format!("menuentry {} {{", quote(entry.get("title").unwrap_or("(untitled)")))];
+    // A quote around a value becomes one around the argument, which is the same to the kernel.
+    let kargs: Vec<_> = entry.kargs().iter().map(|argument| quote(&argument.replace('"', ""))).collect();
+    lines.push(format!("\tlinux {} {}", path(entry.get("linux").unwrap_or_default()), kargs.join(" ")));
+    let initrds: Vec<_> = entry.all("initrd").map(path).collect();
+    if !initrds.is_empty() {
+        lines.push(format!("\tinitrd {}", initrds.join(" ")));
+    }
+    if let Some(devicetree) = entry.get("devicetree") {
+        lines.push(format!("\tdevicetree {}", path(devicetree)));
+    }
+    lines.push("}".to_owned());
+    lines
+}
+
+/// A word as GRUB reads it back.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/=.,:-_+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_mean_something_to_grub_are_quoted() {
+        let text = "title Tom's {OS}\noptions root=UUID=1 q=\"a b\" cost=$5;x\nlinux /ostree/a/v\ninitrd /ostree/a/i\n\
+            initrd /ostree/b\n";
+        assert_eq!(
+            menu(&[Bls::parse(text.as_bytes()).unwrap()]),
+            "menuentry 'Tom'\\''s {OS}' {\n\tlinux /boot/ostree/a/v root=UUID=1 'q=a b' 'cost=$5;x'\n\
+             \tinitrd /boot/ostree/a/i /boot/ostree/b\n}\n"
+        );
+    }
+}
