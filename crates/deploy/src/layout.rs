@@ -11,6 +11,10 @@ pub(crate) const REPO: &str = "ostree/repo";
 pub(crate) const LOCK: &str = "ostree/lock";
 /// The directory of stateroots.
 pub(crate) const DEPLOY: &str = "ostree/deploy";
+/// What a hotfix changed of `/usr`, in the deployment's directory.
+pub(crate) const HOTFIX_UPPER: &str = ".usr-ovl-upper";
+/// The working directory of that overlay. Where it is, there is a hotfix.
+pub(crate) const HOTFIX_WORK: &str = ".usr-ovl-work";
 /// Begins the name of a stateroot that is being made.
 pub(crate) const NEW_STATEROOT: &str = ".new-";
 /// Begins the name of a file that is being written.
@@ -58,6 +62,16 @@ pub(crate) fn deployments_dir(name: &StaterootName) -> String {
 /// `ostree/deploy/OS/deploy/COMMIT.SERIAL`.
 pub(crate) fn deployment_dir(id: &DeploymentId) -> String {
     format!("{}/{}", deployments_dir(&id.stateroot), id.dir_name())
+}
+
+/// `ostree/deploy/OS/var`, which all deployments of a stateroot share.
+pub(crate) fn var_dir(name: &StaterootName) -> String {
+    format!("{DEPLOY}/{name}/var")
+}
+
+/// `ostree/deploy/OS/backing/COMMIT.SERIAL`, for what is laid over a deployment.
+pub(crate) fn backing_dir(id: &DeploymentId) -> String {
+    format!("{DEPLOY}/{}/backing/{}", id.stateroot, id.dir_name())
 }
 
 /// `ostree/deploy/OS/deploy/COMMIT.SERIAL.origin`.

@@ -42,6 +42,7 @@ pub mod fault;
 mod file;
 pub mod lock;
 mod meta;
+pub mod mount;
 mod remove;
 pub mod xattr;
 

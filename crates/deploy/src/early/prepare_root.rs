@@ -1,0 +1,224 @@
+//! From the mounted disk to the root of a deployment.
+//!
+//! The view is put together at a place of its own and moved to where the disk was mounted in one step at the end, so
+//! that a failure on the way leaves the disk mounted as it was. Nothing on the disk is changed but, where the
+//! configuration asks for it, the directories of overlays.
+
+use super::cmdline::BootTarget;
+use super::config::BootConfig;
+use super::error::BootError;
+use super::record::{self, BootRecord};
+use crate::deployment::{DeploymentId, StaterootName};
+use crate::layout;
+use sapwood_fsio::mount::{self, Access};
+use sapwood_fsio::{self as fsio, Dir, Kind};
+
+/// Where the view is put together, in the initramfs.
+const ASSEMBLY: &str = "sysroot.tmp";
+/// Its own directory for state of the running system.
+const RUN: &str = "run/ostree";
+/// What the real root has mounted `/var` already: it was not left to systemd.
+const VAR_MOUNTED: &str = "run/ostree/initramfs-mount-var";
+
+/// Who mounts `/var`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VarMount {
+    /// This program, since nobody will later.
+    Now,
+    /// systemd, by a unit that the generator makes (see [`units`](super::units)).
+    BySystemd,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedRoot {
+    /// The deployment that is being booted.
+    pub deployment: DeploymentId,
+    /// What was written to `/run/ostree-booted`.
+    pub record: BootRecord,
+}
+
+/// Turns the disk that is mounted at `mounted` below `root` (the root of the initramfs) into a view of the deployment
+/// that `target` names. Afterwards the disk is seen at `sysroot` in it.
+///
+/// - `/usr` is read-only, or an overlay where the deployment was unlocked with a hotfix.
+/// - `/etc` and `/` are as `config` says.
+/// - `/run/ostree-booted` says what was done.
+///
+/// # Errors
+/// When the target leads to no deployment, or a mount fails. The disk then still is where it was.
+pub fn prepare_root(
+    root: &Dir,
+    mounted: &str,
+    target: &BootTarget,
+    config: &BootConfig,
+    var: VarMount,
+) -> Result<PreparedRoot, BootError> {
+    let disk = fsio::open_dir(root, mounted)?;
+    let deployment = resolve(&disk, target)?;
+    let source = fsio::open_dir(&disk, layout::deployment_dir(&deployment))?;
+    let stat = fsio::stat_dir(&source)?;
+
+    // Moving out of a shared mount is refused.
+    mount::make_private(&fsio::open_dir(root, ".")?)?;
+    let run = fsio::ensure_dir(root, RUN, 0o755)?;
+    fsio::ensure_dir(&run, ".private", 0)?;
+    fsio::ensure_dir(root, ASSEMBLY, 0o755)?;
+    let mut record = BootRecord {
+        backing_root: Some((stat.dev, stat.ino)),
+        sysroot_read_only: config.sysroot_read_only,
+        root_transient: config.root_transient,
+        transient_etc: None,
+    };
+    let view = mount_root(root, &disk, &deployment, &source, config)?;
+    let assembled = assemble(root, &view, &disk, &deployment, config, var, &mut record);
+    let finished = assembled.and_then(|()| {
+        fsio::replace(root, record::PATH, 0o644, &record.to_bytes())?;
+        mount::detach(&fsio::open_dir(root, mounted)?)?;
+        mount::move_to(&view, root, mounted)?;
+        Ok(())
+    });
+    if finished.is_err() {
+        // Best effort: the failure that led here is the one to tell.
+        let _left = mount::detach(&view);
+    }
+    finished?;
+    fsio::remove_dir(root, ASSEMBLY)?;
+    Ok(PreparedRoot { deployment, record })
+}
+
+/// As [`prepare_root`] without an initramfs: the caller is the first process, and `root` the disk itself. Afterwards
+/// the deployment is the root directory of the caller, with a new `/run` and with `/var`, and the disk at `/sysroot`.
+///
+/// There being no initramfs, there is no `prepare-root.conf`: of the configuration, only the repository's counts.
+///
+/// # Errors
+/// When the target leads to no deployment, or a mount fails.
+pub fn enter_root(root: &Dir, target: &BootTarget) -> Result<PreparedRoot, BootError> {
+    let deployment = resolve(root, target)?;
+    let path = layout::deployment_dir(&deployment);
+    let source = fsio::open_dir(root, &path)?;
+    let stat = fsio::stat_dir(&source)?;
+    mount::make_private(root)?;
+    let view = mount::bind(&source, root, &path)?;
+    let run = mount::tmpfs(&view, "run", 0o755)?;
+    fsio::ensure_dir(&run, "ostree", 0o755)?;
+    mount_usr(&view, root, &deployment)?;
+    let config = BootConfig::read(root, root)?;
+    if config.sysroot_read_only {
+        mount::bind(&fsio::open_dir(&source, "etc")?, &view, "etc")?;
+    }
+    mount::bind(&fsio::open_dir(root, layout::var_dir(&deployment.stateroot))?, &view, "var")?;
+    fsio::replace(&view, VAR_MOUNTED, 0o644, b"")?;
+    let record = BootRecord {
+        backing_root: Some((stat.dev, stat.ino)),
+        sysroot_read_only: config.sysroot_read_only,
+        ..BootRecord::default()
+    };
+    fsio::replace(&view, record::PATH, 0o644, &record.to_bytes())?;
+    mount::pivot(&view, "sysroot")?;
+    if config.sysroot_read_only {
+        mount::set_access(&fsio::open_dir(&view, "sysroot")?, Access::ReadOnly)?;
+    }
+    Ok(PreparedRoot { deployment, record })
+}
+
+/// The root of the view: the deployment itself, or an overlay over it.
+fn mount_root(
+    root: &Dir,
+    disk: &Dir,
+    deployment: &DeploymentId,
+    source: &Dir,
+    config: &BootConfig,
+) -> Result<Dir, BootError> {
+    if !config.root_transient {
+        return Ok(mount::bind(source, root, ASSEMBLY)?);
+    }
+    let backing = fsio::ensure_dir(disk, layout::backing_dir(deployment), 0o700)?;
+    let upper = fsio::ensure_dir(&backing, "root-transient/upper", 0o755)?;
+    let work = fsio::ensure_dir(&backing, "root-transient/work", 0o755)?;
+    Ok(mount::overlay(source, &upper, &work, root, ASSEMBLY)?)
+}
+
+/// Mounts everything below the root of the view.
+fn assemble(
+    root: &Dir,
+    view: &Dir,
+    disk: &Dir,
+    deployment: &DeploymentId,
+    config: &BootConfig,
+    var: VarMount,
+    record: &mut BootRecord,
+) -> Result<(), BootError> {
+    if config.etc_transient {
+        record.transient_etc = Some(mount_transient_etc(root, view)?);
+    } else if config.sysroot_read_only || config.root_transient {
+        // Its own mount can stay writable, and on the disk, whatever happens to the root.
+        let source = fsio::open_dir(disk, format!("{}/etc", layout::deployment_dir(deployment)))?;
+        mount::bind(&source, view, "etc")?;
+    }
+    mount_usr(view, disk, deployment)?;
+    let sysroot = mount::bind(disk, view, "sysroot")?;
+    let own_var = layout::var_dir(&deployment.stateroot);
+    if config.sysroot_read_only {
+        mount::bind(&fsio::open_dir(&sysroot, &own_var)?, &sysroot, &own_var)?;
+    }
+    if var == VarMount::Now {
+        mount::bind(&fsio::open_dir(&sysroot, &own_var)?, view, "var")?;
+        fsio::replace(root, VAR_MOUNTED, 0o644, b"")?;
+    }
+    if config.sysroot_read_only {
+        mount::set_access(&sysroot, Access::ReadOnly)?;
+    }
+    Ok(())
+}
+
+/// Lays an overlay in memory over the defaults; returns its directory as seen in the running system.
+fn mount_transient_etc(root: &Dir, view: &Dir) -> Result<String, BootError> {
+    const PATH: &str = "run/ostree/transient-etc";
+    let state = fsio::ensure_dir(root, PATH, 0o700)?;
+    let upper = fsio::ensure_dir(&state, "upper", 0o755)?;
+    let work = fsio::ensure_dir(&state, "work", 0o755)?;
+    mount::overlay(&fsio::open_dir(view, "usr/etc")?, &upper, &work, view, "etc")?;
+    Ok(format!("/{PATH}"))
+}
+
+/// A hotfix is an overlay whose directories are in the deployment; without one `/usr` is read-only.
+fn mount_usr(view: &Dir, disk: &Dir, deployment: &DeploymentId) -> Result<(), BootError> {
+    let own = fsio::open_dir(disk, layout::deployment_dir(deployment))?;
+    let usr = fsio::open_dir(&own, "usr")?;
+    match fsio::open_dir_optional(&own, layout::HOTFIX_WORK)? {
+        Some(work) => {
+            let upper = fsio::open_dir(&own, layout::HOTFIX_UPPER)?;
+            mount::overlay(&usr, &upper, &work, view, "usr")?;
+        }
+        None => mount::set_access(&mount::bind(&usr, view, "usr")?, Access::ReadOnly)?,
+    }
+    Ok(())
+}
+
+/// Follows the link on the disk, which must lead to the directory of a deployment by its name alone: whatever else it
+/// says, nothing outside of `ostree/deploy` is ever booted.
+pub(crate) fn resolve(disk: &Dir, target: &BootTarget) -> Result<DeploymentId, BootError> {
+    let bad = |reason: String| BootError::BadLink { link: target.link.clone(), reason };
+    // `boot.N` is a link itself; the way to the last component is resolved within the disk.
+    let text = match fsio::read_link(disk, &target.link) {
+        Ok(text) => text,
+        Err(error) if error.is_not_found() => return Err(bad("it is not there".to_owned())),
+        Err(error) => return Err(bad(error.to_string())),
+    };
+    let text = String::from_utf8(text).map_err(|error| bad(error.to_string()))?;
+    let mut parts = text.rsplit('/');
+    let shape = (parts.next(), parts.next(), parts.next(), parts.next());
+    let (Some(name), Some("deploy"), Some(stateroot), Some("deploy")) = shape else {
+        return Err(bad(format!("it points to {text:?}")));
+    };
+    let stateroot = StaterootName::new(stateroot).map_err(|error| bad(error.to_string()))?;
+    let (commit, serial) =
+        DeploymentId::parse_dir_name(name.as_bytes()).map_err(|error| bad(error.to_string()))?;
+    let id = DeploymentId { stateroot, commit, serial };
+    match fsio::stat_optional(disk, layout::deployment_dir(&id))? {
+        Some(stat) if stat.kind == Kind::Dir => Ok(id),
+        _ => Err(bad(format!("{} is not there", layout::deployment_dir(&id)))),
+    }
+}

@@ -1,0 +1,53 @@
+//! What may be written once the real root runs.
+//!
+//! Between the initramfs and here, what remounts the root by `/etc/fstab` (or by the arguments `ro` and `rw` of the
+//! kernel) works on the filesystem as a whole, and on whichever of its mounts it was told. This makes the mounts agree
+//! with what was decided at boot. Running it twice is running it once.
+
+use super::error::BootError;
+use super::record::BootRecord;
+use sapwood_fsio::mount::{self, Access};
+use sapwood_fsio::{self as fsio, Dir};
+
+/// What was found and done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remounted {
+    /// No deployment runs; nothing was done.
+    NotBooted,
+    /// The root is read-only by the administrator's wish, and so everything stays as it is.
+    ReadOnlyRoot,
+    /// `/sysroot`, `/etc` and `/var` may be written or not, as decided at boot.
+    Done,
+}
+
+/// Settles what may be written in the system whose root is `root`: `/sysroot` as the record says, `/etc` and `/var`
+/// always, where they are mounts of their own.
+///
+/// # Errors
+/// When the record is malformed or a remount fails; what was done before stays.
+pub fn remount(root: &Dir) -> Result<Remounted, BootError> {
+    let Some(record) = BootRecord::read(root)? else { return Ok(Remounted::NotBooted) };
+    if mount::access(root)? == Access::ReadOnly {
+        return Ok(Remounted::ReadOnlyRoot);
+    }
+    for path in ["etc", "var"] {
+        if let Some(dir) = mount_at(root, path)?
+            && mount::access(&dir)? == Access::ReadOnly
+        {
+            mount::set_access(&dir, Access::ReadWrite)?;
+        }
+    }
+    let wanted = if record.sysroot_read_only { Access::ReadOnly } else { Access::ReadWrite };
+    if let Some(sysroot) = mount_at(root, "sysroot")?
+        && mount::access(&sysroot)? != wanted
+    {
+        mount::set_access(&sysroot, wanted)?;
+    }
+    Ok(Remounted::Done)
+}
+
+/// The directory at `path`, if something is mounted there.
+fn mount_at(root: &Dir, path: &str) -> Result<Option<Dir>, BootError> {
+    let Some(dir) = fsio::open_dir_optional(root, path)? else { return Ok(None) };
+    Ok(mount::is_mount_point(&dir)?.then_some(dir))
+}
