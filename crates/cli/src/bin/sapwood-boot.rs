@@ -36,17 +36,18 @@ fn main() -> ExitCode {
     } else {
         Err(anyhow::anyhow!("called by a name that says nothing: see the links in the documentation"))
     };
-    done.map_or_else(complain, |()| ExitCode::SUCCESS)
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "the journal, or the console, is where what boots a system is heard")]
 fn say(message: &dyn std::fmt::Display) {
     eprintln!("sapwood: {message}");
-}
-
-fn complain(error: anyhow::Error) -> ExitCode {
-    say(&format_args!("{error:#}"));
-    ExitCode::FAILURE
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program is where paths become directories")]
@@ -59,8 +60,11 @@ fn root() -> anyhow::Result<Dir> {
     open(Path::new("/"))
 }
 
-fn target() -> anyhow::Result<Result<BootTarget, BootError>> {
-    Ok(BootTarget::parse(&std::fs::read("/proc/cmdline").context("reading /proc/cmdline")?))
+/// Longest command line, in bytes; the kernel's own limit is lower.
+const MAX_CMDLINE_BYTES: u64 = 1 << 16;
+
+fn target(root: &Dir) -> anyhow::Result<Result<BootTarget, BootError>> {
+    Ok(BootTarget::parse(&fsio::read(root, "proc/cmdline", MAX_CMDLINE_BYTES)?))
 }
 
 fn prepare(mounted: &OsStr) -> anyhow::Result<()> {
@@ -71,7 +75,7 @@ fn prepare(mounted: &OsStr) -> anyhow::Result<()> {
     let config = BootConfig::read(&root, &fsio::open_dir(&root, mounted)?)?;
     let systemd = Path::new("/run/systemd/system").exists();
     let var = if systemd { VarMount::BySystemd } else { VarMount::Now };
-    let prepared = sapwood_deploy::prepare_root(&root, mounted, &target()??, &config, var)?;
+    let prepared = sapwood_deploy::prepare_root(&root, mounted, &target(&root)??, &config, var)?;
     say(&format_args!("booting {}", prepared.deployment));
     Ok(())
 }
@@ -81,7 +85,8 @@ fn become_init() -> anyhow::Result<()> {
     // All else needs /proc. The disk's root, which is the root now, has the directory unless it was made without.
     let proc = rustix::mount::mount("proc", "/proc", "proc", rustix::mount::MountFlags::empty(), None);
     proc.context("mounting /proc, which needs that directory in the root of the disk")?;
-    let prepared = sapwood_deploy::enter_root(&root()?, &target()??)?;
+    let root = root()?;
+    let prepared = sapwood_deploy::enter_root(&root, &target(&root)??)?;
     say(&format_args!("booting {}", prepared.deployment));
     let failed = Command::new("/sbin/init").args(std::env::args_os().skip(1)).exec();
     Err(failed).context("running /sbin/init of the deployment")
@@ -97,7 +102,7 @@ fn generate(normal: Option<&OsStr>) -> anyhow::Result<()> {
     if BootRecord::read(&root)?.is_none() {
         return Ok(());
     }
-    let target = match target()? {
+    let target = match target(&root)? {
         Err(BootError::NotAsked) => return Ok(()),
         other => other?,
     };
