@@ -32,7 +32,9 @@ impl Ctx {
 
     /// Opens the repository that was asked for, or is at hand.
     pub(crate) fn open_repo(&self) -> anyhow::Result<Repo> {
-        open_repo_at(&self.repo_path()?)
+        let path = self.repo_path()?;
+        crate::running::open_up(&path)?;
+        open_repo_at(&path)
     }
 
     /// The repository that was asked for, though nothing may be there yet.

@@ -10,6 +10,7 @@ mod connect;
 mod ctx;
 mod extension;
 mod report;
+mod running;
 mod time;
 mod trust;
 mod ui;

@@ -2,6 +2,7 @@
 
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::BootVersion;
+use sapwood_fsio::{self as fsio, Dir, Kind};
 
 /// The directory of everything that is not booted directly.
 pub(crate) const OSTREE: &str = "ostree";
@@ -82,6 +83,13 @@ pub(crate) fn origin_file(id: &DeploymentId) -> String {
 /// The directory of a kernel, below [`BOOT`].
 pub(crate) fn kernel_dir(stateroot: &StaterootName, boot_id: impl std::fmt::Display) -> String {
     format!("{BOOT_OSTREE}/{stateroot}-{boot_id}")
+}
+
+/// Whether what boot loaders read is on the filesystem of the sysroot's root, as far as can be told from there: a
+/// separate filesystem would have the link.
+pub(crate) fn boot_is_on_disk(disk: &Dir) -> fsio::Result<bool> {
+    let link = fsio::stat_optional(disk, format!("{BOOT}/{LOADER}"))?;
+    Ok(link.is_some_and(|stat| stat.kind == Kind::Symlink))
 }
 
 /// The ref of the deployment at a position.

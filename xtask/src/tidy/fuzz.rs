@@ -17,6 +17,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ),
     ("bls", &["crates/deploy/src/boot/bls.rs"]),
     ("boot_link", &["crates/deploy/src/boot/link.rs"]),
+    ("boot_record", &["crates/deploy/src/early/cmdline.rs", "crates/deploy/src/early/record.rs"]),
     ("commit_lists", &["crates/repo/src/commit/lists.rs", "crates/repo/src/commit/unpack.rs"]),
     ("config", &["crates/repo/src/config.rs"]),
     ("cookies", &["crates/transport/src/http/cookies.rs"]),

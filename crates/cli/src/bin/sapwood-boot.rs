@@ -12,7 +12,7 @@
 //! The last two do nothing, successfully, in a system that is no deployment.
 
 use anyhow::{Context as _, bail};
-use sapwood_deploy::{BootConfig, BootError, BootRecord, BootTarget, VarMount};
+use sapwood_deploy::{BootConfig, BootError, BootRecord, BootTarget, OwnMounts};
 use sapwood_fsio::{self as fsio, Dir};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -74,7 +74,7 @@ fn prepare(mounted: &OsStr) -> anyhow::Result<()> {
     let root = root()?;
     let config = BootConfig::read(&root, &fsio::open_dir(&root, mounted)?)?;
     let systemd = Path::new("/run/systemd/system").exists();
-    let var = if systemd { VarMount::BySystemd } else { VarMount::Now };
+    let var = if systemd { OwnMounts::BySystemd } else { OwnMounts::Now };
     let prepared = sapwood_deploy::prepare_root(&root, mounted, &target(&root)??, &config, var)?;
     say(&format_args!("booting {}", prepared.deployment));
     Ok(())

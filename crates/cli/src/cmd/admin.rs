@@ -16,6 +16,7 @@ pub(crate) mod upgrade;
 use crate::args::Persona;
 use crate::ctx::{Ctx, open_dir, variable};
 use crate::report::{OrUsage, Usage, usage};
+use crate::running;
 use crate::ui::{self, Render, show as emit};
 use anyhow::Context as _;
 use sapwood_deploy::{StaterootName, Sysroot};
@@ -101,10 +102,11 @@ impl Machine {
     /// Opens it, and finds out which deployment runs, if one does.
     pub(super) fn open(&self) -> anyhow::Result<Sysroot> {
         let path = self.path();
+        running::open_up(&path)?;
         let sysroot = Sysroot::open(&open_dir(&path)?);
         let sysroot = sysroot.with_context(|| format!("loading sysroot {}", path.display()))?;
-        let running = sapwood_fsio::stat_dir(&open_dir("/".as_ref())?)?;
-        let mut sysroot = sysroot.with_running_root(running.dev, running.ino);
+        let (dev, ino) = running::root()?;
+        let mut sysroot = sysroot.with_running_root(dev, ino);
         if let Some(program) = variable("OSTREE_GRUB2_EXEC") {
             let program = if program.components().count() > 1 { program.canonicalize()? } else { program };
             sysroot = sysroot.with_grub_generator(program);

@@ -17,15 +17,15 @@ use sapwood_fsio::{self as fsio, Dir, Kind};
 const ASSEMBLY: &str = "sysroot.tmp";
 /// Its own directory for state of the running system.
 const RUN: &str = "run/ostree";
-/// What the real root has mounted `/var` already: it was not left to systemd.
+/// Says that `/var` is mounted: it was not left to systemd.
 const VAR_MOUNTED: &str = "run/ostree/initramfs-mount-var";
 
-/// Who mounts `/var`.
+/// Who mounts `/var`, and `/boot` where that is on the disk's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VarMount {
-    /// This program, since nobody will later.
+pub enum OwnMounts {
+    /// This program, since perhaps nobody will later.
     Now,
-    /// systemd, by a unit that the generator makes (see [`units`](super::units)).
+    /// systemd, by units that the generator makes (see [`boot_units`](crate::boot_units)).
     BySystemd,
 }
 
@@ -52,7 +52,7 @@ pub fn prepare_root(
     mounted: &str,
     target: &BootTarget,
     config: &BootConfig,
-    var: VarMount,
+    own: OwnMounts,
 ) -> Result<PreparedRoot, BootError> {
     let disk = fsio::open_dir(root, mounted)?;
     let deployment = resolve(&disk, target)?;
@@ -71,7 +71,7 @@ pub fn prepare_root(
         transient_etc: None,
     };
     let view = mount_root(root, &disk, &deployment, &source, config)?;
-    let assembled = assemble(root, &view, &disk, &deployment, config, var, &mut record);
+    let assembled = assemble(root, &view, &disk, &deployment, config, own, &mut record);
     let finished = assembled.and_then(|()| {
         fsio::replace(root, record::PATH, 0o644, &record.to_bytes())?;
         mount::detach(&fsio::open_dir(root, mounted)?)?;
@@ -108,7 +108,7 @@ pub fn enter_root(root: &Dir, target: &BootTarget) -> Result<PreparedRoot, BootE
     if config.sysroot_read_only {
         mount::bind(&fsio::open_dir(&source, "etc")?, &view, "etc")?;
     }
-    mount::bind(&fsio::open_dir(root, layout::var_dir(&deployment.stateroot))?, &view, "var")?;
+    mount_own(root, &view, &deployment)?;
     fsio::replace(&view, VAR_MOUNTED, 0o644, b"")?;
     let record = BootRecord {
         backing_root: Some((stat.dev, stat.ino)),
@@ -147,7 +147,7 @@ fn assemble(
     disk: &Dir,
     deployment: &DeploymentId,
     config: &BootConfig,
-    var: VarMount,
+    own: OwnMounts,
     record: &mut BootRecord,
 ) -> Result<(), BootError> {
     if config.etc_transient {
@@ -163,12 +163,21 @@ fn assemble(
     if config.sysroot_read_only {
         mount::bind(&fsio::open_dir(&sysroot, &own_var)?, &sysroot, &own_var)?;
     }
-    if var == VarMount::Now {
-        mount::bind(&fsio::open_dir(&sysroot, &own_var)?, view, "var")?;
+    if own == OwnMounts::Now {
+        mount_own(&sysroot, view, deployment)?;
         fsio::replace(root, VAR_MOUNTED, 0o644, b"")?;
     }
     if config.sysroot_read_only {
         mount::set_access(&sysroot, Access::ReadOnly)?;
+    }
+    Ok(())
+}
+
+/// Mounts `/var`, and `/boot` where that is on the disk's root.
+fn mount_own(disk: &Dir, view: &Dir, deployment: &DeploymentId) -> Result<(), BootError> {
+    mount::bind(&fsio::open_dir(disk, layout::var_dir(&deployment.stateroot))?, view, "var")?;
+    if layout::boot_is_on_disk(disk)? {
+        mount::bind(&fsio::open_dir(disk, layout::BOOT)?, view, "boot")?;
     }
     Ok(())
 }

@@ -46,6 +46,39 @@ pub fn remount(root: &Dir) -> Result<Remounted, BootError> {
     Ok(Remounted::Done)
 }
 
+/// Whether the system whose root is `root` is a deployment whose disk cannot be written, at `/sysroot` or `/boot`.
+///
+/// # Errors
+/// When the record is malformed.
+pub fn is_closed(root: &Dir) -> Result<bool, BootError> {
+    Ok(BootRecord::read(root)?.is_some() && !closed(root)?.is_empty())
+}
+
+/// Lets the disk be written where [`is_closed`] says that it cannot: for all who share the mount namespace, so the
+/// caller takes one of its own first (see [`mount::unshare`]) and opens `root` after that.
+///
+/// # Errors
+/// When the caller may not mount.
+pub fn open_up(root: &Dir) -> Result<(), BootError> {
+    mount::make_private(root)?;
+    for dir in closed(root)? {
+        mount::set_access(&dir, Access::ReadWrite)?;
+    }
+    Ok(())
+}
+
+fn closed(root: &Dir) -> Result<Vec<Dir>, BootError> {
+    let mut closed = Vec::new();
+    for path in ["sysroot", "boot"] {
+        if let Some(dir) = mount_at(root, path)?
+            && mount::access(&dir)? == Access::ReadOnly
+        {
+            closed.push(dir);
+        }
+    }
+    Ok(closed)
+}
+
 /// The directory at `path`, if something is mounted there.
 fn mount_at(root: &Dir, path: &str) -> Result<Option<Dir>, BootError> {
     let Some(dir) = fsio::open_dir_optional(root, path)? else { return Ok(None) };

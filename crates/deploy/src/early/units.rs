@@ -5,7 +5,7 @@ use super::cmdline::BootTarget;
 use super::error::BootError;
 use super::prepare_root::resolve;
 use crate::layout;
-use sapwood_fsio::{self as fsio, Dir, Kind};
+use sapwood_fsio::{self as fsio, Dir};
 
 /// A unit file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,7 @@ pub fn boot_units(root: &Dir, target: &BootTarget) -> Result<Vec<Unit>, BootErro
             required_by: "local-fs.target",
         });
     }
-    let boot_is_on_disk = |name| -> Result<bool, BootError> {
-        Ok(fsio::stat_optional(&disk, format!("{}/{name}", layout::BOOT))?
-            .is_some_and(|stat| stat.kind == Kind::Symlink))
-    };
-    if boot_is_on_disk(layout::LOADER)? && free("boot")? {
+    if layout::boot_is_on_disk(&disk)? && free("boot")? {
         units.push(Unit {
             name: "boot.mount",
             text: unit("boot", layout::BOOT, "bind"),

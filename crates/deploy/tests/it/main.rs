@@ -4,8 +4,10 @@
 
 mod behaviour;
 mod crash;
+mod early;
 mod fixture;
 mod interop;
 mod modes;
+mod namespace;
 mod refused;
 mod upgrade;

@@ -1,11 +1,11 @@
 //! Repositories of both formats and all modes that a machine can have.
 
 use crate::fixture::{Machine, REF, dir, tree};
+use crate::namespace::{in_mount_namespace, mount};
 use sapwood_deploy::{DeployOptions, InitOptions, Origin};
 use sapwood_fsio as fsio;
 use sapwood_fsio::fault::{self, Op};
 use sapwood_objstore::{Format, Mode};
-use sapwood_testkit::skipped;
 
 #[test]
 fn every_format_and_mode_deploys_upgrades_and_merges() {
@@ -72,47 +72,29 @@ fn an_ordinary_user_deploys_a_tree_that_belongs_to_others() {
     assert_eq!((stat.uid, stat.nlink), (rustix::process::geteuid().as_raw(), 2));
 }
 
-/// Set for the part of a test that runs in a mount namespace of its own.
-const INSIDE: &str = "SAPWOOD_TEST_INSIDE_NAMESPACE";
-
 #[test]
 fn a_boot_directory_on_a_filesystem_of_its_own_gets_copies_and_is_synced() {
     let name = "modes::a_boot_directory_on_a_filesystem_of_its_own_gets_copies_and_is_synced";
-    if std::env::var_os(INSIDE).is_none() {
-        let program = std::env::current_exe().unwrap();
-        let mut unshare = std::process::Command::new("unshare");
-        unshare.args(["-r", "-m"]).arg(program).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
-        let Ok(out) = unshare.output() else { return skipped("unshare is not installed") };
-        let said = String::from_utf8_lossy(&out.stdout);
-        if !said.contains("mounted") {
-            return skipped("mount namespaces are not allowed here");
-        }
-        assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
-        return;
-    }
-    let machine = Machine::new(&InitOptions::default());
-    let boot = machine.path().join("boot");
-    let mounted =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "boot"]).arg(&boot).status().unwrap();
-    if !mounted.success() {
-        return;
-    }
-    println!("mounted");
-    let commit = |number: u64| machine.commit(number, &tree(number, &format!("kernel {number}")));
-    machine.deploy(commit(1), &DeployOptions::default()).unwrap();
-    let second = commit(2);
-    let (deployed, calls) = fault::record(|| machine.deploy(second, &DeployOptions::default()).unwrap());
-    assert_eq!(deployed.index, 0);
-    let deployment = machine.open().deployments().unwrap().remove(0);
-    let kernel = format!("boot{}", deployment.entry.get("linux").unwrap());
-    assert_eq!(fsio::read(&machine.dir(), &kernel, 100).unwrap(), b"kernel 2");
-    assert_eq!(fsio::stat(&machine.dir(), &kernel).unwrap().nlink, 1);
-    let switch =
-        calls.iter().position(|call| call.op == Op::Rename && call.path.to_str() == Some("loader")).unwrap();
-    let last_two: Vec<_> =
-        calls[switch - 2..switch].iter().map(|call| (call.op, call.file.map(|file| file.0))).collect();
-    let dev = |dir: &fsio::Dir| Some(fsio::stat_dir(dir).unwrap().dev);
-    let boot_dev = dev(&fsio::open_dir(&machine.dir(), "boot").unwrap());
-    assert_eq!(last_two, [(Op::Syncfs, dev(&machine.dir())), (Op::Syncfs, boot_dev)]);
-    drop(std::process::Command::new("umount").arg(&boot).status());
+    in_mount_namespace(name, || {
+        let machine = Machine::new(&InitOptions::default());
+        let boot = machine.path().join("boot");
+        mount(&["-t", "tmpfs", "boot"], &boot);
+        let commit = |number: u64| machine.commit(number, &tree(number, &format!("kernel {number}")));
+        machine.deploy(commit(1), &DeployOptions::default()).unwrap();
+        let second = commit(2);
+        let (deployed, calls) = fault::record(|| machine.deploy(second, &DeployOptions::default()).unwrap());
+        assert_eq!(deployed.index, 0);
+        let deployment = machine.open().deployments().unwrap().remove(0);
+        let kernel = format!("boot{}", deployment.entry.get("linux").unwrap());
+        assert_eq!(fsio::read(&machine.dir(), &kernel, 100).unwrap(), b"kernel 2");
+        assert_eq!(fsio::stat(&machine.dir(), &kernel).unwrap().nlink, 1);
+        let renames = |call: &fault::Call| call.op == Op::Rename && call.path.to_str() == Some("loader");
+        let switch = calls.iter().position(renames).unwrap();
+        let before = &calls[switch - 2..switch];
+        let last_two: Vec<_> = before.iter().map(|call| (call.op, call.file.map(|file| file.0))).collect();
+        let dev = |dir: &fsio::Dir| Some(fsio::stat_dir(dir).unwrap().dev);
+        let boot_dev = dev(&fsio::open_dir(&machine.dir(), "boot").unwrap());
+        assert_eq!(last_two, [(Op::Syncfs, dev(&machine.dir())), (Op::Syncfs, boot_dev)]);
+        drop(std::process::Command::new("umount").arg(&boot).status());
+    });
 }

@@ -1,0 +1,207 @@
+//! The boot programs, on a disk that is mounted as an initramfs has it, in a namespace where mounting is allowed.
+
+use crate::fixture::{Machine, dir, tree};
+use crate::namespace::{in_mount_namespace, mount};
+use sapwood_deploy::{
+    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, InitOptions, OwnMounts, Remounted,
+    boot_units, is_closed, open_up, prepare_root, remount,
+};
+use sapwood_fsio::mount::Access;
+use sapwood_fsio::{self as fsio, Dir};
+use std::path::PathBuf;
+
+/// An initramfs with the disk of a machine mounted at `sysroot`, and one deployment on it.
+struct Initramfs {
+    machine: Machine,
+    root: PathBuf,
+    _temporary: tempfile::TempDir,
+}
+
+impl Initramfs {
+    fn new() -> Self {
+        let machine = Machine::new(&InitOptions::default());
+        let mut os = tree(1, "kernel");
+        os.dir("var");
+        os.dir("run");
+        machine.deploy(machine.commit(1, &os), &DeployOptions::default()).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().to_owned();
+        mount(&["-t", "tmpfs", "initramfs"], &root);
+        for path in ["run", "sysroot"] {
+            fsio::create_dir(&dir(&root), path, 0o755).unwrap();
+        }
+        mount(&["--bind", machine.path().to_str().unwrap()], &root.join("sysroot"));
+        Self { machine, root, _temporary: temporary }
+    }
+
+    fn root(&self) -> Dir {
+        dir(&self.root)
+    }
+
+    /// What the kernel is told by the boot entry.
+    fn target(&self) -> BootTarget {
+        let deployment = self.machine.open().deployments().unwrap().remove(0);
+        BootTarget::parse(deployment.entry.get("options").unwrap().as_bytes()).unwrap()
+    }
+
+    fn deployment(&self) -> String {
+        self.machine.open().deployments().unwrap().remove(0).path()
+    }
+
+    /// Boots; returns the new root.
+    fn boot(&self, config: &BootConfig, var: OwnMounts) -> Dir {
+        let prepared = prepare_root(&self.root(), "sysroot", &self.target(), config, var).unwrap();
+        assert_eq!(BootRecord::read(&self.root()).unwrap().unwrap(), prepared.record);
+        assert!(fsio::stat_optional(&self.root(), "sysroot.tmp").unwrap().is_none());
+        fsio::open_dir(&self.root(), "sysroot").unwrap()
+    }
+}
+
+fn writable(root: &Dir, path: &str) -> bool {
+    let written = fsio::replace(root, format!("{path}/probe"), 0o644, b"x");
+    if written.is_ok() {
+        fsio::remove_file(root, format!("{path}/probe")).unwrap();
+    }
+    written.is_ok()
+}
+
+#[test]
+fn the_root_is_the_deployment_with_usr_read_only_and_the_disk_at_sysroot() {
+    in_mount_namespace(
+        "early::the_root_is_the_deployment_with_usr_read_only_and_the_disk_at_sysroot",
+        || {
+            let boot = Initramfs::new();
+            let own = fsio::stat(&boot.machine.dir(), boot.deployment()).unwrap();
+            let root = boot.boot(&BootConfig::default(), OwnMounts::BySystemd);
+            let seen = fsio::stat_dir(&root).unwrap();
+            assert_eq!((seen.dev, seen.ino), (own.dev, own.ino));
+            assert_eq!(fsio::read(&root, "usr/bin/tool", 100).unwrap(), b"tool 1");
+            assert_eq!(fsio::read(&root, "etc/untouched", 100).unwrap(), b"default 1\n");
+            assert!(!writable(&root, "usr") && writable(&root, "etc") && writable(&root, "sysroot/ostree"));
+            assert!(fsio::open_dir(&root, "sysroot/ostree/repo/objects").is_ok());
+            assert_eq!(
+                fsio::entries(&fsio::open_dir(&root, "var").unwrap()).unwrap(),
+                [],
+                "systemd mounts it"
+            );
+            let units = boot_units(&root, &boot.target()).unwrap();
+            assert_eq!(units.iter().map(|unit| unit.name).collect::<Vec<_>>(), ["var.mount", "boot.mount"]);
+        },
+    );
+}
+
+#[test]
+fn a_read_only_sysroot_leaves_etc_and_var_writable() {
+    in_mount_namespace("early::a_read_only_sysroot_leaves_etc_and_var_writable", || {
+        let boot = Initramfs::new();
+        let config = BootConfig { sysroot_read_only: true, ..BootConfig::default() };
+        let root = boot.boot(&config, OwnMounts::Now);
+        assert!(!writable(&root, "sysroot/ostree") && !writable(&root, "usr"));
+        assert!(
+            writable(&root, "etc")
+                && writable(&root, "var")
+                && writable(&root, "sysroot/ostree/deploy/os/var")
+        );
+        assert!(fsio::stat(&root, "boot/loader").unwrap().kind == fsio::Kind::Symlink);
+        fsio::replace(&root, "var/kept", 0o644, b"x").unwrap();
+        assert!(boot.machine.exists("ostree/deploy/os/var/kept"), "it is the stateroot's");
+        assert_eq!(boot_units(&root, &boot.target()).unwrap(), [], "/var is there, and so is /boot");
+    });
+}
+
+#[test]
+fn what_is_transient_does_not_reach_the_deployment() {
+    in_mount_namespace("early::what_is_transient_does_not_reach_the_deployment", || {
+        let boot = Initramfs::new();
+        let config = BootConfig { etc_transient: true, root_transient: true, ..BootConfig::default() };
+        let own = fsio::stat(&boot.machine.dir(), boot.deployment()).unwrap();
+        let root = boot.boot(&config, OwnMounts::Now);
+        fsio::replace(&root, "etc/new", 0o644, b"x").unwrap();
+        fsio::replace(&root, "top", 0o644, b"x").unwrap();
+        assert!(!writable(&root, "usr"));
+        assert!(!boot.machine.exists(&format!("{}/etc/new", boot.deployment())));
+        assert!(!boot.machine.exists(&format!("{}/top", boot.deployment())));
+        let record = BootRecord::read(&boot.root()).unwrap().unwrap();
+        assert_eq!(record.backing_root, Some((own.dev, own.ino)), "the root directory does not show it");
+        assert_ne!(fsio::stat_dir(&root).unwrap().ino, own.ino);
+    });
+}
+
+#[test]
+fn a_hotfix_is_laid_over_usr() {
+    in_mount_namespace("early::a_hotfix_is_laid_over_usr", || {
+        let boot = Initramfs::new();
+        let own = fsio::open_dir(&boot.machine.dir(), boot.deployment()).unwrap();
+        for path in [".usr-ovl-upper", ".usr-ovl-work"] {
+            fsio::create_dir(&own, path, 0o755).unwrap();
+        }
+        let root = boot.boot(&BootConfig::default(), OwnMounts::Now);
+        fsio::replace(&root, "usr/bin/tool", 0o755, b"fixed").unwrap();
+        assert_eq!(fsio::read(&own, "usr/bin/tool", 100).unwrap(), b"tool 1");
+        assert_eq!(fsio::read(&own, ".usr-ovl-upper/bin/tool", 100).unwrap(), b"fixed");
+    });
+}
+
+#[test]
+fn a_boot_that_fails_leaves_the_disk_mounted_as_it_was() {
+    in_mount_namespace("early::a_boot_that_fails_leaves_the_disk_mounted_as_it_was", || {
+        let boot = Initramfs::new();
+        let target = boot.target();
+        // A deployment without the place where the disk is to be seen: the failure comes after the first mounts.
+        let own = fsio::open_dir(&boot.machine.dir(), boot.deployment()).unwrap();
+        fsio::remove_dir(&own, "sysroot").unwrap();
+        let config = BootConfig::default();
+        let failed = prepare_root(&boot.root(), "sysroot", &target, &config, OwnMounts::Now);
+        assert!(matches!(failed, Err(BootError::Io(_))), "{failed:?}");
+        let disk = fsio::open_dir(&boot.root(), "sysroot").unwrap();
+        assert!(fsio::open_dir(&disk, "ostree/repo").is_ok());
+        assert!(!fsio::mount::is_mount_point(&fsio::open_dir(&boot.root(), "sysroot.tmp").unwrap()).unwrap());
+        // Once it is mended the boot succeeds.
+        fsio::create_dir(&own, "sysroot", 0o755).unwrap();
+        drop((disk, own));
+        prepare_root(&boot.root(), "sysroot", &target, &config, OwnMounts::Now).unwrap();
+        // A link that leads nowhere.
+        let lost = BootTarget::parse(b"ostree=/ostree/boot.1/os/none/0").unwrap();
+        let again = Initramfs::new();
+        let failed = prepare_root(&again.root(), "sysroot", &lost, &config, OwnMounts::Now);
+        assert!(matches!(failed, Err(BootError::BadLink { .. })), "{failed:?}");
+    });
+}
+
+#[test]
+fn remounting_restores_what_was_decided_and_respects_a_read_only_root() {
+    in_mount_namespace("early::remounting_restores_what_was_decided_and_respects_a_read_only_root", || {
+        let boot = Initramfs::new();
+        let config = BootConfig { sysroot_read_only: true, ..BootConfig::default() };
+        let root = boot.boot(&config, OwnMounts::Now);
+        assert_eq!(remount(&root).unwrap(), Remounted::NotBooted, "its /run is elsewhere yet");
+        let record = fsio::read(&boot.root(), "run/ostree-booted", 1000).unwrap();
+        fsio::mount::tmpfs(&root, "run", 0o755).unwrap();
+        fsio::replace(&root, "run/ostree-booted", 0o644, &record).unwrap();
+        let at = |path: &str| fsio::open_dir(&root, path).unwrap();
+        fsio::mount::set_access(&at("sysroot"), Access::ReadWrite).unwrap();
+        fsio::mount::set_access(&at("etc"), Access::ReadOnly).unwrap();
+        for _ in 0..2 {
+            assert_eq!(remount(&root).unwrap(), Remounted::Done);
+            let state = ["sysroot", "etc", "var", "usr"].map(|path| fsio::mount::access(&at(path)).unwrap());
+            assert_eq!(state, [Access::ReadOnly, Access::ReadWrite, Access::ReadWrite, Access::ReadOnly]);
+        }
+        // Whoever administers the system gets a writable disk, and nobody else does.
+        let written = std::thread::scope(|scope| {
+            let path = boot.root.join("sysroot");
+            assert!(is_closed(&root).unwrap());
+            let other = scope.spawn(move || {
+                fsio::mount::unshare().unwrap();
+                open_up(&dir(&path)).unwrap();
+                (is_closed(&dir(&path)).unwrap(), writable(&dir(&path), "sysroot/ostree"))
+            });
+            other.join().unwrap()
+        });
+        assert_eq!(written, (false, true));
+        assert!(!writable(&root, "sysroot/ostree"));
+        fsio::mount::set_access(&root, Access::ReadOnly).unwrap();
+        fsio::mount::set_access(&at("etc"), Access::ReadOnly).unwrap();
+        assert_eq!(remount(&root).unwrap(), Remounted::ReadOnlyRoot);
+        assert_eq!(fsio::mount::access(&at("etc")).unwrap(), Access::ReadOnly);
+    });
+}
