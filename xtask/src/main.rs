@@ -20,6 +20,7 @@ mod server;
 mod sh;
 mod tidy;
 mod torture;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Kill the program at random moments of a pull and of an upgrade, and check what is left
     Torture(torture::TortureArgs),
+    /// Boot virtual machines that are installed and upgraded by our tools
+    Vm(vm::VmArgs),
     /// Run a program and report what it cost (used by `bench`)
     #[command(hide = true)]
     Measured(measure::MeasuredArgs),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Torture(args) => torture::run(&args),
+        Command::Vm(args) => vm::run(&args),
         Command::Measured(args) => measure::measured(&args),
     };
     match done {

@@ -50,7 +50,8 @@ pub(crate) fn apply(
 ) -> Result<Written> {
     let written = Written { change: plan.change, before: plan.before, after: plan.planned.len() };
     let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
-    let ostree = fsio::open_dir(sysroot.root(), layout::OSTREE)?;
+    // In the running system it is a link to the disk.
+    let ostree = fsio::open_dir_followed(sysroot.root(), layout::OSTREE)?;
     let prepared = match plan.change {
         Change::Nothing => return Ok(written),
         Change::Links { version, sub } => {

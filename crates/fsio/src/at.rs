@@ -64,7 +64,7 @@ pub(crate) fn locate<'a>(dir: &'a Dir, path: &'a Path) -> io::Result<Place<'a>> 
 }
 
 /// cap-std reports an escape as a permission problem without a number; `EXDEV` is what `openat2` says.
-fn name_the_escape(error: io::Error) -> io::Error {
+pub(crate) fn name_the_escape(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
         Errno::XDEV.into()
     } else {

@@ -1,6 +1,6 @@
 //! Directories and the names in them.
 
-use crate::at::{locate, open_dir_at, optional, reopen, with_temporary_name};
+use crate::at::{locate, name_the_escape, open_dir_at, optional, reopen, with_temporary_name};
 use crate::fault::{On, Op, step};
 use crate::meta::stat_at;
 use crate::{At, Dir, Result};
@@ -72,6 +72,15 @@ pub fn open_dir(dir: &Dir, path: impl AsRef<Path>) -> Result<Dir> {
 /// As [`open_dir`].
 pub fn open_dir_optional(dir: &Dir, path: impl AsRef<Path>) -> Result<Option<Dir>> {
     optional(open_dir_path(dir, path.as_ref())).at("open", path)
+}
+
+/// As [`open_dir`], but a symlink as last component is followed, as long as it stays inside `dir`.
+///
+/// # Errors
+/// As [`open_dir`]; `EXDEV` for a symlink that leads out of `dir`.
+pub fn open_dir_followed(dir: &Dir, path: impl AsRef<Path>) -> Result<Dir> {
+    let open = |path| dir.open_dir(path).map_err(name_the_escape);
+    open(path.as_ref()).at("open", path)
 }
 
 fn open_dir_path(dir: &Dir, path: &Path) -> io::Result<Dir> {

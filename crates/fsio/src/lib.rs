@@ -49,9 +49,9 @@ pub mod xattr;
 pub use cap_std::fs::Dir;
 pub use copy::{copy_contents, copy_range, reflink};
 pub use dir::{
-    Entry, Kind, create_dir, ensure_dir, entries, exchange, hardlink, make_node, open_dir, open_dir_optional,
-    read_link, remove_dir, remove_file, remove_file_optional, rename, rename_noreplace, replace_symlink,
-    symlink, sync_dir, syncfs,
+    Entry, Kind, create_dir, ensure_dir, entries, exchange, hardlink, make_node, open_dir, open_dir_followed,
+    open_dir_optional, read_link, remove_dir, remove_file, remove_file_optional, rename, rename_noreplace,
+    replace_symlink, symlink, sync_dir, syncfs,
 };
 pub use error::{At, Error, Result};
 pub use file::{Staged, open_file, open_file_and_stat, open_file_optional, read, read_optional, replace};

@@ -1,5 +1,4 @@
 //! `prepare-root.conf`: how the running system is to look.
-#![deny(clippy::indexing_slicing)]
 
 use super::error::BootError;
 use sapwood_fsio::{self as fsio, Dir};

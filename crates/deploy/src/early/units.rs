@@ -1,5 +1,4 @@
 //! What systemd has to mount in a deployed system: `/var` of the stateroot, and `/boot` where it is on the disk's root.
-#![deny(clippy::indexing_slicing)]
 
 use super::cmdline::BootTarget;
 use super::error::BootError;

@@ -1,9 +1,9 @@
 //! The boot programs, on a disk that is mounted as an initramfs has it, in a namespace where mounting is allowed.
 
-use crate::fixture::{Machine, dir, tree};
+use crate::fixture::{Machine, WAIT, dir, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
 use sapwood_deploy::{
-    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, InitOptions, OwnMounts, Remounted,
+    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, InitOptions, OwnMounts, Remounted, Sysroot,
     boot_units, is_closed, open_up, prepare_root, remount,
 };
 use sapwood_fsio::mount::Access;
@@ -203,5 +203,23 @@ fn remounting_restores_what_was_decided_and_respects_a_read_only_root() {
         fsio::mount::set_access(&at("etc"), Access::ReadOnly).unwrap();
         assert_eq!(remount(&root).unwrap(), Remounted::ReadOnlyRoot);
         assert_eq!(fsio::mount::access(&at("etc")).unwrap(), Access::ReadOnly);
+    });
+}
+
+#[test]
+fn the_running_system_is_upgraded_from_within_and_boots_the_new_version() {
+    in_mount_namespace("early::the_running_system_is_upgraded_from_within_and_boots_the_new_version", || {
+        let boot = Initramfs::new();
+        let second = boot.machine.commit(2, &tree(2, "kernel"));
+        let running = fsio::stat(&boot.machine.dir(), boot.deployment()).unwrap();
+        let config = BootConfig { root_transient: true, ..BootConfig::default() };
+        let root = boot.boot(&config, OwnMounts::Now);
+        fsio::replace(&root, "etc/changed-by-both", 0o644, b"mine").unwrap();
+        let sysroot = Sysroot::open(&root).unwrap().with_running_root(running.dev, running.ino);
+        let options = DeployOptions::default();
+        sysroot.lock(WAIT).unwrap().deploy(&os(), second, &options, &|_| {}).unwrap();
+        assert_eq!(boot.machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
+        assert_eq!(boot.machine.read(0, "etc/changed-by-both").as_deref(), Some("mine"));
+        assert!(sysroot.deployments().unwrap()[1].booted);
     });
 }

@@ -1,0 +1,201 @@
+//! `cargo xtask vm`: virtual machines that live on Sapwood.
+//!
+//! `vm test` installs version 1 on a disk, boots it, has it upgrade itself over the network while it runs, boots version
+//! 2, looks at `/usr`, `/etc` and `/var`, goes back, and boots version 1. What the machine finds it says on its console.
+//! `vm image` leaves the disk with version 1 to whoever wants to try it.
+
+mod guest;
+mod image;
+mod initramfs;
+mod os;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::peers::{self, Peer};
+use crate::server::Ours;
+use crate::sh;
+use guest::BootEntry;
+use image::{Disk, Filesystem};
+use os::Parts;
+
+/// What `vm` needs of others.
+const PEERS: &[Peer] = &[
+    Peer { what: "qemu-system-x86_64", package: "qemu-system-x86", lost: "booting virtual machines" },
+    Peer { what: "/usr/bin/busybox", package: "busybox-static", lost: "booting virtual machines" },
+    Peer { what: "sfdisk", package: "fdisk", lost: "booting virtual machines" },
+    Peer { what: "depmod", package: "kmod", lost: "booting virtual machines" },
+    Peer { what: "strip", package: "binutils", lost: "booting virtual machines" },
+];
+
+/// Options of `cargo xtask vm`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VmArgs {
+    #[command(subcommand)]
+    command: VmCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum VmCommand {
+    /// Install, boot, upgrade, boot, go back, boot
+    Test(Common),
+    /// Make a disk that boots
+    Image {
+        /// Where to write it
+        output: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The filesystem of the disk
+    #[arg(long, value_enum, default_value_t = Filesystem::Ext4)]
+    filesystem: Filesystem,
+    /// Mount the disk read-only in the running system (`sysroot.readonly`)
+    #[arg(long)]
+    read_only: bool,
+    /// Use this program, and `sapwood-boot` beside it, in place of building them
+    #[arg(long)]
+    sapwood: Option<PathBuf>,
+}
+
+/// The branch, and the name of the remote, on the machine.
+const BRANCH: &str = "vm/main";
+const REMOTE: &str = "origin";
+
+/// Runs the subcommand.
+pub(crate) fn run(args: &VmArgs) -> Result<()> {
+    peers::set_up(PEERS, true);
+    ensure!(rustix::process::geteuid().is_root(), "disks can be formatted and mounted by root alone");
+    ensure!(PEERS.iter().all(Peer::present), "not all that is needed is installed");
+    match &args.command {
+        VmCommand::Test(common) => test(common),
+        VmCommand::Image { output, common } => {
+            let mut lab = Lab::new(common)?;
+            lab.commit(1)?;
+            lab.install(output)?;
+            println!("{} boots version 1", output.display());
+            Ok(())
+        }
+    }
+}
+
+/// A server with versions of a system, and disks that it is installed on.
+struct Lab {
+    folder: tempfile::TempDir,
+    parts: Parts,
+    filesystem: Filesystem,
+    read_only: bool,
+    server: Ours,
+}
+
+impl Lab {
+    fn new(common: &Common) -> Result<Self> {
+        let cache = sh::root().join("target/vm");
+        std::fs::create_dir_all(&cache)?;
+        let parts = Parts::find(common.sapwood.as_deref(), &cache)?;
+        ensure!(
+            os::usable(&parts.modules),
+            "{} has no modules for virtual machines",
+            parts.modules.display()
+        );
+        let folder = tempfile::Builder::new().prefix("sapwood-vm-").tempdir()?;
+        let repo = folder.path().join("repo");
+        sh::output(
+            Command::new(&parts.sapwood)
+                .args(["init", "--mode=archive"])
+                .arg(format!("--repo={}", repo.display())),
+        )?;
+        let server = Ours::start(&repo, &parts.sapwood)?;
+        Ok(Self { folder, parts, filesystem: common.filesystem, read_only: common.read_only, server })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn sapwood(&self, words: &[&str]) -> Result<String> {
+        sh::output(Command::new(&self.parts.sapwood).args(words))
+    }
+
+    /// Commits a version to what is served.
+    fn commit(&mut self, number: u32) -> Result<()> {
+        let tree = self.path(&format!("tree-{number}"));
+        std::fs::create_dir(&tree)?;
+        os::small(&tree, number, &self.parts)?;
+        let repo = format!("--repo={}", self.path("repo").display());
+        let version = format!("--add-metadata-string=version={number}");
+        let tree = format!("--tree=dir={}", tree.display());
+        self.sapwood(&[
+            "commit",
+            &repo,
+            "--branch",
+            BRANCH,
+            "--owner-uid=0",
+            "--owner-gid=0",
+            &version,
+            &tree,
+        ])?;
+        self.sapwood(&["summary", &repo, "-u"])?;
+        Ok(())
+    }
+
+    /// Makes a disk with the newest version installed.
+    fn install(&self, path: &Path) -> Result<Disk> {
+        let disk = Disk::create(path, self.filesystem, 1024)?;
+        let mounted = disk.mount()?;
+        let root = mounted.path().to_str().context("a temporary folder has a plain name")?;
+        let sysroot = format!("--sysroot={root}");
+        let repo = format!("--repo={root}/ostree/repo");
+        self.sapwood(&["admin", "init-fs", "--format=native", root])?;
+        self.sapwood(&["admin", "os-init", &sysroot, "small"])?;
+        // The machine sees this host at an address of its emulated network.
+        let seen = format!("http://10.0.2.2:{}", self.server.port()?);
+        self.sapwood(&["remote", "add", &repo, "--no-gpg-verify", REMOTE, &seen])?;
+        if self.read_only {
+            self.sapwood(&["config", &repo, "set", "sysroot.readonly", "true"])?;
+        }
+        self.sapwood(&["pull", &repo, &format!("--url={}", self.server.url()), REMOTE, BRANCH])?;
+        let filesystem = format!("--karg=rootfstype={}", disk.filesystem().name());
+        let refspec = format!("{REMOTE}:{BRANCH}");
+        let kargs = ["--karg=root=/dev/vda1", &filesystem, "--karg=rw"];
+        self.sapwood(&[&["admin", "deploy", &sysroot, "--os=small"], &kargs[..], &[&refspec]].concat())?;
+        Ok(disk)
+    }
+
+    /// Boots the disk and fails unless everything that the machine checks in this step holds.
+    fn boot(&self, disk: &Disk, step: &str) -> Result<()> {
+        let entry = BootEntry::first(disk, self.folder.path())?;
+        println!("── {step}: boots {}", entry.title);
+        let started = Instant::now();
+        let console = guest::run(disk, &entry, step, &self.path("console"), Duration::from_mins(5))?;
+        let said: Vec<_> =
+            console.lines().filter_map(|line| Some(line.split_once("SAPWOOD-VM ")?.1.trim())).collect();
+        for line in &said {
+            println!("   {line}");
+        }
+        let ended = said.last().is_some_and(|line| *line == format!("end of {step}"));
+        if !ended || said.iter().any(|line| line.starts_with("FAILED")) {
+            bail!("{step}: not everything holds; the console said:\n{console}");
+        }
+        println!("   ({:.0} s)", started.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+fn test(common: &Common) -> Result<()> {
+    let mut lab = Lab::new(common)?;
+    lab.commit(1)?;
+    let disk = lab.install(&lab.path("disk"))?;
+    lab.commit(2)?;
+    for step in ["upgrade", "merged", "back"] {
+        lab.boot(&disk, step)?;
+    }
+    println!("installed, upgraded itself, and went back");
+    Ok(())
+}

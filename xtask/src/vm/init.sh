@@ -1,0 +1,9 @@
+#!/bin/sh
+# The first process of the small operating system: enough of one to upgrade itself.
+export PATH=/usr/bin HOME=/root
+mount -t tmpfs tmpfs /tmp
+ifconfig lo up
+ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+/usr/libexec/sapwood-vm-step
+sync
+poweroff -f

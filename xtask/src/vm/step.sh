@@ -1,0 +1,52 @@
+#!/bin/sh
+# Does the step that the kernel's command line names, and says on the console what came of it.
+console=/dev/ttyS0
+say() { echo "SAPWOOD-VM $*" >"$console"; }
+# check NAME COMMAND…: whether the command succeeds.
+check() {
+    name=$1
+    shift
+    if "$@" >/tmp/said 2>&1; then say "ok $name"; else
+        say "FAILED $name: $*: $(tr '\n' '|' </tmp/said)"
+    fi
+}
+not() { ! "$@"; }
+holds() { [ "$(cat "$1")" = "$2" ]; }
+booted() { sapwood admin status | grep -q '^\* '; }
+step=$(sed -n 's/.*sapwood\.step=\([^ ]*\).*/\1/p' /proc/cmdline)
+
+sound() {
+    check "version $1 runs" holds /usr/lib/sapwood-vm-version "$1"
+    check "the running deployment is known" booted
+    check "/usr is read-only" not touch /usr/probe
+    check "the disk is at /sysroot" test -d /sysroot/ostree/repo/objects
+    if grep -q '^readonly=true' /sysroot/ostree/repo/config; then
+        check "the disk is read-only" not touch /sysroot/probe
+    fi
+    check "/etc is writable" touch /etc/probe
+    check "/var is writable" touch /var/probe
+    check "the repository verifies" sapwood fsck --quiet --repo=/sysroot/ostree/repo
+}
+
+case $step in
+upgrade)
+    sound 1
+    echo mine >/etc/sapwood-vm/changed
+    echo kept >/var/data
+    check "an upgrade is pulled and deployed" sapwood admin upgrade
+    ;;
+merged)
+    sound 2
+    check "what was changed in /etc is kept" holds /etc/sapwood-vm/changed mine
+    check "what was not is the new default" holds /etc/sapwood-vm/default "default 2"
+    check "/var is as it was left" holds /var/data kept
+    check "the version before is made the default" sapwood admin set-default 1
+    ;;
+back)
+    sound 1
+    check "its /etc is as it was left" holds /etc/sapwood-vm/default "default 1"
+    check "/var is as it was left" holds /var/data kept
+    ;;
+*) say "FAILED unknown step '$step'" ;;
+esac
+say "end of $step"
