@@ -23,6 +23,8 @@ pub(crate) const FOR_TESTS: &[Peer] = &[
         package: "ostree",
         lost: "comparisons with the real ostree (ids, both directions, sysroots)",
     },
+    Peer { what: "gpg", package: "gpg", lost: "tests of GPG signatures" },
+    Peer { what: "openssl", package: "openssl", lost: "comparisons of SPKI signatures with OpenSSL's" },
     Peer { what: "nginx", package: "nginx-light", lost: "pulls from and by way of nginx" },
     Peer { what: "matchpathcon", package: "selinux-utils", lost: "comparisons with libselinux" },
     Peer { what: "mkfs.btrfs", package: "btrfs-progs", lost: "tests on btrfs" },

@@ -4,16 +4,16 @@
 //! policy, so that none is left out either.
 
 use crate::args::{OSTREE_VERSION, Persona};
-use crate::ctx::{Ctx, open_dir};
+use crate::ctx::{Ctx, open_dir, variable};
 use crate::report::{Advised, usage};
+use crate::trust::Terms;
 use crate::ui::human;
-use sapwood_repo::sign::Policy;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
-    ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, PullEvent, PullOptions,
-    PullOutcome, Remote, ServerCheck, SplitRemote, pull, pull_local,
+    ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, OnMismatch, PullEvent,
+    PullOptions, PullOutcome, Remote, ServerCheck, SplitRemote, SummaryCache, pull, pull_local,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -160,16 +160,42 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-/// Pulls with a progress line, what `policy` lets pass.
+/// Where the summary of a remote is kept: in `dir`, or else in the repository; nowhere if that cannot be written, or
+/// `$OSTREE_SKIP_CACHE` is set. As in OSTree, `OSTREE_REPO_TEST_ERROR=invalid-cache` lets one that was damaged be an
+/// error rather than be fetched again.
+pub(crate) fn summary_cache(
+    repo: &Repo,
+    remote: &Configured,
+    dir: Option<&Path>,
+) -> anyhow::Result<Option<SummaryCache>> {
+    let mut cache = match dir {
+        _ if variable("OSTREE_SKIP_CACHE").is_some() => return Ok(None),
+        Some(dir) => SummaryCache::new(open_dir(dir)?, &remote.name),
+        None => match SummaryCache::of(repo, &remote.name) {
+            Ok(cache) => cache,
+            Err(error) => {
+                tracing::debug!(%error, "the summary will not be kept");
+                return Ok(None);
+            }
+        },
+    };
+    if variable("OSTREE_REPO_TEST_ERROR").is_some_and(|value| value.as_os_str() == "invalid-cache") {
+        cache.on_mismatch = OnMismatch::Fail;
+    }
+    Ok(Some(cache))
+}
+
+/// Pulls with a progress line, what `terms` let pass.
 pub(crate) fn pull_from(
     ctx: &Ctx,
     repo: &Repo,
     from: Source,
     caches: &[&Repo],
-    policy: Policy,
+    terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
-    let options = &PullOptions { policy: Arc::new(policy), ..options.clone() };
+    let Terms { policy, summary_cache } = terms;
+    let options = &PullOptions { policy: Arc::new(policy), summary_cache, ..options.clone() };
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| match event {
         PullEvent::Progress(now) => {

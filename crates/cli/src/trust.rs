@@ -1,11 +1,13 @@
 //! From what a remote's configuration says about signatures to the policy that a pull checks.
 
+use crate::connect::summary_cache;
 use crate::ctx::read_file;
 use crate::report::usage;
 use anyhow::Context as _;
 use sapwood_repo::sign::gpg::Keyring;
 use sapwood_repo::sign::{self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier};
 use sapwood_repo::{Remote, Repo};
+use sapwood_transport::SummaryCache;
 use std::path::{Path, PathBuf};
 
 /// Where trusted keys are that count for every remote: for GPG, and (as `trusted.ENGINE` and the like) for the others.
@@ -28,6 +30,19 @@ impl Asked {
     pub(crate) fn is_any(self) -> bool {
         [self.gpg, self.gpg_summary, self.sign, self.sign_summary].contains(&Some(true))
     }
+}
+
+/// What a pull from a remote must satisfy, and where its summary is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) policy: Policy,
+    pub(crate) summary_cache: Option<SummaryCache>,
+}
+
+/// The terms of a remote; its summary is kept in `cache_dir`, or else in the repository.
+pub(crate) fn terms(repo: &Repo, remote: &Remote, cache_dir: Option<&Path>) -> anyhow::Result<Terms> {
+    let policy = policy(repo, remote, Asked::default())?;
+    Ok(Terms { policy, summary_cache: summary_cache(repo, remote, cache_dir)? })
 }
 
 /// The policy of a remote.
@@ -127,7 +142,7 @@ fn engines(remote: &Remote, which: &Engines) -> anyhow::Result<Vec<Box<dyn Verif
     }
     if found.is_empty() {
         return Err(usage(format!(
-            "remote {}: sign-verify is set, and there is no key to verify with: No keys found for required signapi type {}",
+            "remote {}: sign-verify is set, and there is no key to verify with: No keys found for signapi types {}",
             remote.name,
             names.join(", ")
         )));
@@ -165,25 +180,42 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The GPG keys that are trusted for a remote: its own, or else those of the machine, and those of `gpgkeypath`.
 pub(crate) fn keyring(repo: &Repo, remote: &Remote) -> anyhow::Result<Keyring> {
-    let mut keyring = Keyring::default();
-    match repo.remote_keyring(&remote.name)? {
-        Some(bytes) if bytes.is_empty() => {}
-        Some(bytes) => {
-            keyring.add(&bytes).with_context(|| format!("{}.trustedkeys.gpg", remote.name))?;
-        }
-        None => add_global(&mut keyring)?,
+    let mut keyring = own_keyring(repo, remote)?;
+    if repo.remote_keyring(&remote.name)?.is_none() {
+        add_global(&mut keyring)?;
     }
-    let paths = remote.option("gpgkeypath").unwrap_or_default();
-    for path in paths.split([',', ';']).map(str::trim).filter(|path| !path.is_empty()) {
+    for path in key_paths(remote.option("gpgkeypath").unwrap_or_default())? {
         let path = Path::new(path);
         // Here, a name that leads nowhere is an error: what is named is what is trusted.
-        if path.metadata().with_context(|| format!("gpgkeypath {}", path.display()))?.is_dir() {
+        if path.metadata().with_context(|| format!("Using gpgkeypath ({})", path.display()))?.is_dir() {
             add_dir(&mut keyring, path)?;
         } else {
             add_file(&mut keyring, path)?;
         }
     }
     Ok(keyring)
+}
+
+/// The GPG keys that a remote has of its own.
+pub(crate) fn own_keyring(repo: &Repo, remote: &Remote) -> anyhow::Result<Keyring> {
+    let mut keyring = Keyring::default();
+    if let Some(bytes) = repo.remote_keyring(&remote.name)?.filter(|bytes| !bytes.is_empty()) {
+        keyring.add(&bytes).with_context(|| format!("{}.trustedkeys.gpg", remote.name))?;
+    }
+    Ok(keyring)
+}
+
+/// The paths of a list, which has `,` or `;` between them, and may have one at its end.
+fn key_paths(list: &str) -> anyhow::Result<Vec<&str>> {
+    let separator = match (list.contains(','), list.contains(';')) {
+        (true, true) => {
+            return Err(usage(format!("gpgkeypath={list}: key value list contains more than one separator")));
+        }
+        (true, false) => ',',
+        _ => ';',
+    };
+    let list = list.strip_suffix(separator).unwrap_or(list);
+    Ok(if list.is_empty() { Vec::new() } else { list.split(separator).map(str::trim).collect() })
 }
 
 /// Adds the machine's keys: those of `$OSTREE_GPG_HOME` if it is set.

@@ -63,9 +63,7 @@ pub struct Judgement {
 #[non_exhaustive]
 pub enum SignError {
     /// No signature of this kind is there.
-    #[error(
-        "{mechanism} verification enabled, but no signatures found (use {option}=false in remote config to disable)"
-    )]
+    #[error("{}", unsigned(mechanism, option))]
     Unsigned {
         /** The mechanism. */
         mechanism: &'static str,
@@ -103,12 +101,10 @@ pub enum SignError {
         reason: &'static str,
     },
     /// No trusted key is known.
-    #[error("{engine}: {reason}")]
+    #[error("No keys found for required signapi type {engine}")]
     NoKeys {
         /** The engine. */
         engine: &'static str,
-        /** Where they were looked for. */
-        reason: String,
     },
     /// There is no such engine.
     #[error("Requested signature type is not implemented: {name}")]
@@ -122,6 +118,12 @@ pub enum SignError {
         /** Why. */
         reason: String,
     },
+}
+
+fn unsigned(mechanism: &str, option: &str) -> String {
+    let found =
+        if mechanism == "GPG" { "but no signatures found" } else { "and not satisfied: No signatures found" };
+    format!("{mechanism} verification enabled, {found} (use {option}=false in remote config to disable)")
 }
 
 /// The list of signatures under a key of metadata; one that is no such list counts as empty.

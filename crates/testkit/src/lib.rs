@@ -18,6 +18,7 @@
 #![allow(clippy::print_stderr, reason = "a test that skips itself says so")]
 #![allow(clippy::disallowed_methods, reason = "fixtures are made without the code under test")]
 
+mod keys;
 mod os;
 mod peer;
 mod random;
@@ -26,6 +27,7 @@ mod skip;
 pub mod strategies;
 mod tree;
 
+pub use keys::{Gnupg, openssl};
 pub use os::{Release, os_tree};
 pub use peer::{Nginx, Ostree};
 pub use random::Random;

@@ -136,6 +136,12 @@ pub enum SummaryProblem {
     /// It is not signed as it must be.
     #[error(transparent)]
     Untrusted(Box<sapwood_repo::sign::SignError>),
+    /// The one that was kept does not fit its own signatures, and that was to be an error.
+    #[error("the cached summary does not fit its signatures")]
+    Cached {
+        /** How. */
+        source: Box<PullError>,
+    },
 }
 
 /// Why a pull failed. What was fetched until then is kept for the next one; no ref moved.

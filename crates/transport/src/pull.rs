@@ -13,13 +13,14 @@ mod queue;
 mod resolve;
 mod scratch;
 mod subpath;
+mod summary;
 mod vouch;
 mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
 pub use options::{Age, Bindings, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
-pub use resolve::{remote_refs, remote_summary};
 pub use subpath::{Subpath, SubpathError};
+pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_summary};
 
 use crate::{PullError, Remote, wire};
 use driver::Wire;
@@ -126,13 +127,8 @@ fn trusted_summary(from: &Repo, source: &str, options: &PullOptions) -> Result<O
     let format = from.store().format();
     let read = |name| sapwood_fsio::read_optional(from.dir(), name, options.limits.max_meta_bytes);
     let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
-    resolve::check_summary(&options.policy, source, format, summary.as_deref(), signatures.as_deref())?;
-    let decode = |bytes: &Vec<u8>| Summary::decode(format, bytes);
-    summary.as_ref().map(decode).transpose().map_err(|error| PullError::Malformed {
-        remote: source.into(),
-        file: wire::SUMMARY,
-        source: error.into(),
-    })
+    summary::check(&options.policy, source, format, summary.as_deref(), signatures.as_deref())?;
+    summary.as_ref().map(|bytes| summary::decode(source, format, bytes)).transpose()
 }
 
 fn local_targets(

@@ -25,7 +25,14 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("delta_part", &["crates/repo/src/delta/ops.rs", "crates/repo/src/delta/part.rs"]),
     ("delta_patch", &["crates/repo/src/delta/patch.rs"]),
     ("delta_superblock", &["crates/repo/src/delta/name.rs", "crates/repo/src/delta/superblock.rs"]),
-    ("gpg_keyring", &["crates/repo/src/sign/gpg/keyring.rs"]),
+    (
+        "gpg_keyring",
+        &[
+            "crates/repo/src/sign/gpg/directory.rs",
+            "crates/repo/src/sign/gpg/keyring.rs",
+            "crates/repo/src/sign/gpg/read.rs",
+        ],
+    ),
     (
         "gvariant",
         &[

@@ -3,7 +3,7 @@
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, open_repo_at};
 use crate::report::{OrUsage, Usage, usage};
-use crate::trust::{self, Asked};
+use crate::trust;
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
 use sapwood_transport::{
@@ -58,8 +58,8 @@ pub(crate) struct Args {
     /// Accepted; everything is verified
     #[arg(long, hide = true)]
     http_trusted: bool,
-    /// Accepted; nothing is cached outside the repository
-    #[arg(long, value_name = "PATH", hide = true)]
+    /// Keep the summary for the next time here instead of in the repository
+    #[arg(long, value_name = "PATH")]
     cache_dir: Option<std::path::PathBuf>,
     /// Fetch only this path and what is below it (may be repeated); the commit stays incomplete
     #[arg(long, value_name = "PATH")]
@@ -254,12 +254,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
-    let policy = trust::policy(&repo, &remote, Asked::default())?;
+    let terms = trust::terms(&repo, &remote, args.cache_dir.as_deref())?;
     let began = std::time::Instant::now();
     let source = connect::source(&repo, &remote, &overrides)?;
     let over_the_network = matches!(source, Source::Files(_));
     let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
     let caches: Vec<_> = caches.iter().collect();
-    let outcome = connect::pull_from(ctx, &repo, source, &caches, policy, &options)?;
+    let outcome = connect::pull_from(ctx, &repo, source, &caches, terms, &options)?;
     Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))
 }

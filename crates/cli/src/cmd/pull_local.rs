@@ -4,7 +4,7 @@ use super::pull::{self, Outcome};
 use crate::connect::{Source, pull_from};
 use crate::ctx::Ctx;
 use crate::report::usage;
-use crate::trust::{self, Asked};
+use crate::trust::{self, Asked, Terms};
 use sapwood_objstore::Trust;
 use sapwood_repo::RemoteName;
 use sapwood_repo::sign::Policy;
@@ -45,17 +45,17 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     disable_static_deltas: bool,
     /// Require GPG signatures of commits, by keys of --remote
-    #[arg(long)]
-    gpg_verify: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    gpg_verify: Option<bool>,
     /// Require a GPG signature of the summary, by keys of --remote
-    #[arg(long)]
-    gpg_verify_summary: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    gpg_verify_summary: Option<bool>,
     /// Require other signatures of commits, by keys of --remote
-    #[arg(long)]
-    sign_verify: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sign_verify: Option<bool>,
     /// Require another signature of the summary, by keys of --remote
-    #[arg(long)]
-    sign_verify_summary: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sign_verify_summary: Option<bool>,
     /// The repository
     #[arg(value_name = "SRC_REPO")]
     from: PathBuf,
@@ -87,10 +87,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     // Here the command line alone says what is verified.
     let asked = Asked {
-        gpg: Some(args.gpg_verify),
-        gpg_summary: Some(args.gpg_verify_summary),
-        sign: Some(args.sign_verify),
-        sign_summary: Some(args.sign_verify_summary),
+        gpg: Some(args.gpg_verify == Some(true)),
+        gpg_summary: Some(args.gpg_verify_summary == Some(true)),
+        sign: Some(args.sign_verify == Some(true)),
+        sign_summary: Some(args.sign_verify_summary == Some(true)),
     };
     let policy = match &args.remote {
         Some(name) if asked.is_any() => trust::policy(&repo, &repo.remote(name)?, asked)?,
@@ -99,5 +99,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         }
         _ => Policy::default(),
     };
-    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], policy, &options)?, None))
+    let terms = Terms { policy, ..Terms::default() };
+    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], terms, &options)?, None))
 }

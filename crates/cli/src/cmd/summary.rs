@@ -60,6 +60,16 @@ pub(crate) enum Shown {
 }
 
 impl Outcome {
+    /// Refuses to show what it does not say.
+    pub(crate) fn check_key(&self) -> anyhow::Result<()> {
+        match &self.shown {
+            Shown::Key(key) if self.summary.metadata.get(key).is_none() => {
+                Err(usage(format!("No such metadata key '{key}'")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Its GVariant in text; sizes stand in bytes of another order than times, as OSTree shows them.
     fn raw(&self) -> String {
         let dictionary = |metadata| human::dictionary(metadata, self.format, human::ByteOrder::Swapped);
@@ -200,13 +210,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let format = repo.store().format();
     let view = args.view || ctx.short_v;
-    let shown = match (&args.print_metadata_key, args.list_metadata_keys, args.raw, view) {
-        (Some(key), ..) => Shown::Key(key.clone()),
-        (_, true, ..) => Shown::Keys,
-        (_, _, true, _) => Shown::Raw,
-        (_, _, _, true) => Shown::Readable,
-        _ => Shown::Nothing,
-    };
+    let shown = shown(args.print_metadata_key.as_deref(), args.list_metadata_keys, args.raw, view);
     if args.update {
         let signers = args.signing.signers()?;
         let facts = facts(&args.add_metadata)?;
@@ -223,12 +227,20 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     let summary = repo.summary()?.ok_or_else(|| usage("the repository has no summary; -u writes one"))?;
     summary.collections().map_err(sapwood_repo::Error::Summary)?;
-    if let Shown::Key(key) = &shown
-        && summary.metadata.get(key).is_none()
-    {
-        return Err(usage(format!("No such metadata key '{key}'")));
+    let outcome = Outcome { summary, format, shown };
+    outcome.check_key()?;
+    Ok(outcome)
+}
+
+/// What the options of viewing come to; the first counts.
+pub(crate) fn shown(key: Option<&str>, keys: bool, raw: bool, readable: bool) -> Shown {
+    match (key, keys, raw, readable) {
+        (Some(key), ..) => Shown::Key(key.to_owned()),
+        (_, true, ..) => Shown::Keys,
+        (_, _, true, _) => Shown::Raw,
+        (_, _, _, true) => Shown::Readable,
+        _ => Shown::Nothing,
     }
-    Ok(Outcome { summary, format, shown })
 }
 
 /// What `--add-metadata` gives.

@@ -5,6 +5,7 @@ use crate::ui::human;
 use sapwood_deploy::Error as DeployError;
 use sapwood_objstore::{Error as StoreError, ObjectKind, Reserve};
 use sapwood_repo::Error as RepoError;
+use sapwood_transport::{PullError, SummaryProblem};
 use std::error::Error;
 
 /// What OSTree says of an error, where scripts are known to look for it.
@@ -18,6 +19,11 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     // As the cause of a file that was not checked out.
     if let Some(error) = error.downcast_ref::<Box<StoreError>>() {
         return of_store(error);
+    }
+    if let Some(PullError::UntrustedSummary { problem: SummaryProblem::Cached { .. }, .. }) =
+        error.downcast_ref()
+    {
+        return Some("OSTREE_REPO_TEST_ERROR_INVALID_CACHE".to_owned());
     }
     Some(match error.downcast_ref::<RepoError>()? {
         RepoError::Store(error) => return of_store(error),

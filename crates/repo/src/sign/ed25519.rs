@@ -1,20 +1,21 @@
 //! Ed25519: public keys are 32 bytes, secret keys 64 (seed and public key), both in base64.
 #![deny(clippy::indexing_slicing)]
 
-use super::{Judgement, SignError, Signer, Verifier, armor};
+use super::armor::{self, hex};
+use super::{Judgement, SignError, Signer, Verifier};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-/// Keys of the curve, whatever text they come in.
-#[derive(Debug, Default)]
-pub(super) struct Keys {
-    pub(super) trusted: Vec<VerifyingKey>,
-    pub(super) revoked: Vec<VerifyingKey>,
-    pub(super) secret: Option<SigningKey>,
-}
+/// A public key. Bytes that are no point of the curve are kept as well: they verify nothing, but whoever counts keys
+/// counts them.
+type Public = [u8; 32];
 
 /// The engine's keys.
-#[derive(Debug)]
-pub struct Ed25519(Keys);
+#[derive(Debug, Default)]
+pub struct Ed25519 {
+    trusted: Vec<Public>,
+    revoked: Vec<Public>,
+    secret: Option<SigningKey>,
+}
 
 const KEY: &str = "ostree.sign.ed25519";
 
@@ -23,10 +24,14 @@ fn bad(reason: &'static str) -> SignError {
 }
 
 /// Reads a public key in base64.
-fn public(text: &str) -> Result<VerifyingKey, SignError> {
+fn public(text: &str) -> Result<Public, SignError> {
     let bytes = armor::base64(text.trim()).ok_or_else(|| bad("it is not base64"))?;
-    let bytes: [u8; 32] = bytes.try_into().or(Err(bad("it has not 32 bytes")))?;
-    VerifyingKey::from_bytes(&bytes).or(Err(bad("it is no point of the curve")))
+    bytes.try_into().or(Err(bad("it has not 32 bytes")))
+}
+
+/// Whether a signature is one over `data` by this key.
+pub(super) fn is_by(key: &Public, data: &[u8], signature: &Signature) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| key.verify_strict(data, signature).is_ok())
 }
 
 impl Ed25519 {
@@ -36,7 +41,7 @@ impl Ed25519 {
     /// [`SignError::BadKey`].
     pub fn verifier(trusted: &[String], revoked: &[String]) -> Result<Self, SignError> {
         let read = |keys: &[String]| keys.iter().map(|key| public(key)).collect::<Result<Vec<_>, _>>();
-        Ok(Self(Keys { trusted: read(trusted)?, revoked: read(revoked)?, secret: None }))
+        Ok(Self { trusted: read(trusted)?, revoked: read(revoked)?, secret: None })
     }
 
     /// From a secret key in base64.
@@ -47,48 +52,35 @@ impl Ed25519 {
         let bytes = armor::base64(secret.trim()).ok_or_else(|| bad("it is not base64"))?;
         let bytes: [u8; 64] = bytes.try_into().or(Err(bad("it has not 64 bytes")))?;
         let key = SigningKey::from_keypair_bytes(&bytes).or(Err(bad("its halves do not belong together")))?;
-        Ok(Self(Keys { secret: Some(key), ..Keys::default() }))
+        Ok(Self { secret: Some(key), ..Self::default() })
     }
-}
 
-impl Keys {
-    /// Judges signatures.
-    pub(super) fn judge(&self, data: &[u8], signatures: &[Vec<u8>]) -> Vec<Judgement> {
-        let judge = |signature: &Vec<u8>| {
-            let Ok(signature) = Signature::from_slice(signature) else {
-                return Judgement { good_by: None, words: "the signature has not 64 bytes".to_owned() };
-            };
-            match self.trusted.iter().find(|key| key.verify_strict(data, &signature).is_ok()) {
-                Some(key) if self.revoked.contains(key) => {
-                    Judgement { good_by: None, words: format!("Key '{}' is revoked", hex(key)) }
-                }
-                Some(key) => Judgement {
-                    good_by: Some(hex(key)),
-                    words: format!("Signature verified successfully with key '{}'", hex(key)),
-                },
-                None => Judgement { good_by: None, words: self.not_verified() },
-            }
+    fn judge_one(&self, data: &[u8], signature: &[u8]) -> Judgement {
+        let Ok(signature) = Signature::from_slice(signature) else {
+            return Judgement { good_by: None, words: "the signature has not 64 bytes".to_owned() };
         };
-        signatures.iter().map(judge).collect()
-    }
-
-    /// What is said of a signature by none of the keys.
-    fn not_verified(&self) -> String {
-        match self.trusted.as_slice() {
-            [key] => format!("Signature couldn't be verified with: key '{}'", hex(key)),
-            keys => format!("Signature couldn't be verified; tried {} keys", keys.len()),
+        match self.trusted.iter().find(|key| is_by(key, data, &signature)) {
+            Some(key) if self.revoked.contains(key) => {
+                Judgement { good_by: None, words: format!("Key '{}' is revoked", hex(key)) }
+            }
+            Some(key) => Judgement {
+                good_by: Some(hex(key)),
+                words: format!("Signature verified successfully with key '{}'", hex(key)),
+            },
+            None => {
+                let keys: Vec<String> = self.trusted.iter().map(|key| hex(key)).collect();
+                Judgement { good_by: None, words: not_verified(&keys) }
+            }
         }
     }
-
-    /// Signs with the secret key; `None` if there is none.
-    pub(super) fn sign(&self, data: &[u8]) -> Option<Vec<u8>> {
-        self.secret.as_ref().map(|key| key.sign(data).to_bytes().to_vec())
-    }
 }
 
-/// A key as it is shown.
-fn hex(key: &VerifyingKey) -> String {
-    armor::hex(key.as_bytes())
+/// What is said of a signature by none of the keys.
+pub(super) fn not_verified(keys: &[String]) -> String {
+    match keys {
+        [key] => format!("Signature couldn't be verified with: key '{key}'"),
+        keys => format!("Signature couldn't be verified; tried {} keys", keys.len()),
+    }
 }
 
 impl Verifier for Ed25519 {
@@ -99,7 +91,7 @@ impl Verifier for Ed25519 {
         KEY
     }
     fn judge(&self, data: &[u8], signatures: &[Vec<u8>]) -> Vec<Judgement> {
-        self.0.judge(data, signatures)
+        signatures.iter().map(|signature| self.judge_one(data, signature)).collect()
     }
 }
 
@@ -108,7 +100,8 @@ impl Signer for Ed25519 {
         KEY
     }
     fn sign(&self, data: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.0.sign(data).ok_or_else(|| bad("there is no secret one"))
+        let key = self.secret.as_ref().ok_or_else(|| bad("there is no secret one"))?;
+        Ok(key.sign(data).to_bytes().to_vec())
     }
     fn made_by(&self, _signature: &[u8]) -> Option<String> {
         None

@@ -4,11 +4,14 @@
 //! that key nor its primary key is expired or revoked now, nor the signature itself expired. Bindings within a key are
 //! verified before anything they say is believed.
 
+mod directory;
 mod keyring;
 mod program;
+mod read;
 mod report;
 
-pub use keyring::{KeyListing, Keyring, SubkeyListing};
+pub use directory::DirectoryUrls;
+pub use keyring::{KeyListing, Keyring, SubkeyListing, UserListing};
 pub use program::GpgSigner;
 pub use report::{Report, Verdict, date};
 

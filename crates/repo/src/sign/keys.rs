@@ -34,7 +34,7 @@ pub fn verifier(
             tracing::warn!(engine, count = bad.len(), "left out what is no key");
         }
         if good.is_empty() {
-            return Err(SignError::NoKeys { engine, reason: "no trusted key is configured".to_owned() });
+            return Err(SignError::NoKeys { engine });
         }
         Ok(good)
     };

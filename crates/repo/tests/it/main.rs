@@ -17,3 +17,4 @@ mod prune;
 mod repository;
 mod selinux;
 mod sharing;
+mod signatures;

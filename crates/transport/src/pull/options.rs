@@ -1,6 +1,7 @@
 //! What is pulled, and how.
 
 use super::subpath::Subpath;
+use super::summary::SummaryCache;
 use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
 use sapwood_repo::sign::Policy;
@@ -136,6 +137,8 @@ pub struct PullOptions {
     pub trust: Trust,
     /// What must be signed: checked before anything of a commit is stored. Default: nothing.
     pub policy: Arc<Policy>,
+    /// Where a summary that must be signed is kept for the next time, so that it is fetched once. Default: nowhere.
+    pub summary_cache: Option<SummaryCache>,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
     /// How many requests are under way at once. Default: 32.
@@ -161,6 +164,7 @@ impl Default for PullOptions {
             file_modes: FileModes::default(),
             trust: Trust::Trusted,
             policy: Arc::default(),
+            summary_cache: None,
             copy_summary: false,
             requests: 32,
             progress_interval: Duration::from_millis(100),

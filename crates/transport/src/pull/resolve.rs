@@ -1,8 +1,9 @@
 //! The beginning of a pull: what the remote is, and where its refs point.
 
-use super::net::{Traffic, small};
-use super::options::{PullLimits, PullOptions, Wanted};
-use crate::{PullError, Remote, SummaryProblem, wire};
+use super::net::Traffic;
+use super::options::{PullOptions, Wanted};
+use super::summary::{Demands, Listing, file, listing};
+use crate::{PullError, Remote, wire};
 use bytes::Bytes;
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
 use sapwood_repo::sign::Policy;
@@ -44,35 +45,17 @@ pub(super) async fn resolve(
         && options.wanted.iter().all(|wanted| !matches!(wanted, Wanted::Ref(_)))
         && !options.copy_summary
         && options.policy.summary.is_empty();
-    let (config, summary, signatures) = tokio::join!(
-        file(remote, traffic, wire::CONFIG, Keyfile::MAX_BYTES as u64),
-        async {
+    let (config, listing) =
+        tokio::join!(file(remote, traffic, wire::CONFIG, Keyfile::MAX_BYTES as u64), async {
             if pinned {
-                return Ok(None);
+                return Ok(Listing::default());
             }
-            file(remote, traffic, wire::SUMMARY, options.limits.max_meta_bytes).await
-        },
-        async {
-            if options.copy_summary || !options.policy.summary.is_empty() {
-                file(remote, traffic, wire::SUMMARY_SIG, options.limits.max_meta_bytes).await
-            } else {
-                Ok(None)
-            }
-        },
-    );
+            listing(remote, traffic, Demands::of(options, format)).await
+        },);
     if let Some(bytes) = config? {
         check_config(remote, &bytes, format)?;
     }
-    let summary_bytes = summary?;
-    let signatures = signatures?;
-    check_summary(
-        &options.policy,
-        remote.describe().as_ref(),
-        format,
-        summary_bytes.as_deref(),
-        signatures.as_deref(),
-    )?;
-    let summary = summary_bytes.as_ref().map(|bytes| decode(remote, format, bytes)).transpose()?;
+    let Listing { summary, bytes, signatures } = listing?;
     let mut resolved = Resolved::default();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
         resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
@@ -92,32 +75,9 @@ pub(super) async fn resolve(
         }
     }
     if options.copy_summary {
-        resolved.summary = summary_bytes.map(|bytes| (bytes, signatures));
+        resolved.summary = bytes.map(|bytes| (bytes, signatures));
     }
     Ok(resolved)
-}
-
-/// Checks a summary, as it came, against the policy; before anything in it is believed.
-pub(super) fn check_summary(
-    policy: &Policy,
-    remote: &str,
-    format: Format,
-    summary: Option<&[u8]>,
-    signatures: Option<&[u8]>,
-) -> Result<(), PullError> {
-    let Some(first) = policy.summary.first() else { return Ok(()) };
-    let untrusted = |problem| PullError::UntrustedSummary { remote: remote.into(), problem };
-    let not_there =
-        |file| untrusted(SummaryProblem::NotThere { mechanism: first.name, file, option: first.option });
-    let summary = summary.ok_or_else(|| not_there(wire::SUMMARY))?;
-    let signatures = signatures.ok_or_else(|| not_there(wire::SUMMARY_SIG))?;
-    let beside = format.decode_metadata(signatures).map_err(|source| PullError::Malformed {
-        remote: remote.into(),
-        file: wire::SUMMARY_SIG,
-        source: source.into(),
-    })?;
-    let checked = policy.check_summary(summary, Some(&beside));
-    checked.map_err(|source| untrusted(SummaryProblem::Untrusted(Box::new(source))))
 }
 
 /// Runs a few futures side by side.
@@ -166,24 +126,6 @@ async fn target(
     Ok(Target { name: Some(name.clone()), commit: Id::new(id) })
 }
 
-async fn file(
-    remote: &dyn Remote,
-    traffic: &Traffic,
-    path: &str,
-    max_bytes: u64,
-) -> Result<Option<Bytes>, PullError> {
-    let fetched = small(remote, traffic, path, max_bytes).await;
-    fetched.map_err(|source| PullError::Fetch { what: path.into(), source: Box::new(source) })
-}
-
-fn decode(remote: &dyn Remote, format: Format, bytes: &[u8]) -> Result<Summary, PullError> {
-    Summary::decode(format, bytes).map_err(|source| PullError::Malformed {
-        remote: remote.describe().into(),
-        file: wire::SUMMARY,
-        source: source.into(),
-    })
-}
-
 /// Refuses a remote of another format, or one whose objects are not those of an archive.
 fn check_config(remote: &dyn Remote, bytes: &[u8], ours: Format) -> Result<(), PullError> {
     let name = || remote.describe().into();
@@ -207,40 +149,4 @@ fn check_config(remote: &dyn Remote, bytes: &[u8], ours: Format) -> Result<(), P
         return Err(PullError::NotAnArchive { remote: name(), mode: config.mode.as_str().to_owned() });
     }
     Ok(())
-}
-
-/// The remote's summary and its bytes; `None` if it has none.
-///
-/// # Errors
-/// When it cannot be fetched, or is malformed.
-pub async fn remote_summary(
-    remote: &dyn Remote,
-    format: Format,
-    policy: &Policy,
-) -> Result<Option<(Summary, Vec<u8>)>, PullError> {
-    let traffic = Traffic::default();
-    let limit = PullLimits::default().max_meta_bytes;
-    let bytes = file(remote, &traffic, wire::SUMMARY, limit).await?;
-    if !policy.summary.is_empty() {
-        let signatures = file(remote, &traffic, wire::SUMMARY_SIG, limit).await?;
-        check_summary(policy, remote.describe().as_ref(), format, bytes.as_deref(), signatures.as_deref())?;
-    }
-    bytes.map(|bytes| Ok((decode(remote, format, &bytes)?, bytes.to_vec()))).transpose()
-}
-
-/// The refs that the remote's summary lists.
-///
-/// # Errors
-/// As [`remote_summary`], and [`PullError::NoSummary`].
-pub async fn remote_refs(
-    remote: &dyn Remote,
-    format: Format,
-    policy: &Policy,
-) -> Result<Vec<(RefName, Id<Commit>)>, PullError> {
-    match remote_summary(remote, format, policy).await? {
-        Some((summary, _)) => {
-            Ok(summary.refs.into_iter().map(|listed| (listed.name, listed.target)).collect())
-        }
-        None => Err(PullError::NoSummary { remote: remote.describe().into() }),
-    }
 }

@@ -47,16 +47,24 @@ impl Workshop<'_> {
         }
     }
 
-    /// Reads the metadata beside a commit.
+    /// Reads the metadata beside a commit. What is malformed is no reason to refuse a commit that needs none: it is left
+    /// out then.
     pub(super) fn decode_detached(&self, bytes: Option<&Bytes>) -> Result<Option<Metadata>, PullError> {
-        // An empty file is how deleted metadata is left behind.
-        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Ok(None) };
-        let decoded = self.repo.store().format().decode_metadata(bytes);
-        decoded.map(Some).map_err(|source| PullError::Malformed {
-            remote: self.source.into(),
-            file: "the metadata beside a commit",
-            source: source.into(),
-        })
+        let Some(bytes) = bytes else { return Ok(None) };
+        match self.repo.store().format().decode_metadata(bytes) {
+            Ok(metadata) => Ok(Some(metadata)),
+            // So deleted metadata is left behind.
+            Err(_) if bytes.is_empty() => Ok(Some(Metadata::default())),
+            Err(error) if self.policy.commit.is_empty() => {
+                tracing::warn!(remote = self.source, %error, "the metadata beside a commit is malformed, and left out");
+                Ok(None)
+            }
+            Err(error) => Err(PullError::Malformed {
+                remote: self.source.into(),
+                file: "the metadata beside a commit",
+                source: error.into(),
+            }),
+        }
     }
 
     /// Stages the metadata beside a commit, unless it is what is here.
@@ -66,7 +74,9 @@ impl Workshop<'_> {
         metadata: Option<&Metadata>,
     ) -> Result<(), PullError> {
         let Some(metadata) = metadata else { return Ok(()) };
-        if self.repo.store().detached(commit).ok().flatten().as_ref() == Some(metadata) {
+        // A file that says nothing is written only where one says something.
+        let here = self.repo.store().detached(commit).ok().flatten();
+        if here.as_ref() == Some(metadata) || (here.is_none() && metadata.iter().next().is_none()) {
             return Ok(());
         }
         let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };

@@ -11,5 +11,6 @@ mod pulls;
 mod remotes;
 mod selective;
 mod server;
+mod summaries;
 mod trust;
 mod world;

@@ -9,14 +9,14 @@ use sapwood_repo::{Expected, RefEdit, Repo};
 use sapwood_transport::{Bindings, PullError, PullOptions, pull_local};
 use std::sync::Arc;
 
-const SECRET: &str =
+pub(crate) const SECRET: &str =
     "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg==";
 const PUBLIC: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-const OTHER_SECRET: &str =
+pub(crate) const OTHER_SECRET: &str =
     "TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs9QBfD6EOJWpK3CqdNG368nJgszy7ElozAzVXxKvRmDA==";
 const OTHER_PUBLIC: &str = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=";
 
-fn key(secret: &str) -> Vec<Box<dyn Signer>> {
+pub(crate) fn key(secret: &str) -> Vec<Box<dyn Signer>> {
     vec![signer("ed25519", secret).unwrap()]
 }
 
@@ -32,11 +32,16 @@ fn commits_signed() -> Policy {
 }
 
 /// The summary must be, and commits need not.
-fn summary_signed() -> Policy {
+pub(crate) fn summary_signed() -> Policy {
     Policy { summary: required(&[PUBLIC], &[], 1), ..Policy::default() }
 }
 
-fn options(policy: Policy) -> PullOptions {
+/// The summary must be signed by the other key.
+pub(crate) fn other_summary_signed() -> Policy {
+    Policy { summary: required(&[OTHER_PUBLIC], &[], 1), ..Policy::default() }
+}
+
+pub(crate) fn options(policy: Policy) -> PullOptions {
     // Bindings are another matter: here branches are moved to commits of others.
     PullOptions { policy: Arc::new(policy), bindings: Bindings::Ignore, ..want(BRANCH) }
 }

@@ -8,7 +8,7 @@ use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
 use crate::report::OrUsage;
-use crate::trust::{self, Asked};
+use crate::trust;
 use crate::ui::Render;
 use sapwood_deploy::{DeployOptions, Downgrade, Locked, Merge, UpgradeOptions, UpgradeOutcome, UpgradePlan};
 use sapwood_objstore::{Id, ObjectId};
@@ -151,11 +151,11 @@ pub(super) fn fetch(
     };
     let options =
         PullOptions { wanted: vec![wanted], into: RefsInto::Remote(name.clone()), ..PullOptions::default() };
-    let policy = trust::policy(repo, &remote, Asked::default())?;
+    let terms = trust::terms(repo, &remote, None)?;
     let began = std::time::Instant::now();
     let source = connect::source(repo, &remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files(_));
-    let outcome = connect::pull_from(ctx, repo, source, &[], policy, &options)?;
+    let outcome = connect::pull_from(ctx, repo, source, &[], terms, &options)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))
 }
 

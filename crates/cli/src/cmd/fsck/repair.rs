@@ -5,9 +5,8 @@
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
-use crate::trust::{self, Asked};
+use crate::trust::{self, Terms};
 use sapwood_objstore::{Commit, Id, Trust};
-use sapwood_repo::sign::Policy;
 use sapwood_repo::{FsckReport, Repo};
 use sapwood_transport::{Bindings, PullOptions, Wanted};
 use std::collections::BTreeSet;
@@ -34,13 +33,12 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
         .collect();
     let mut repair = Repair::default();
     for commit in lost {
-        let (source, policy) = match remote {
-            Some(remote) => (
-                connect::source(repo, remote, &Overrides::default())?,
-                trust::policy(repo, remote, Asked::default())?,
-            ),
+        let (source, terms) = match remote {
+            Some(remote) => {
+                (connect::source(repo, remote, &Overrides::default())?, trust::terms(repo, remote, None)?)
+            }
             // What is asked for by its id needs nobody to vouch for it.
-            None => (Source::Local(from.into()), Policy::default()),
+            None => (Source::Local(from.into()), Terms::default()),
         };
         let options = PullOptions {
             wanted: vec![Wanted::Commit(commit)],
@@ -48,7 +46,7 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
             trust: Trust::Untrusted,
             ..PullOptions::default()
         };
-        match connect::pull_from(ctx, repo, source, &[], policy, &options) {
+        match connect::pull_from(ctx, repo, source, &[], terms, &options) {
             Ok(_) => repair.repaired.push(commit),
             Err(error) => repair.failed.push((commit, format!("{error:#}"))),
         }

@@ -133,9 +133,12 @@ fn set_sign_verify(texts: &[String], set: &mut impl FnMut(&str, &str)) -> anyhow
     let mut engines: Vec<&str> = Vec::new();
     for text in texts {
         let parts = text.split_once('=').and_then(|(engine, key)| Some((engine, key.split_once(':')?)));
-        let Some((engine, (kind @ ("inline" | "file"), value))) = parts else {
+        let Some((engine, (kind, value))) = parts else {
             return Err(usage(format!("Failed to parse KEYTYPE=[inline|file]:DATA in --sign-verify={text}")));
         };
+        if !["inline", "file"].contains(&kind) {
+            return Err(usage(format!("Invalid key reference {kind}:{value}, expected file|inline")));
+        }
         if !ENGINES.contains(&engine) {
             return Err(usage(format!("Requested signature type is not implemented: {engine}")));
         }

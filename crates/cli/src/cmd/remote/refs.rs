@@ -2,14 +2,18 @@
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
-use crate::trust::{self, Asked};
+use crate::trust;
 use crate::ui::Render;
 use sapwood_transport::remote_refs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// List the refs that a remote has, as its summary says
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Keep the summary for the next time here instead of in the repository
+    #[arg(long, value_name = "PATH")]
+    cache_dir: Option<PathBuf>,
     /// List also the commit that each points to
     #[arg(long, short = 'r')]
     revision: bool,
@@ -46,12 +50,13 @@ impl Render for Outcome {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let configured = repo.remote(&args.name)?;
-    let policy = trust::policy(&repo, &configured, Asked::default())?;
+    let terms = trust::terms(&repo, &configured, args.cache_dir.as_deref())?;
     let remote = match connect::source(&repo, &configured, &Overrides::default())? {
         Source::Files(remote) => remote,
         Source::Local(path) => connect::as_files(&path)?,
     };
-    let refs = connect::runtime()?.block_on(remote_refs(&*remote, repo.store().format(), &policy))?;
+    let (format, cache) = (repo.store().format(), terms.summary_cache.as_ref());
+    let refs = connect::runtime()?.block_on(remote_refs(&*remote, format, &terms.policy, cache))?;
     let refs = refs.into_iter().map(|(name, id)| Ref { name: name.to_string(), commit: id.to_hex() });
     Ok(Outcome { remote: args.name.clone(), refs: refs.collect(), revision: args.revision })
 }

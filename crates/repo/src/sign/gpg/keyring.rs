@@ -1,6 +1,8 @@
 //! Public keys, and what of them may be believed.
 #![deny(clippy::indexing_slicing)]
 
+use super::directory::{self, DirectoryUrls};
+use super::read::{self, MAX_KEYS, bad};
 use super::report::{Report, Verdict};
 use crate::sign::{SignError, armor};
 use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
@@ -26,10 +28,23 @@ pub struct KeyListing {
     pub created: u64,
     /// Until when it counts.
     pub expires: Option<u64>,
+    /// Whether its owner took it back.
+    pub revoked: bool,
     /// Whom it belongs to.
-    pub users: Vec<String>,
+    pub users: Vec<UserListing>,
     /// Its subkeys.
     pub subkeys: Vec<SubkeyListing>,
+}
+
+/// Whom a key belongs to, for reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserListing {
+    /// Name and address, as the key has them.
+    pub name: String,
+    /// Whether the key's owner took the name back, or the whole key.
+    pub revoked: bool,
+    /// Where the domain of the address offers the key.
+    pub directory: Option<DirectoryUrls>,
 }
 
 /// A subkey, for reading.
@@ -41,21 +56,15 @@ pub struct SubkeyListing {
     pub created: u64,
     /// Until when it counts.
     pub expires: Option<u64>,
+    /// Whether its owner took it back, or the whole key.
+    pub revoked: bool,
 }
 
-/// Largest keyring, in bytes.
-const MAX_BYTES: usize = 64 << 20;
-/// Most keys in a keyring, and most signatures in one blob.
-const MAX_KEYS: usize = 10_000;
+/// Most signatures in one blob.
 const MAX_SIGNATURES: usize = 64;
-const ARMOR: &str = "PGP PUBLIC KEY BLOCK";
-
-fn bad(reason: &'static str) -> SignError {
-    SignError::BadKey { engine: "gpg", reason }
-}
 
 impl Keyring {
-    /// Adds the keys of a file: binary, or any number of armoured blocks. A key that is there already gets what is new of
+    /// Adds the keys of a file: binary, any number of armoured blocks, or a keybox. A key that is there already gets what is new of
     /// it, as a revocation is. Gives how many keys were not there.
     ///
     /// # Errors
@@ -69,7 +78,7 @@ impl Keyring {
     /// # Errors
     /// As [`add`](Self::add).
     pub fn add_some(&mut self, bytes: &[u8], ids: &[String]) -> Result<usize, SignError> {
-        let keys = parse(bytes)?;
+        let keys = read::keys(bytes)?;
         let mut added = 0;
         for key in keys {
             let names: Vec<String> = std::iter::once(hex(&key.primary_key))
@@ -111,28 +120,7 @@ impl Keyring {
 
     /// Its keys, for reading.
     pub fn list(&self) -> Vec<KeyListing> {
-        let list = |key: &SignedPublicKey| KeyListing {
-            fingerprint: hex(&key.primary_key),
-            created: key.primary_key.created_at().as_secs().into(),
-            expires: expiry(&key.primary_key, newest_self(key)),
-            users: key
-                .details
-                .users
-                .iter()
-                .filter(|user| certificate(key, user).is_some())
-                .map(name)
-                .collect(),
-            subkeys: key
-                .public_subkeys
-                .iter()
-                .map(|sub| SubkeyListing {
-                    fingerprint: hex(&sub.key),
-                    created: sub.key.created_at().as_secs().into(),
-                    expires: expiry(&sub.key, binding(key, sub)),
-                })
-                .collect(),
-        };
-        self.keys.iter().map(list).collect()
+        self.keys.iter().map(listing).collect()
     }
 
     /// Reports on the binary signatures in `blob`, over `data`, as of now.
@@ -166,6 +154,30 @@ impl Keyring {
             }
         }
         found
+    }
+}
+
+fn listing(key: &SignedPublicKey) -> KeyListing {
+    let revoked = is_revoked(key);
+    let user = |user: &SignedUser| {
+        let newest = newest_certificate(key, user)?;
+        let revoked = revoked || newest.typ() == Some(SignatureType::CertRevocation);
+        let name = name(user);
+        Some(UserListing { directory: directory::urls(&name), name, revoked })
+    };
+    let subkey = |sub: &SignedPublicSubKey| SubkeyListing {
+        fingerprint: hex(&sub.key),
+        created: sub.key.created_at().as_secs().into(),
+        expires: expiry(&sub.key, binding(key, sub)),
+        revoked: revoked || is_sub_revoked(key, sub),
+    };
+    KeyListing {
+        fingerprint: hex(&key.primary_key),
+        created: key.primary_key.created_at().as_secs().into(),
+        expires: expiry(&key.primary_key, newest_self(key)),
+        revoked,
+        users: key.details.users.iter().filter_map(user).collect(),
+        subkeys: key.public_subkeys.iter().map(subkey).collect(),
     }
 }
 
@@ -209,10 +221,6 @@ fn judge_sub(
     found.key_expires = expiry(&sub.key, bound);
     found.primary_expires = expiry(&key.primary_key, newest_self(key));
     let over_it = signature.verify(&sub.key, data).is_ok();
-    let is_sub_revoked = sub.signatures.iter().any(|one| {
-        one.typ() == Some(SignatureType::SubkeyRevocation)
-            && one.verify_subkey_binding(&key.primary_key, &sub.key).is_ok()
-    });
     // A key that signs vouches for being a subkey, lest somebody else's be taken for one.
     let may_sign = newest_self(key).is_some()
         && bound.is_some_and(|bound| {
@@ -221,7 +229,8 @@ fn judge_sub(
                     .embedded_signature()
                     .is_some_and(|back| back.verify_primary_key_binding(&sub.key, &key.primary_key).is_ok())
         });
-    found.verdict = verdict(&found, signature, over_it, is_sub_revoked || is_revoked(key), may_sign);
+    found.verdict =
+        verdict(&found, signature, over_it, is_sub_revoked(key, sub) || is_revoked(key), may_sign);
     found
 }
 
@@ -258,33 +267,6 @@ fn verdict(found: &Report, signature: &Signature, over_it: bool, revoked: bool, 
     }
 }
 
-/// Reads all keys of a file.
-fn parse(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, SignError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(bad("larger than 64 MiB"));
-    }
-    let mut keys = Vec::new();
-    let mut take = |found: Box<dyn Iterator<Item = pgp::errors::Result<SignedPublicKey>> + '_>| {
-        for key in found.take(MAX_KEYS) {
-            keys.push(key.or(Err(bad("malformed")))?);
-        }
-        Ok(())
-    };
-    match bytes.first() {
-        None => return Err(bad("empty")),
-        Some(first) if first & 0x80 != 0 => {
-            take(SignedPublicKey::from_bytes_many(bytes).or(Err(bad("malformed")))?)?;
-        }
-        Some(_) => {
-            let text = String::from_utf8_lossy(bytes);
-            for block in armor::blocks(&text, ARMOR) {
-                take(SignedPublicKey::from_armor_many_buf(block.as_bytes()).or(Err(bad("malformed")))?.0)?;
-            }
-        }
-    }
-    if keys.is_empty() { Err(bad("there is no public key in it")) } else { Ok(keys) }
-}
-
 /// Adds what `new` has and `old`, the same key, has not.
 fn merge(old: &mut SignedPublicKey, new: SignedPublicKey) {
     add_new(&mut old.details.revocation_signatures, new.details.revocation_signatures);
@@ -313,12 +295,16 @@ fn add_new(old: &mut Vec<Signature>, new: Vec<Signature>) {
 
 /// The newest valid certificate that a key gives one of its users; `None` if it has none or took it back.
 fn certificate<'k>(key: &'k SignedPublicKey, user: &'k SignedUser) -> Option<&'k Signature> {
+    newest_certificate(key, user).filter(|newest| newest.typ() != Some(SignatureType::CertRevocation))
+}
+
+/// The newest valid thing that a key says of one of its users.
+fn newest_certificate<'k>(key: &'k SignedPublicKey, user: &'k SignedUser) -> Option<&'k Signature> {
     let valid = user
         .signatures
         .iter()
         .filter(|one| one.verify_certification(&key.primary_key, Tag::UserId, &user.id).is_ok());
-    let newest = valid.max_by_key(|one| one.created())?;
-    (newest.typ() != Some(SignatureType::CertRevocation)).then_some(newest)
+    valid.max_by_key(|one| one.created())
 }
 
 /// The newest valid signature that a key gives itself: it says until when the key counts and what it is for.
@@ -345,6 +331,13 @@ fn is_revoked(key: &SignedPublicKey) -> bool {
     let revocations = &key.details.revocation_signatures;
     revocations.iter().any(|one| {
         one.typ() == Some(SignatureType::KeyRevocation) && one.verify_key(&key.primary_key).is_ok()
+    })
+}
+
+fn is_sub_revoked(key: &SignedPublicKey, sub: &SignedPublicSubKey) -> bool {
+    sub.signatures.iter().any(|one| {
+        one.typ() == Some(SignatureType::SubkeyRevocation)
+            && one.verify_subkey_binding(&key.primary_key, &sub.key).is_ok()
     })
 }
 
