@@ -20,7 +20,7 @@ use crate::server::Ours;
 use crate::sh;
 use guest::BootEntry;
 use image::{Disk, Filesystem};
-use os::Parts;
+use os::{Parts, Real};
 
 /// What `vm` needs of others.
 const PEERS: &[Peer] = &[
@@ -56,6 +56,10 @@ struct Common {
     /// The filesystem of the disk
     #[arg(long, value_enum, default_value_t = Filesystem::Ext4)]
     filesystem: Filesystem,
+    /// Real root filesystems with systemd and initramfs-tools in place of the small system: the first version and the
+    /// second
+    #[arg(long, value_name = "DIR,DIR2", value_delimiter = ',')]
+    tree: Vec<PathBuf>,
     /// Mount the disk read-only in the running system (`sysroot.readonly`)
     #[arg(long)]
     read_only: bool,
@@ -90,6 +94,7 @@ struct Lab {
     folder: tempfile::TempDir,
     parts: Parts,
     filesystem: Filesystem,
+    trees: Vec<PathBuf>,
     read_only: bool,
     server: Ours,
 }
@@ -98,7 +103,9 @@ impl Lab {
     fn new(common: &Common) -> Result<Self> {
         let cache = sh::root().join("target/vm");
         std::fs::create_dir_all(&cache)?;
-        let parts = Parts::find(common.sapwood.as_deref(), &cache)?;
+        // A real tree takes a program for debugging too long.
+        let profile = if common.tree.is_empty() { sh::Profile::Debug } else { sh::Profile::Release };
+        let parts = Parts::find(common.sapwood.as_deref(), profile, &cache)?;
         ensure!(
             os::usable(&parts.modules),
             "{} has no modules for virtual machines",
@@ -112,7 +119,8 @@ impl Lab {
                 .arg(format!("--repo={}", repo.display())),
         )?;
         let server = Ours::start(&repo, &parts.sapwood)?;
-        Ok(Self { folder, parts, filesystem: common.filesystem, read_only: common.read_only, server })
+        let trees = common.tree.clone();
+        Ok(Self { folder, parts, filesystem: common.filesystem, trees, read_only: common.read_only, server })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -125,35 +133,41 @@ impl Lab {
 
     /// Commits a version to what is served.
     fn commit(&mut self, number: u32) -> Result<()> {
-        let tree = self.path(&format!("tree-{number}"));
-        std::fs::create_dir(&tree)?;
-        os::small(&tree, number, &self.parts)?;
+        println!("making version {number} …");
+        let folder = self.path(&format!("tree-{number}"));
+        std::fs::create_dir(&folder)?;
+        let at = usize::try_from(number)?.saturating_sub(1).min(self.trees.len().saturating_sub(1));
+        if let Some(tree) = self.trees.get(at) {
+            let real = Real::new(tree, &folder, number, &self.parts)?;
+            return self.commit_tree(real.path(), number);
+        }
+        os::small(&folder, number, &self.parts)?;
+        self.commit_tree(&folder, number)
+    }
+
+    fn commit_tree(&self, tree: &Path, number: u32) -> Result<()> {
         let repo = format!("--repo={}", self.path("repo").display());
         let version = format!("--add-metadata-string=version={number}");
         let tree = format!("--tree=dir={}", tree.display());
-        self.sapwood(&[
-            "commit",
-            &repo,
-            "--branch",
-            BRANCH,
-            "--owner-uid=0",
-            "--owner-gid=0",
-            &version,
-            &tree,
-        ])?;
+        let mut words = vec!["commit", &repo, "--branch", BRANCH, &version, &tree];
+        if self.trees.is_empty() {
+            words.extend(["--owner-uid=0", "--owner-gid=0"]);
+        }
+        self.sapwood(&words)?;
         self.sapwood(&["summary", &repo, "-u"])?;
         Ok(())
     }
 
     /// Makes a disk with the newest version installed.
     fn install(&self, path: &Path) -> Result<Disk> {
-        let disk = Disk::create(path, self.filesystem, 1024)?;
+        let megabytes = if self.trees.is_empty() { 1024 } else { 6 * 1024 };
+        let disk = Disk::create(path, self.filesystem, megabytes)?;
         let mounted = disk.mount()?;
         let root = mounted.path().to_str().context("a temporary folder has a plain name")?;
         let sysroot = format!("--sysroot={root}");
         let repo = format!("--repo={root}/ostree/repo");
         self.sapwood(&["admin", "init-fs", "--format=native", root])?;
-        self.sapwood(&["admin", "os-init", &sysroot, "small"])?;
+        self.sapwood(&["admin", "os-init", &sysroot, "os"])?;
         // The machine sees this host at an address of its emulated network.
         let seen = format!("http://10.0.2.2:{}", self.server.port()?);
         self.sapwood(&["remote", "add", &repo, "--no-gpg-verify", REMOTE, &seen])?;
@@ -163,8 +177,11 @@ impl Lab {
         self.sapwood(&["pull", &repo, &format!("--url={}", self.server.url()), REMOTE, BRANCH])?;
         let filesystem = format!("--karg=rootfstype={}", disk.filesystem().name());
         let refspec = format!("{REMOTE}:{BRANCH}");
-        let kargs = ["--karg=root=/dev/vda1", &filesystem, "--karg=rw"];
-        self.sapwood(&[&["admin", "deploy", &sysroot, "--os=small"], &kargs[..], &[&refspec]].concat())?;
+        let mut kargs = vec!["--karg=root=/dev/vda1", &filesystem, "--karg=rw"];
+        if !self.trees.is_empty() {
+            kargs.extend(["--karg=systemd.unit=sapwood-vm.target", "--karg=net.ifnames=0"]);
+        }
+        self.sapwood(&[&["admin", "deploy", &sysroot, "--os=os"], &kargs[..], &[&refspec]].concat())?;
         Ok(disk)
     }
 
@@ -173,7 +190,7 @@ impl Lab {
         let entry = BootEntry::first(disk, self.folder.path())?;
         println!("── {step}: boots {}", entry.title);
         let started = Instant::now();
-        let console = guest::run(disk, &entry, step, &self.path("console"), Duration::from_mins(5))?;
+        let console = guest::run(disk, &entry, step, &self.path("console"), Duration::from_mins(10))?;
         let said: Vec<_> =
             console.lines().filter_map(|line| Some(line.split_once("SAPWOOD-VM ")?.1.trim())).collect();
         for line in &said {

@@ -25,8 +25,8 @@ pub(crate) struct Parts {
 impl Parts {
     /// Builds the programs (unless one is given) and finds a kernel for virtual machines: an installed one, else one
     /// of a package that is downloaded and unpacked below `cache`.
-    pub(crate) fn find(given: Option<&Path>, cache: &Path) -> Result<Self> {
-        let sapwood = sh::sapwood(given, sh::Profile::Debug)?;
+    pub(crate) fn find(given: Option<&Path>, profile: sh::Profile, cache: &Path) -> Result<Self> {
+        let sapwood = sh::sapwood(given, profile)?;
         let boot_program = sapwood.with_file_name("sapwood-boot");
         ensure!(boot_program.is_file(), "{} is not beside {}", boot_program.display(), sapwood.display());
         let (kernel, modules) = match installed_kernel(Path::new("/"))? {
@@ -126,11 +126,75 @@ pub(crate) fn small(tree: &Path, number: u32, parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-/// What both kinds of systems get: our programs and what tests them.
+/// A real tree with ours laid over it; dropping it unmounts.
+#[derive(Debug)]
+pub(crate) struct Real {
+    merged: PathBuf,
+}
+
+impl Real {
+    /// Lays our programs and an initramfs, made by the tree's own `mkinitramfs`, over `tree`, which is not changed.
+    pub(crate) fn new(tree: &Path, folder: &Path, number: u32, parts: &Parts) -> Result<Self> {
+        let [upper, work, merged] = ["upper", "work", "merged"].map(|name| folder.join(name));
+        for dir in [&upper, &work, &merged] {
+            std::fs::create_dir_all(dir)?;
+        }
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", tree.display(), upper.display(), work.display());
+        sh::output(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged))?;
+        let real = Self { merged };
+        add_ours(&real.merged, number, parts)?;
+        real.add_units()?;
+        real.make_initramfs()?;
+        Ok(real)
+    }
+
+    /// The tree.
+    pub(crate) fn path(&self) -> &Path {
+        &self.merged
+    }
+
+    fn add_units(&self) -> Result<()> {
+        let units = self.merged.join("usr/lib/systemd/system");
+        std::fs::write(units.join("sapwood-vm-step.service"), include_str!("step.service"))?;
+        std::fs::write(units.join("sapwood-vm.target"), "[Unit]\nRequires=sapwood-vm-step.service\n")?;
+        // Else the first boot asks questions.
+        std::fs::write(self.merged.join("usr/etc/machine-id"), "5a90000000000000000000000000da7a\n")?;
+        Ok(())
+    }
+
+    fn make_initramfs(&self) -> Result<()> {
+        let modules = self.merged.join("usr/lib/modules");
+        let version = std::fs::read_dir(&modules)?.next().context("the tree has no kernel")??.file_name();
+        let version = version.to_str().context("a kernel's version is plain text")?;
+        // As in a running system: the tree keeps its configuration in /usr/etc.
+        symlink("usr/etc", self.merged.join("etc"))?;
+        let temporary = self.merged.join("var/tmp");
+        std::fs::create_dir_all(&temporary)?;
+        let image = format!("/usr/lib/modules/{version}/initramfs.img");
+        let mut make = Command::new("chroot");
+        make.arg(&self.merged).args(["/usr/sbin/mkinitramfs", "-o", &image, version]);
+        sh::output(make.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
+        std::fs::remove_dir_all(&temporary)?;
+        Ok(std::fs::remove_file(self.merged.join("etc"))?)
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        if let Err(error) = sh::output(Command::new("umount").arg(&self.merged)) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
+/// What both kinds of systems get: our programs, as a distribution installs them, and what tests them.
 fn add_ours(tree: &Path, number: u32, parts: &Parts) -> Result<()> {
-    stripped(&parts.sapwood, &tree.join("usr/bin/sapwood"))?;
-    std::fs::create_dir_all(tree.join("usr/lib/ostree"))?;
-    stripped(&parts.boot_program, &tree.join("usr/lib/ostree/ostree-prepare-root"))?;
+    let programs = tempfile::tempdir()?;
+    for program in [&parts.sapwood, &parts.boot_program] {
+        stripped(program, &programs.path().join(program.file_name().unwrap_or_default()))?;
+    }
+    sh::output(Command::new(sh::root().join("dist/install.sh")).arg(tree).arg(programs.path()))?;
     script(tree, "usr/libexec/sapwood-vm-step", include_str!("step.sh"))?;
     std::fs::write(tree.join("usr/lib/sapwood-vm-version"), number.to_string())?;
     let etc = tree.join("usr/etc/sapwood-vm");
