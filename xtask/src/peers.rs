@@ -25,6 +25,11 @@ pub(crate) const FOR_TESTS: &[Peer] = &[
     },
     Peer { what: "gpg", package: "gpg", lost: "tests of GPG signatures" },
     Peer { what: "openssl", package: "openssl", lost: "comparisons of SPKI signatures with OpenSSL's" },
+    Peer {
+        what: "/usr/lib/ostree/ostree-prepare-root",
+        package: "ostree-boot",
+        lost: "boots by OSTree's own program",
+    },
     Peer { what: "nginx", package: "nginx-light", lost: "pulls from and by way of nginx" },
     Peer { what: "matchpathcon", package: "selinux-utils", lost: "comparisons with libselinux" },
     Peer { what: "mkfs.btrfs", package: "btrfs-progs", lost: "tests on btrfs" },

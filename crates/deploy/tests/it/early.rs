@@ -1,6 +1,6 @@
 //! The boot programs, on a disk that is mounted as an initramfs has it, in a namespace where mounting is allowed.
 
-use crate::fixture::{Machine, WAIT, dir, os, tree};
+use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
 use sapwood_deploy::{
     BootConfig, BootError, BootRecord, BootTarget, DeployOptions, InitOptions, OwnMounts, Remounted, Sysroot,
@@ -8,7 +8,9 @@ use sapwood_deploy::{
 };
 use sapwood_fsio::mount::Access;
 use sapwood_fsio::{self as fsio, Dir};
+use sapwood_testkit::{Ostree, Tree, skipped};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// An initramfs with the disk of a machine mounted at `sysroot`, and one deployment on it.
 struct Initramfs {
@@ -17,13 +19,22 @@ struct Initramfs {
     _temporary: tempfile::TempDir,
 }
 
+/// With the directories that are mounted on.
+fn bootable() -> Tree {
+    let mut os = tree(1, "kernel");
+    os.dir("var");
+    os.dir("run");
+    os
+}
+
 impl Initramfs {
     fn new() -> Self {
         let machine = Machine::new(&InitOptions::default());
-        let mut os = tree(1, "kernel");
-        os.dir("var");
-        os.dir("run");
-        machine.deploy(machine.commit(1, &os), &DeployOptions::default()).unwrap();
+        machine.deploy(machine.commit(1, &bootable()), &DeployOptions::default()).unwrap();
+        Self::of(machine)
+    }
+
+    fn of(machine: Machine) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let root = temporary.path().to_owned();
         mount(&["-t", "tmpfs", "initramfs"], &root);
@@ -221,5 +232,77 @@ fn the_running_system_is_upgraded_from_within_and_boots_the_new_version() {
         assert_eq!(boot.machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
         assert_eq!(boot.machine.read(0, "etc/changed-by-both").as_deref(), Some("mine"));
         assert!(sysroot.deployments().unwrap()[1].booted);
+    });
+}
+
+/// What a booted root looks like.
+fn look(root: &Dir) -> Vec<String> {
+    let mut seen = vec![format!("tool: {:?}", fsio::read(root, "usr/bin/tool", 100).unwrap())];
+    for path in ["etc", "usr", "sysroot", "sysroot/ostree/deploy/os/var"] {
+        let dir = fsio::open_dir(root, path).unwrap();
+        seen.push(format!("{path}: {:?}", fsio::mount::access(&dir).unwrap()));
+    }
+    seen
+}
+
+/// Runs the real `ostree-prepare-root` in the initramfs, as if the kernel had been given these arguments.
+fn boot_theirs(boot: &Initramfs, cmdline: &str) -> Dir {
+    const PROGRAM: &str = "/usr/lib/ostree/ostree-prepare-root";
+    for (link, target) in [("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        fsio::symlink(target, &boot.root(), link).unwrap();
+    }
+    for path in ["usr", "proc"] {
+        fsio::create_dir(&boot.root(), path, 0o755).unwrap();
+        mount(&["--rbind", &format!("/{path}")], &boot.root.join(path));
+    }
+    fsio::replace(&boot.root(), "cmdline", 0o644, cmdline.as_bytes()).unwrap();
+    mount(&["--bind", boot.root.join("cmdline").to_str().unwrap()], &boot.root.join("proc/cmdline"));
+    let out = Command::new("chroot").arg(&boot.root).args([PROGRAM, "/sysroot"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    fsio::open_dir(&boot.root(), "sysroot").unwrap()
+}
+
+#[test]
+fn either_boot_program_boots_what_either_program_deployed() {
+    if Ostree::find().is_none() || !std::path::Path::new("/usr/lib/ostree/ostree-prepare-root").is_file() {
+        return skipped("the real ostree and ostree-prepare-root are not installed");
+    }
+    in_mount_namespace("early::either_boot_program_boots_what_either_program_deployed", || {
+        let ostree = Ostree::find().unwrap();
+        let by_theirs = || {
+            let machine = Machine::empty();
+            let path = machine.path();
+            ostree.run(["admin", "init-fs", path.to_str().unwrap()]).unwrap();
+            let sysroot = format!("--sysroot={}", path.display());
+            ostree.run(["admin", "os-init", &sysroot, "os"]).unwrap();
+            machine.commit(1, &bootable());
+            ostree.run(["admin", "deploy", &sysroot, "--os=os", REF]).unwrap();
+            Initramfs::of(machine)
+        };
+        let options = |boot: &Initramfs| {
+            let deployment = boot.machine.open().deployments().unwrap().remove(0);
+            deployment.entry.get("options").unwrap().to_owned()
+        };
+        for read_only in [false, true] {
+            let ours = Initramfs::new();
+            let theirs = by_theirs();
+            for boot in [&ours, &theirs] {
+                if read_only {
+                    let repo = fsio::open_dir(&boot.machine.dir(), "ostree/repo").unwrap();
+                    let mut config = fsio::read(&repo, "config", 1000).unwrap();
+                    config.extend_from_slice(b"\n[sysroot]\nreadonly=true\n");
+                    fsio::replace(&repo, "config", 0o644, &config).unwrap();
+                }
+            }
+            let disk = fsio::open_dir(&theirs.root(), "sysroot").unwrap();
+            let config = BootConfig::read(&theirs.root(), &disk).unwrap();
+            assert_eq!(config.sysroot_read_only, read_only);
+            drop(disk);
+            let by_ours = look(&theirs.boot(&config, OwnMounts::Now));
+            let root = boot_theirs(&ours, &options(&ours));
+            assert_eq!(look(&root), by_ours);
+            // What comes later understands what their program left.
+            assert!(BootRecord::read(&ours.root()).unwrap().is_some());
+        }
     });
 }
