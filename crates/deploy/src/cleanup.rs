@@ -46,7 +46,7 @@ impl Locked<'_> {
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.
             let prune = PruneOptions { depth: Some(0), refs_only: true, ..Default::default() };
-            cleaned.pruned = Some(self.repo().plan_prune(&prune)?.apply()?);
+            cleaned.pruned = Some(self.repo().plan_prune(&prune, &|_| ())?.apply(&|_| ())?);
         }
         Ok(cleaned)
     }

@@ -212,7 +212,7 @@ impl Staged {
     }
 }
 
-fn create_exclusive(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+pub(crate) fn create_exclusive(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
     step(Op::Create, On::Name(dir, name))?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())

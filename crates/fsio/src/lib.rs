@@ -44,6 +44,7 @@ pub mod lock;
 mod meta;
 pub mod mount;
 mod remove;
+mod scratch;
 pub mod xattr;
 
 pub use cap_std::fs::Dir;
@@ -60,3 +61,4 @@ pub use meta::{
     stat, stat_dir, stat_open, stat_optional,
 };
 pub use remove::remove_tree;
+pub use scratch::Scratch;

@@ -18,6 +18,8 @@ pub(crate) const LOCK_SUFFIX: &str = "-lock";
 pub(crate) const SCRATCH: &str = "scratch";
 /// Begins names of files in staging that are not complete.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
+/// Ends the name of a commit.
+pub(crate) const COMMIT_SUFFIX: &str = ".commit";
 /// Ends the name of the note that a commit was deleted.
 pub(crate) const TOMBSTONE_SUFFIX: &str = ".tombstone-commit";
 /// Ends the name of the metadata beside a commit.

@@ -174,9 +174,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn stored_at(&self, name: ObjectName) -> Result<Option<SystemTime>, Error> {
-        Ok(self
-            .stat(name)?
-            .map(|stat| UNIX_EPOCH + Duration::from_nanos(u64::try_from(stat.ctime_ns).unwrap_or(0))))
+        Ok(self.stat(name)?.map(|stat| changed_at(&stat)))
     }
 
     /// The metadata kept beside a commit (signatures); it is not covered by the id. `None` if there is none.
@@ -275,6 +273,31 @@ impl Store {
             .collect())
     }
 
+    /// The commits of one of the 256 shards: as [`shard_objects`](Self::shard_objects), with less work.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn shard_commits(&self, shard: u8) -> Result<Vec<Id<Commit>>, Error> {
+        let Some(dir) = self.shard(shard)? else { return Ok(Vec::new()) };
+        let entries = fsio::entries(&dir)?;
+        let names = entries.iter().filter_map(|entry| entry.name.to_str());
+        Ok(names
+            .filter(|name| name.ends_with(layout::COMMIT_SUFFIX))
+            .filter_map(|name| layout::parse_name(self.mode, shard, name))
+            .filter(|name| name.kind == ObjectKind::Commit)
+            .map(|name| Id::new(name.id))
+            .collect())
+    }
+
+    /// Size on disk in bytes, and when the object was put here, as far as its inode tells (change time). `None` if it is
+    /// not here; parents are not looked into.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn size_and_time(&self, name: ObjectName) -> Result<Option<(u64, SystemTime)>, Error> {
+        Ok(self.stat(name)?.map(|stat| (stat.size, changed_at(&stat))))
+    }
+
     /// Device and inode of each object of one kind in one of the 256 shards, with its id.
     ///
     /// # Errors
@@ -344,4 +367,8 @@ impl Store {
         }
         Transaction::begin(self)
     }
+}
+
+fn changed_at(stat: &fsio::Stat) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(stat.ctime_ns).unwrap_or(0))
 }

@@ -11,6 +11,7 @@ mod memo;
 mod tree;
 
 use crate::{Error, Expected, RefEdit, RefEntry, Refspec, Repo, Result, Root, Transaction, pool};
+use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, Format, Id, MetaObject as _, Metadata, ObjectId, ObjectKind, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,6 +123,8 @@ impl Repo {
             return Err(Error::SameFormat { format: self.store().format().name() });
         }
         self.config().check_writable()?;
+        // Between its transactions too: no ref keeps from a prune what they stored.
+        let _lock = self.store().lock(LockKind::Shared)?;
         let selected = selected(from, &options.refs)?;
         let mut job = Job {
             to: self,

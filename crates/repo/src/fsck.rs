@@ -6,13 +6,14 @@ mod objects;
 
 pub use bindings::{BadBinding, BindingProblem};
 
+use crate::ids::{MEMORY_BYTES, Spill};
 use crate::partial::Incomplete;
 use crate::reach::{OnBad, Reachable, problem_of};
+use crate::repo::is_read_only;
 use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
-use sapwood_fsio::lock::{LockError, LockKind};
-use sapwood_objstore::{Commit, Error as StoreError, Id, ObjectKind, ObjectName};
+use sapwood_fsio::lock::LockKind;
+use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 
 /// What is checked, and with how much effort.
 #[derive(Debug, Clone, Default)]
@@ -159,20 +160,11 @@ impl Repo {
         if options.add_tombstones {
             self.config().check_writable()?;
         }
-        let kind = if options.delete_corrupt {
+        let _lock = if options.delete_corrupt {
             self.config().check_writable()?;
-            LockKind::Exclusive
+            self.store().lock(LockKind::Exclusive)?
         } else {
-            LockKind::Shared
-        };
-        let _lock = match self.store().lock(kind) {
-            // Nobody ever locked it, and this user cannot: it is somebody else's, or on a read-only disk.
-            Err(StoreError::Lock(LockError::Io(error)))
-                if kind == LockKind::Shared && is_read_only(error.source.kind()) =>
-            {
-                None
-            }
-            other => other?,
+            self.lock_to_read()?
         };
         let mut problems = Problems::new();
         let (refs, broken_refs) = self.ref_db().survey()?;
@@ -183,7 +175,7 @@ impl Repo {
         }
         on_event(FsckEvent::Total { objects: commits.objects });
 
-        let reachable = Reachable::new();
+        let reachable = Reachable::new(&Spill::new(self.dir(), MEMORY_BYTES));
         let roots: Vec<Root> = commits.complete.iter().map(|(_, root)| *root).collect();
         reachable.add(self.store(), &roots, pool::default_threads(), OnBad::Collect)?;
         problems.extend(reachable.take_bad().into_iter().map(|(tree, problem)| (tree.name(), problem)));
@@ -292,9 +284,4 @@ impl Repo {
         }
         Ok(added)
     }
-}
-
-/// Whether an error says that this user may not write here.
-fn is_read_only(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }

@@ -23,7 +23,7 @@
 //! for entry in repo.walk(repo.root(tip)?) {
 //!     println!("{:?}", entry?);
 //! }
-//! assert_eq!(repo.plan_prune(&PruneOptions::default())?.apply()?.deleted_objects, 0);
+//! assert_eq!(repo.plan_prune(&PruneOptions::default(), &|_| ())?.apply(&|_| ())?.deleted_objects, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -37,6 +37,7 @@ mod diff;
 mod error;
 mod export;
 mod fsck;
+mod ids;
 mod keyfile;
 mod leb128;
 mod log;
@@ -76,7 +77,7 @@ pub use fsck::{
 pub use keyfile::{Keyfile, KeyfileError};
 pub use log::{History, LogEntry};
 pub use name::{CollectionId, NameError, Namespace, RefName, Refspec, RemoteName};
-pub use prune::{PruneOptions, PrunePlan, PruneScope, Pruned};
+pub use prune::{PruneEvent, PruneOptions, PrunePlan, PruneScope, Pruned};
 pub use refs::{BrokenRef, Expected, RefEdit, RefEntry};
 pub use remote::Remote;
 pub use repo::{CreateOptions, Repo};

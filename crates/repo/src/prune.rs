@@ -1,75 +1,84 @@
-//! Deleting what no ref reaches: a plan first, then applied under the exclusive lock.
+//! Deleting what nothing needs: a plan, made while others write, then applied under the exclusive lock.
 //!
-//! Commits are deleted, and that is made durable, before anything they reach is: a crash leaves objects that the next
-//! prune deletes, never a commit without its content.
+//! **The rules between a pruner and those who write.** They hold for real `ostree` on either side too, since its locking is
+//! the same.
+//!
+//! 1. Who adds objects holds the shared lock from before the first look at what is there until the refs have moved. So under the
+//!    exclusive lock nobody is in between: what a writer relied on is reached from a ref or a stored commit by now, or
+//!    the writer is dead, and who takes its staged objects over looks at everything anew.
+//! 2. *Planning* holds the shared lock, as a writer does. It notes which commits are kept, then all that they reach, then
+//!    which of the stored objects are none of that: the *candidates*. Writers add objects and move refs meanwhile, so
+//!    a candidate may be needed by now. Nothing else than a candidate will be deleted: what is younger than the plan is safe.
+//! 3. *Applying* takes the exclusive lock and looks again which commits are kept. Of those that were not kept before
+//!    it reads the trees, as far as those were not reached before; what they reach is a candidate no more. A
+//!    commit that was not stored when the candidates were chosen is kept, even where no ref leads to it.
+//! 4. Commits are deleted first, and that is made durable, before anything they reach is. So a commit that is stored, and
+//!    not marked as incomplete, is all here, whatever moment the power fails. Of any other object nothing follows but
+//!    itself: a writer may rely on a directory that it finds, never on what is below it being there.
+//! 5. By 4 a prune may let go of the lock in the middle ([`PruneOptions::hold`]) and look again when it has it back.
+//!
+//! Memory is bounded, whatever the number of objects: those reached and those to be deleted are sorted runs, in a file
+//! without a name where they are too many ([`PruneOptions::memory_bytes`]). Of each commit looked at about 200 bytes stay.
 
+mod apply;
 mod deltas;
+mod options;
 mod roots;
 
+pub use options::{PruneEvent, PruneOptions, PruneScope, Pruned};
+
+use crate::ids::{Ids, Spill};
 use crate::reach::{OnBad, Reachable};
-use crate::{Error, Refspec, Repo, Result, pool};
+use crate::{Error, Repo, Result, pool};
 use rayon::prelude::*;
-use roots::Kept;
-use sapwood_fsio::Kind;
-use sapwood_fsio::lock::{Lock, LockKind};
-use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
-use std::collections::{BTreeMap, BTreeSet};
+use roots::{Commits, Roots};
+use sapwood_fsio::lock::LockKind;
+use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, ObjectName};
+use std::collections::HashSet;
+use std::time::SystemTime;
 
-/// What is kept.
-#[derive(Debug, Clone, Default)]
-pub struct PruneOptions {
-    /// How many parents of each ref's commit are kept; `None` is all. Default: all.
-    pub depth: Option<u32>,
-    /// Only refs keep commits alive; otherwise every commit that is stored does too. Default: no.
-    pub refs_only: bool,
-    /// Of each ref's history, the newest commit and those after it up to the first one older than this are kept, and
-    /// nothing else: as OSTree has it, `depth` and `refs_only` are then not looked at. Seconds since the epoch.
-    /// Default: not set.
-    pub keep_younger_than: Option<i64>,
-    /// Refs of whose commit so many parents are kept (`None` is all), whatever the other options say. With any, only refs
-    /// keep commits alive. Default: none.
-    pub branch_depths: BTreeMap<Refspec, Option<u32>>,
-    /// The only refs whose history is shortened: of all others all parents are kept. With any, only refs keep commits
-    /// alive. Default: none, which is every ref.
-    pub only_branches: BTreeSet<Refspec>,
-    /// Which kinds of objects are looked at and deleted. Default: all.
-    pub scope: PruneScope,
-}
-
-/// Which kinds of objects a prune looks at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PruneScope {
-    /// All.
-    #[default]
-    Everything,
-    /// Commits alone, which is quick: what they leave behind is for another prune to delete.
-    Commits,
-}
-
-/// What a prune will do. It holds the repository's exclusive lock.
+/// What a prune will do, unless writers come to need some of it before. It holds no lock.
 #[derive(Debug)]
 #[must_use = "nothing is deleted until it is applied"]
 pub struct PrunePlan<'repo> {
     repo: &'repo Repo,
-    /// Commits, then directories, their metadata, files.
-    objects: Vec<ObjectName>,
-    /// Paths of static deltas whose target goes.
-    deltas: Vec<String>,
+    options: PruneOptions,
+    commits: Commits<'repo>,
+    reachable: Reachable,
+    /// Commits that are to be deleted.
+    doomed: HashSet<Id<Commit>>,
+    /// The other objects that are to be deleted.
+    candidates: Candidates,
     pruned: Pruned,
-    _lock: Option<Lock>,
 }
 
-/// What a prune did, or would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /** Objects looked at. */
-    pub total_objects: u64,
-    /** Objects deleted. */
-    pub deleted_objects: u64,
-    /** Their size on disk. */
-    pub freed_bytes: u64,
-    /** Commits deleted. */
-    pub deleted_commits: u64,
+/// Objects by kind.
+#[derive(Debug)]
+struct Candidates {
+    trees: Ids,
+    metas: Ids,
+    files: Ids,
+}
+
+impl Candidates {
+    fn new(spill: &std::sync::Arc<Spill>) -> Self {
+        Self { trees: Ids::new(spill), metas: Ids::new(spill), files: Ids::new(spill) }
+    }
+
+    /// Whether a shard has none.
+    fn are_none(&self, shard: u8) -> bool {
+        [&self.trees, &self.metas, &self.files].iter().all(|ids| ids.is_empty_shard(shard))
+    }
+
+    fn push(&self, name: ObjectName) {
+        match name.kind {
+            ObjectKind::DirTree => self.trees.push(name.id),
+            ObjectKind::DirMeta => self.metas.push(name.id),
+            ObjectKind::File => self.files.push(name.id),
+            // These are kept apart.
+            ObjectKind::Commit => {}
+        }
+    }
 }
 
 impl PrunePlan<'_> {
@@ -78,132 +87,89 @@ impl PrunePlan<'_> {
         self.pruned
     }
 
-    /// The objects it will delete, commits first.
-    pub fn objects(&self) -> &[ObjectName] {
-        &self.objects
-    }
-
-    /// Deletes them, commits first, so that a crash leaves no commit without its content. With a commit go its detached
-    /// metadata, its mark of incompleteness and the static deltas that lead to it; where `core.tombstone-commits` is set
-    /// a tombstone stays. Old temporary files, and cached summaries of remotes
-    /// that no longer exist, and marks of commits that are not here, are removed as well.
+    /// Calls `each` with every object that it will delete: commits first, then shard by shard.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Store`], [`Error::Io`]: some objects are
-    /// deleted then, and another prune deletes the others.
-    pub fn apply(self) -> Result<Pruned> {
-        let (repo, store) = (self.repo, self.repo.store());
-        repo.config().check_writable()?;
-        let commits = self.objects.partition_point(|name| name.kind == ObjectKind::Commit);
-        let (commits, content) = self.objects.split_at_checked(commits).unwrap_or_default();
-        for name in commits {
-            delete_one(repo, Id::new(name.id))?;
-        }
-        if !commits.is_empty() {
-            store.sync()?;
-        }
-        for (commit, _) in repo.incomplete()? {
-            if !store.contains(commit.name())? {
-                repo.clear_partial(commit)?;
+    /// [`Error::Io`] if what does not fit into memory cannot be read.
+    pub fn for_each(&self, each: &mut dyn FnMut(ObjectName)) -> Result<()> {
+        self.doomed.iter().for_each(|id| each(id.name()));
+        for shard in 0..=u8::MAX {
+            let Candidates { trees, metas, files } = &self.candidates;
+            for (kind, ids) in
+                [(ObjectKind::DirTree, trees), (ObjectKind::DirMeta, metas), (ObjectKind::File, files)]
+            {
+                ids.sorted(shard)?.into_iter().for_each(|id| each(ObjectName { kind, id }));
             }
         }
-        for delta in &self.deltas {
-            sapwood_fsio::remove_tree(repo.dir(), delta)?;
+        Ok(())
+    }
+
+    /// Notes what the commits reach that are kept and were not before.
+    fn mark(&mut self) -> Result<()> {
+        if self.options.scope == PruneScope::Commits {
+            return Ok(());
         }
-        for name in content {
-            store.remove(*name)?;
-        }
-        store.clean_payload_links()?;
-        store.clean_tmp(repo.config().tmp_expiry)?;
-        remove_summaries_of_strangers(repo)?;
-        if !content.is_empty() || !self.deltas.is_empty() {
-            store.sync()?;
-        }
-        Ok(self.pruned)
+        let Roots { complete, partial } = self.commits.new_roots()?;
+        let threads = pool::default_threads();
+        self.reachable.add(self.repo.store(), &complete, threads, OnBad::Fail)?;
+        self.reachable.add(self.repo.store(), &partial, threads, OnBad::SkipMissing)
     }
 }
 
-/// Removes the cached summaries of remotes that no longer exist.
-fn remove_summaries_of_strangers(repo: &Repo) -> Result<()> {
-    let Some(cache) = sapwood_fsio::open_dir_optional(repo.dir(), "tmp/cache/summaries")? else {
-        return Ok(());
-    };
-    let remotes = repo.remotes()?;
-    for entry in sapwood_fsio::entries(&cache)? {
-        let name = entry.name.to_string_lossy();
-        let remote = name.strip_suffix(".sig").unwrap_or(&name);
-        if entry.kind == Kind::File && !remotes.iter().any(|known| known.name.as_str() == remote) {
-            sapwood_fsio::remove_file_optional(&cache, &entry.name)?;
-        }
-    }
-    Ok(())
-}
-
-fn delete_one(repo: &Repo, commit: Id<Commit>) -> Result<()> {
-    if repo.config().tombstones {
-        repo.store().put_tombstone(commit)?;
-    }
-    Ok(repo.store().remove(commit.name())?)
+/// What a shard holds.
+#[derive(Default)]
+struct Counted {
+    total: u64,
+    doomed: Vec<Id<Commit>>,
+    deleted: u64,
+    bytes: u64,
 }
 
 impl Repo {
-    /// Finds what can be deleted. Takes the exclusive lock, which the plan holds: what waits for it meanwhile includes
-    /// every transaction and [`edit_refs`](Self::edit_refs) of this process too.
+    /// Finds what can be deleted, under the shared lock: writers go on meanwhile, another prune waits. In a repository that
+    /// was never locked and that this user may not write it takes none.
     ///
     /// # Errors
     /// [`Error::Lock`]; [`Error::MalformedRef`]; [`Error::Store`] if a directory of a commit that is kept is corrupt,
     /// or missing and the commit not known to be incomplete (what is below it cannot be told then; [`fsck`](Self::fsck)
     /// finds such commits); [`Error::Io`].
-    pub fn plan_prune(&self, options: &PruneOptions) -> Result<PrunePlan<'_>> {
-        let lock = self.store().lock(LockKind::Exclusive)?;
-        let kept = roots::kept_commits(self, options)?;
-        let threads = pool::default_threads();
-        let reachable = Reachable::new();
-        if options.scope == PruneScope::Everything {
-            reachable.add(self.store(), &kept.complete, threads, OnBad::Fail)?;
-            reachable.add(self.store(), &kept.partial, threads, OnBad::SkipMissing)?;
-        }
-        let shards = pool::run(threads, |_| {
+    pub fn plan_prune(
+        &self,
+        options: &PruneOptions,
+        on_event: &(dyn Fn(PruneEvent) + Sync),
+    ) -> Result<PrunePlan<'_>> {
+        let lock = self.lock_to_read()?;
+        let spill = Spill::new(self.dir(), options.memory_bytes);
+        let mut commits = Commits::new(self);
+        commits.look(options, None)?;
+        let mut plan = PrunePlan {
+            repo: self,
+            options: options.clone(),
+            commits,
+            reachable: Reachable::new(&spill),
+            doomed: HashSet::new(),
+            candidates: Candidates::new(&spill),
+            pruned: Pruned::default(),
+        };
+        plan.mark()?;
+        on_event(PruneEvent::Marked);
+        let young = (!options.grace.is_zero()).then(|| roots::young_since(options.grace));
+        let counted = pool::run(pool::default_threads(), |_| {
             (0..=u8::MAX)
                 .into_par_iter()
-                .map(|shard| self.plan_shard(shard, options.scope, &kept, &reachable))
-                .collect()
-        })?;
-        let shards: Vec<(u64, u64, Vec<ObjectName>)> = Result::from_iter::<Vec<_>>(shards)?;
-        let mut objects: Vec<ObjectName> = shards.iter().flat_map(|(_, _, names)| names).copied().collect();
-        objects.sort_unstable();
-        let pruned = Pruned {
-            total_objects: shards.iter().map(|(total, ..)| total).sum(),
-            deleted_objects: objects.len() as u64,
-            freed_bytes: shards.iter().map(|(_, bytes, _)| bytes).sum(),
-            deleted_commits: objects.iter().filter(|name| name.kind == ObjectKind::Commit).count() as u64,
-        };
-        let deltas = deltas::without_target(self.dir(), &|commit| kept.ids.contains(&commit))?;
-        Ok(PrunePlan { repo: self, objects, deltas, pruned, _lock: lock })
-    }
-
-    /// Of one shard: how many objects there are, the size of those to delete, and which they are.
-    fn plan_shard(
-        &self,
-        shard: u8,
-        scope: PruneScope,
-        kept: &Kept,
-        reachable: &Reachable,
-    ) -> Result<(u64, u64, Vec<ObjectName>)> {
-        let mut names = self.store().shard_objects(shard)?;
-        if scope == PruneScope::Commits {
-            names.retain(|name| name.kind == ObjectKind::Commit);
+                .with_max_len(1)
+                .map(|shard| plan.choose(shard, young))
+                .collect::<Result<Vec<Counted>>>()
+        })??;
+        for Counted { total, doomed, deleted, bytes } in counted {
+            plan.pruned.total_objects += total;
+            plan.pruned.deleted_commits += doomed.len() as u64;
+            plan.pruned.deleted_objects += deleted;
+            plan.pruned.freed_bytes += bytes;
+            plan.doomed.extend(doomed);
         }
-        let total = names.len() as u64;
-        names.retain(|name| match name.kind {
-            ObjectKind::Commit => !kept.ids.contains(&Id::new(name.id)),
-            _ => !reachable.contains(name),
-        });
-        let mut bytes = 0;
-        for name in &names {
-            bytes += self.store().stored_size(*name)?;
-        }
-        Ok((total, bytes, names))
+        drop(lock);
+        Ok(plan)
     }
 
     /// Deletes the static deltas that lead to a commit; the commit stays. None there is success.
@@ -235,8 +201,80 @@ impl Repo {
         if !self.store().contains(commit.name())? {
             return Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() }));
         }
-        delete_one(self, commit)?;
+        apply::delete_commit(self, commit)?;
         self.store().sync()?;
         self.clear_partial(commit)
+    }
+}
+
+impl PrunePlan<'_> {
+    /// Chooses what of a shard will be deleted.
+    fn choose(&self, shard: u8, young: Option<SystemTime>) -> Result<Counted> {
+        let store = self.repo.store();
+        let reached = match self.options.scope {
+            PruneScope::Everything => Reached {
+                trees: self.reachable.trees.sorted(shard)?,
+                // Taken out: what is there when the plan is applied was added meanwhile.
+                metas: self.reachable.metas.take(shard)?,
+                files: self.reachable.files.take(shard)?,
+            },
+            PruneScope::Commits => Reached::default(),
+        };
+        let mut counted = Counted::default();
+        let mut choose = |name: ObjectName| -> Result<()> {
+            // One that is gone meanwhile was removed by a program that takes no lock.
+            let Some((bytes, at)) = store.size_and_time(name)? else { return Ok(()) };
+            if young.is_some_and(|young| at > young) {
+                return Ok(());
+            }
+            match name.kind {
+                ObjectKind::Commit => counted.doomed.push(Id::new(name.id)),
+                _ => self.candidates.push(name),
+            }
+            counted.deleted += 1;
+            counted.bytes += bytes;
+            Ok(())
+        };
+        let mut total = 0;
+        if self.options.scope == PruneScope::Commits {
+            for id in store.shard_commits(shard)? {
+                total += 1;
+                if !self.commits.is_kept(id) {
+                    choose(id.name())?;
+                }
+            }
+        } else {
+            for name in store.shard_objects(shard)? {
+                total += 1;
+                let stays = match name.kind {
+                    ObjectKind::Commit => self.commits.is_kept(Id::new(name.id)),
+                    _ => reached.contains(&name),
+                };
+                if !stays {
+                    choose(name)?;
+                }
+            }
+        }
+        Ok(Counted { total, ..counted })
+    }
+}
+
+/// What of a shard is reached, sorted.
+#[derive(Default)]
+struct Reached {
+    trees: Vec<ObjectId>,
+    metas: Vec<ObjectId>,
+    files: Vec<ObjectId>,
+}
+
+impl Reached {
+    fn contains(&self, name: &ObjectName) -> bool {
+        let sorted = match name.kind {
+            ObjectKind::Commit => return false,
+            ObjectKind::DirTree => &self.trees,
+            ObjectKind::DirMeta => &self.metas,
+            ObjectKind::File => &self.files,
+        };
+        sorted.binary_search(&name.id).is_ok()
     }
 }

@@ -1,83 +1,15 @@
-//! What commits reach: every directory is read once, by several threads, and every object noted once.
+//! What commits reach: every directory is read once, by several threads, and every object noted.
 //!
-//! Memory is about 40 bytes for each reachable object, whatever the number of commits that share it.
+//! Directories are taken level by level, those of one level by their first byte, so that asking which of them are new is a
+//! merge of sorted lists. Memory is bounded by what [`Spill`] allows.
 
+use crate::ids::{Ids, Spill};
 use crate::pool;
 use crate::tree::MAX_DEPTH;
 use crate::{Error, Problem, Result, Root};
 use rayon::prelude::*;
-use sapwood_objstore::{DirTree, Id, ObjectId, ObjectKind, ObjectName, Store, Verdict};
-use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A set of ids that threads fill together.
-pub(crate) struct IdSet {
-    shards: Vec<Mutex<HashSet<ObjectId, Seeded>>>,
-}
-
-/// Ids are digests already: folding them with secret numbers is hashing enough, and nobody can aim at one bucket.
-#[derive(Clone)]
-struct Seeded([u64; 4]);
-
-struct Folding {
-    keys: [u64; 4],
-    next: usize,
-    state: u64,
-}
-
-impl BuildHasher for Seeded {
-    type Hasher = Folding;
-
-    fn build_hasher(&self) -> Folding {
-        Folding { keys: self.0, next: 0, state: 0 }
-    }
-}
-
-impl Hasher for Folding {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let word = chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-            let key = self.keys.get(self.next % 4).copied().unwrap_or_default();
-            self.state = (self.state.rotate_left(23) ^ word ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.next += 1;
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.state ^ self.state >> 32
-    }
-}
-
-impl IdSet {
-    pub(crate) fn new() -> Self {
-        let random = RandomState::new();
-        let keys = [0_u8, 1, 2, 3].map(|n| random.hash_one(n));
-        Self { shards: (0..=u8::MAX).map(|_| Mutex::new(HashSet::with_hasher(Seeded(keys)))).collect() }
-    }
-
-    fn shard(&self, id: &ObjectId) -> Option<MutexGuard<'_, HashSet<ObjectId, Seeded>>> {
-        let [first, ..] = id.as_bytes();
-        self.shards.get(usize::from(*first)).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Says whether it is new.
-    pub(crate) fn insert(&self, id: ObjectId) -> bool {
-        self.shard(&id).is_some_and(|mut shard| shard.insert(id))
-    }
-
-    pub(crate) fn contains(&self, id: &ObjectId) -> bool {
-        self.shard(id).is_some_and(|shard| shard.contains(id))
-    }
-
-    /// The ids that begin with this byte.
-    pub(crate) fn of_shard(&self, first: u8) -> Vec<ObjectId> {
-        let shard = self.shards.get(usize::from(first));
-        shard.map_or_else(Vec::new, |shard| {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
-        })
-    }
-}
+use sapwood_objstore::{DirTree, Id, ObjectKind, ObjectName, Store, Verdict};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What to do when a directory that should be there cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,25 +23,37 @@ pub(crate) enum OnBad {
 }
 
 /// The objects that some commits reach, by kind; the commits themselves are not among them.
+#[derive(Debug)]
 pub(crate) struct Reachable {
-    pub(crate) trees: IdSet,
-    pub(crate) metas: IdSet,
-    pub(crate) files: IdSet,
+    spill: Arc<Spill>,
+    /// Directories; each is read once, however often trees are added.
+    pub(crate) trees: Ids,
+    pub(crate) metas: Ids,
+    pub(crate) files: Ids,
     bad: Mutex<Vec<(Id<DirTree>, Problem)>>,
+    /// Directories that were missing when they were to be read.
+    missing: Mutex<Vec<Id<DirTree>>>,
 }
 
 impl Reachable {
-    pub(crate) fn new() -> Self {
-        Self { trees: IdSet::new(), metas: IdSet::new(), files: IdSet::new(), bad: Mutex::new(Vec::new()) }
+    pub(crate) fn new(spill: &Arc<Spill>) -> Self {
+        Self {
+            spill: Arc::clone(spill),
+            trees: Ids::new(spill),
+            metas: Ids::new(spill),
+            files: Ids::new(spill),
+            bad: Mutex::default(),
+            missing: Mutex::default(),
+        }
     }
 
-    /// Whether a directory, its metadata or a file is reached.
-    pub(crate) fn contains(&self, name: &ObjectName) -> bool {
+    /// Whether a directory, its metadata or a file is reached. Quick only where nothing was spilled.
+    pub(crate) fn contains(&self, name: &ObjectName) -> Result<bool> {
         match name.kind {
-            ObjectKind::Commit => false,
-            ObjectKind::DirTree => self.trees.contains(&name.id),
-            ObjectKind::DirMeta => self.metas.contains(&name.id),
-            ObjectKind::File => self.files.contains(&name.id),
+            ObjectKind::Commit => Ok(false),
+            ObjectKind::DirTree => self.trees.contains(name.id),
+            ObjectKind::DirMeta => self.metas.contains(name.id),
+            ObjectKind::File => self.files.contains(name.id),
         }
     }
 
@@ -118,61 +62,64 @@ impl Reachable {
         std::mem::take(&mut *self.bad.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds all that these trees reach. What is in the set already is not read again.
+    /// Adds all that these trees reach. What is in the set already is not read again, save directories that were missing.
     ///
     /// # Errors
     /// [`Error::TooDeep`], and [`Error::Store`] by `on_bad`.
     pub(crate) fn add(&self, store: &Store, roots: &[Root], threads: usize, on_bad: OnBad) -> Result<()> {
-        let mut level = Vec::new();
+        let mut level = Ids::new(&self.spill);
         for root in roots {
-            self.metas.insert(root.meta.raw());
-            if self.trees.insert(root.tree.raw()) {
-                level.push(root.tree);
-            }
+            self.metas.push(root.meta.raw());
+            level.push(root.tree.raw());
         }
         pool::run(threads, |_| {
+            let missing = std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner));
+            missing
+                .into_par_iter()
+                .try_for_each(|tree| self.enter(store, tree, OnBad::SkipMissing, &level))?;
             for _ in 0..=MAX_DEPTH {
                 if level.is_empty() {
                     return Ok(());
                 }
-                let below = level.par_iter().map(|tree| self.enter(store, *tree, on_bad));
-                let below: Vec<Vec<Id<DirTree>>> = below.collect::<Result<_>>()?;
-                level = below.concat();
+                let below = Ids::new(&self.spill);
+                (0..=u8::MAX).into_par_iter().with_max_len(1).try_for_each(|shard| {
+                    let new = self.trees.insert(shard, level.take(shard)?)?;
+                    new.into_par_iter().try_for_each(|tree| self.enter(store, Id::new(tree), on_bad, &below))
+                })?;
+                level = below;
             }
             Err(Error::TooDeep { limit: MAX_DEPTH })
         })?
     }
 
-    /// Notes what is in a directory; returns the directories that are new.
-    fn enter(&self, store: &Store, tree: Id<DirTree>, on_bad: OnBad) -> Result<Vec<Id<DirTree>>> {
+    /// Notes what is in a directory, and the directories below it in `below`.
+    fn enter(&self, store: &Store, tree: Id<DirTree>, on_bad: OnBad, below: &Ids) -> Result<()> {
         let loaded = match store.load(tree) {
             Ok(loaded) => loaded,
             Err(sapwood_objstore::Error::Missing { .. }) if on_bad == OnBad::SkipMissing => {
-                return Ok(Vec::new());
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).push(tree);
+                return Ok(());
             }
             Err(error) if on_bad == OnBad::Collect => {
                 let problem = problem_of(store, tree.name(), error)?;
                 self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, problem));
-                return Ok(Vec::new());
+                return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         for file in loaded.files() {
-            self.files.insert(file.id.raw());
+            self.files.push(file.id.raw());
         }
         if on_bad == OnBad::Collect
             && let Some(problem) = wrong_size(store, &loaded)?
         {
             self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, problem));
         }
-        let mut below = Vec::new();
         for dir in loaded.dirs() {
-            self.metas.insert(dir.meta.raw());
-            if self.trees.insert(dir.tree.raw()) {
-                below.push(dir.tree);
-            }
+            self.metas.push(dir.meta.raw());
+            below.push(dir.tree.raw());
         }
-        Ok(below)
+        Ok(())
     }
 }
 

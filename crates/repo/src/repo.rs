@@ -10,9 +10,10 @@ use crate::{
     Transaction,
 };
 use sapwood_fsio::Dir;
-use sapwood_fsio::lock::{Lock, LockKind};
+use sapwood_fsio::lock::{Lock, LockError, LockKind};
 use sapwood_objstore::{Commit, Format, Id, Mode, Store};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 /// The configuration file.
 const CONFIG: &str = "config";
@@ -292,6 +293,17 @@ impl Repo {
         &self.parents
     }
 
+    /// Keeps others from deleting objects, while much is read. `None` also where nobody ever locked it and this user cannot:
+    /// it is somebody else's, or on a read-only disk.
+    pub(crate) fn lock_to_read(&self) -> Result<Option<Lock>> {
+        match self.store.lock(LockKind::Shared) {
+            Err(sapwood_objstore::Error::Lock(LockError::Io(error))) if is_read_only(error.source.kind()) => {
+                Ok(None)
+            }
+            other => Ok(other?),
+        }
+    }
+
     /// Keeps other Sapwood processes from moving refs and writing the configuration.
     pub(crate) fn lock_refs(&self) -> Result<Option<Lock>> {
         if !self.config.locking {
@@ -337,4 +349,9 @@ fn check_same_kind(config: &Config, format: Format, mode: Mode) -> Result<()> {
         return Err(config.wrong_core("mode", "the mode the repository has"));
     }
     Ok(())
+}
+
+/// Whether an error says that this user may not write here.
+pub(crate) fn is_read_only(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }

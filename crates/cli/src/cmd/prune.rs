@@ -5,12 +5,16 @@ use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::{Render, human};
 use sapwood_objstore::{Id, ObjectId};
-use sapwood_repo::{PruneOptions, PruneScope, Pruned, Refspec, Repo};
+use sapwood_repo::{PruneEvent, PruneOptions, PruneScope, Pruned, Refspec, Repo};
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Delete objects that nothing needs
 ///
 /// Without options every commit that is stored keeps what it reaches; with --refs-only refs and their history alone do.
+///
+/// Others can commit, pull and set refs meanwhile: they wait only while objects are being deleted, about a second at a
+/// time, and nothing goes that they came to need.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
@@ -42,6 +46,9 @@ pub(crate) struct Args {
     /// Look at commits only; what they leave behind is for another prune
     #[arg(long)]
     commit_only: bool,
+    /// Keep what was stored less than this many seconds ago, though no ref leads to it yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    grace: u64,
 }
 
 /// What was deleted, or would be.
@@ -94,8 +101,18 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
             repo.delete_commit(Id::new(id))?;
         }
     }
-    let plan = repo.plan_prune(&options)?;
-    let pruned: Pruned = if args.no_prune { plan.summary() } else { plan.apply()? };
+    let progress = ctx.progress();
+    progress.note("looking for what is needed".to_owned());
+    let plan = repo.plan_prune(&options, &|_| ())?;
+    let planned = plan.summary();
+    let on_event = |event: PruneEvent| match event {
+        PruneEvent::Deleted { objects } => {
+            progress.count("deleting objects", objects, planned.deleted_objects);
+        }
+        PruneEvent::Paused => progress.note("letting others go on".to_owned()),
+        _ => {}
+    };
+    let pruned: Pruned = if args.no_prune { planned } else { plan.apply(&on_event)? };
     Ok(Outcome {
         applied: !args.no_prune,
         commit_only: args.commit_only,
@@ -115,6 +132,7 @@ fn options(args: &Args, repo: &Repo) -> anyhow::Result<PruneOptions> {
         depth: depth(args.depth)?,
         refs_only: args.refs_only,
         keep_younger_than,
+        grace: Duration::from_secs(args.grace),
         scope: if args.commit_only { PruneScope::Commits } else { PruneScope::Everything },
         ..Default::default()
     };

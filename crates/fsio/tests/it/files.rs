@@ -2,7 +2,7 @@
 
 use crate::{TestResult, errno, names, temp};
 use rustix::io::Errno;
-use sapwood_fsio::{self as fsio, Kind, Staged};
+use sapwood_fsio::{self as fsio, Kind, Scratch, Staged, fault};
 use std::io::{Read, Seek, SeekFrom, Write};
 
 #[test]
@@ -111,5 +111,40 @@ fn a_copy_has_every_byte() -> TestResult {
     from.read_exact(&mut next)?;
     assert_eq!(next[0], content[71_005]);
     assert_eq!(fsio::copy_range(&from, Staged::create(&dir)?.file(), u64::MAX)?, 300_001 - 71_006);
+    Ok(())
+}
+
+#[test]
+fn a_scratch_file_keeps_what_threads_add_apart_and_leaves_no_name() -> TestResult {
+    let dir = temp()?;
+    let scratch = Scratch::create(&dir)?;
+    let pieces: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![n; usize::from(n) * 100]).collect();
+    let starts: Vec<u64> = std::thread::scope(|scope| {
+        let adding: Vec<_> = pieces.iter().map(|piece| scope.spawn(|| scratch.append(piece))).collect();
+        adding.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<_, _>>()
+    })?;
+    for (piece, start) in pieces.iter().zip(starts) {
+        let mut read = vec![0; piece.len()];
+        scratch.read_at(start, &mut read)?;
+        assert!(read == *piece);
+    }
+    let end = pieces.iter().map(Vec::len).sum::<usize>() as u64;
+    assert!(scratch.read_at(end, &mut [0]).is_err());
+    assert!(names(&dir)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_scratch_file_survives_a_full_disk() -> TestResult {
+    let dir = temp()?;
+    let scratch = Scratch::create(&dir)?;
+    let first = scratch.append(b"first")?;
+    let run = fault::fail_at(1, fault::Failure::NoSpace, || scratch.append(b"lost"));
+    assert!(run.fired && run.value.is_err());
+    let (mut bytes, third) = ([0; 5], scratch.append(b"third")?);
+    for (at, expected) in [(first, b"first"), (third, b"third")] {
+        scratch.read_at(at, &mut bytes)?;
+        assert_eq!(&bytes, expected);
+    }
     Ok(())
 }

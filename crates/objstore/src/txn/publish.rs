@@ -28,7 +28,7 @@ enum Batch {
 
 impl Batch {
     fn has(self, file: &str) -> bool {
-        let is_commit = file.ends_with(".commit") || file.ends_with(layout::DETACHED);
+        let is_commit = file.ends_with(layout::COMMIT_SUFFIX) || file.ends_with(layout::DETACHED);
         is_commit == (self == Self::Commits)
     }
 }
@@ -84,7 +84,7 @@ fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool,
             Err(e) if e.is_exists() => {}
             outcome => outcome?,
         }
-        if let Some(commit) = file.to_str().and_then(|file| file.strip_suffix(".commit")) {
+        if let Some(commit) = file.to_str().and_then(|file| file.strip_suffix(layout::COMMIT_SUFFIX)) {
             // It is here again.
             fsio::remove_file_optional(&dir, format!("{commit}{}", layout::TOMBSTONE_SUFFIX))?;
         }

@@ -4,8 +4,7 @@ use super::{FsckEvent, Problem, Problems};
 use crate::reach::Reachable;
 use crate::{Repo, Result, pool};
 use rayon::prelude::*;
-use sapwood_objstore::{ObjectKind, ObjectName, Verdict};
-use std::collections::BTreeSet;
+use sapwood_objstore::{ObjectId, ObjectKind, ObjectName, Verdict};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,8 +21,8 @@ impl Repo {
     ) -> Result<u64> {
         let checked = AtomicU64::new(0);
         let found = Mutex::new(Vec::new());
-        let check = |name: ObjectName| -> Result<()> {
-            let is_read = name.kind == ObjectKind::DirTree && reachable.trees.contains(&name.id);
+        let check = |name: ObjectName, trees: &[ObjectId]| -> Result<()> {
+            let is_read = name.kind == ObjectKind::DirTree && trees.binary_search(&name.id).is_ok();
             let problem = match if is_read { Verdict::Good } else { self.store().verify(name)? } {
                 // Missing: removed by a program that takes no lock.
                 Verdict::Good | Verdict::Missing => None,
@@ -40,10 +39,11 @@ impl Repo {
             Ok(())
         };
         pool::run(pool::default_threads(), |_| {
-            (0..=u8::MAX)
-                .into_par_iter()
-                .with_max_len(1)
-                .try_for_each(|shard| self.store().shard_objects(shard)?.into_par_iter().try_for_each(check))
+            (0..=u8::MAX).into_par_iter().with_max_len(1).try_for_each(|shard| {
+                let trees = reachable.trees.sorted(shard)?;
+                let names = self.store().shard_objects(shard)?;
+                names.into_par_iter().try_for_each(|name| check(name, &trees))
+            })
         })??;
         let checked = checked.into_inner();
         on_event(FsckEvent::Checked { objects: checked });
@@ -57,13 +57,12 @@ impl Repo {
     pub(super) fn fsck_missing(&self, reachable: &Reachable, problems: &mut Problems) -> Result<()> {
         for (kind, set) in [(ObjectKind::DirMeta, &reachable.metas), (ObjectKind::File, &reachable.files)] {
             for shard in 0..=u8::MAX {
-                let stored: BTreeSet<_> = {
-                    let names = self.store().shard_objects(shard)?.into_iter();
-                    names.filter(|name| name.kind == kind).map(|name| name.id).collect()
-                };
-                for id in set.of_shard(shard) {
+                let names = self.store().shard_objects(shard)?.into_iter();
+                let mut stored: Vec<_> = names.filter(|name| name.kind == kind).map(|name| name.id).collect();
+                stored.sort_unstable();
+                for id in set.take(shard)? {
                     let name = ObjectName { kind, id };
-                    if !stored.contains(&id) && !self.store().contains(name)? {
+                    if stored.binary_search(&id).is_err() && !self.store().contains(name)? {
                         problems.insert(name, Problem::Missing);
                     }
                 }

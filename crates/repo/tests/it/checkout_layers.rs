@@ -168,7 +168,7 @@ fn checkouts_as_the_user_from_an_archive_share_uncompressed_files() {
     };
     repo.edit_refs(vec![gone]).unwrap();
     let options = PruneOptions { refs_only: true, ..PruneOptions::default() };
-    repo.plan_prune(&options).unwrap().apply().unwrap();
+    repo.plan_prune(&options, &|_| ()).unwrap().apply(&|_| ()).unwrap();
     assert_eq!(nlink("second/d/x"), if lab.path("real").exists() { 3 } else { 2 });
 }
 

@@ -14,6 +14,7 @@ mod convert;
 mod history;
 mod maintain;
 mod prune;
+mod prune_beside;
 mod repository;
 mod selinux;
 mod sharing;

@@ -59,10 +59,13 @@ pub(crate) fn assert_sound(repo: &Repo) {
 }
 
 pub(crate) fn prune(repo: &Repo, options: &PruneOptions) -> Pruned {
-    let plan = repo.plan_prune(options).unwrap();
+    let plan = repo.plan_prune(options, &|_| ()).unwrap();
     let planned = plan.summary();
-    assert_eq!(plan.objects().len() as u64, planned.deleted_objects);
-    assert_eq!(plan.apply().unwrap(), planned);
+    let mut objects = BTreeSet::new();
+    plan.for_each(&mut |name| assert!(objects.insert(name) && repo.store().contains(name).unwrap())).unwrap();
+    assert_eq!(objects.len() as u64, planned.deleted_objects);
+    assert_eq!(plan.apply(&|_| ()).unwrap(), planned);
+    assert!(objects.iter().all(|name| !repo.store().contains(*name).unwrap()));
     planned
 }
 
@@ -337,7 +340,7 @@ fn a_failing_disk_is_an_error_and_costs_no_commit() {
                 })?;
                 repo.mark_partial(ids[0])?;
                 repo.clear_partial(ids[0])?;
-                repo.plan_prune(&options)?.apply()?;
+                repo.plan_prune(&options, &|_| ())?.apply(&|_| ())?;
                 Ok(())
             });
             assert!(!run.fired || run.value.is_err(), "step {step}: a failed write went unnoticed");

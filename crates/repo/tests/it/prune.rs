@@ -192,7 +192,7 @@ fn an_incomplete_commit_is_pruned_around_and_a_damaged_one_stops_the_prune() {
         let tree = repo.root(ids[4]).unwrap().tree;
         let below = repo.store().load(tree).unwrap().dirs()[0].tree;
         repo.store().remove(below.name()).unwrap();
-        assert!(matches!(repo.plan_prune(&PruneOptions::default()), Err(Error::Store(_))));
+        assert!(matches!(repo.plan_prune(&PruneOptions::default(), &|_| ()), Err(Error::Store(_))));
         repo.mark_partial(ids[4]).unwrap();
         assert!(
             prune(&repo, &PruneOptions::default()).deleted_objects > 0,
@@ -218,7 +218,7 @@ fn a_crash_at_any_step_of_a_prune_leaves_whole_commits_and_the_retry_finishes() 
             let lab = Lab::new();
             copy(&pristine.path("repo"), &lab.path("repo"));
             let repo = Repo::open(&lab.dir("repo")).unwrap();
-            let run = fault::crash_at(step, || repo.plan_prune(&options)?.apply());
+            let run = fault::crash_at(step, || repo.plan_prune(&options, &|_| ())?.apply(&|_| ()));
             assert_eq!(run.fired, run.value.is_err(), "step {step}");
             let again = Repo::open(&lab.dir("repo")).unwrap();
             assert_sound(&again);
@@ -238,8 +238,8 @@ fn commits_are_deleted_durably_before_anything_else_is() {
     let repo = lab.repo("repo", Format::Native, Mode::BareUser);
     history(&lab, &repo);
     let options = PruneOptions { refs_only: true, depth: Some(0), ..PruneOptions::default() };
-    let plan = repo.plan_prune(&options).unwrap();
-    let (outcome, calls) = fault::record(|| plan.apply());
+    let plan = repo.plan_prune(&options, &|_| ()).unwrap();
+    let (outcome, calls) = fault::record(|| plan.apply(&|_| ()));
     outcome.unwrap();
     let is = |op: fault::Op, end: &str| {
         let found = calls

@@ -135,8 +135,8 @@ fn a_newer_format_is_refused_or_only_read_and_nothing_is_changed() {
             repo.mark_partial(commit),
             repo.clear_partial(commit),
             repo.delete_commit(commit),
-            repo.plan_prune(&sapwood_repo::PruneOptions::default())
-                .and_then(sapwood_repo::PrunePlan::apply)
+            repo.plan_prune(&sapwood_repo::PruneOptions::default(), &|_| ())
+                .and_then(|plan| plan.apply(&|_| ()))
                 .map(drop),
             repo.fsck(&sapwood_repo::FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ())
                 .map(drop),

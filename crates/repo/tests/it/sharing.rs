@@ -139,7 +139,7 @@ fn files_with_the_same_content_share_it_where_payload_links_are_on() {
             assert!(repo.fsck(&FsckOptions::default(), &|_| ()).unwrap().findings.is_empty());
             repo.edit_refs(vec![RefEdit::Delete { name: branch("main"), expected: Expected::Any }]).unwrap();
             let options = PruneOptions { refs_only: true, ..PruneOptions::default() };
-            repo.plan_prune(&options).unwrap().apply().unwrap();
+            repo.plan_prune(&options, &|_| ()).unwrap().apply(&|_| ()).unwrap();
             assert_eq!(payload_links(&mounted.at.join(&name)).len(), 0);
         }
     });

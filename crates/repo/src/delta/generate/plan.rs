@@ -2,6 +2,7 @@
 
 use super::{DeltaOptions, DeltaStats};
 use crate::delta::{DeltaName, Fallback};
+use crate::ids::Spill;
 use crate::reach::{OnBad, Reachable};
 use crate::{Repo, Result, Walk, WalkEntry};
 use sapwood_objstore::{FileHeader, Id, ObjectName, kind};
@@ -48,7 +49,7 @@ pub(super) fn plan(
     options: &DeltaOptions,
     stats: &mut DeltaStats,
 ) -> Result<Plan> {
-    let old = Reachable::new();
+    let old = Reachable::new(&Spill::never());
     if let Some(from) = name.from {
         old.add(repo.store(), &[repo.root(from)?], options.threads, OnBad::Fail)?;
     }
@@ -104,24 +105,25 @@ pub(super) fn plan(
 fn new_objects(repo: &Repo, name: &DeltaName, old: &Reachable) -> Result<(Vec<ObjectName>, Vec<NewFile>)> {
     let (mut seen, mut metas, mut files) = (HashSet::<ObjectName>::new(), Vec::new(), Vec::new());
     let root = repo.root(name.to)?;
-    let mut add_meta = |seen: &mut HashSet<ObjectName>, name: ObjectName| {
-        if !old.contains(&name) && seen.insert(name) {
+    let mut add_meta = |seen: &mut HashSet<ObjectName>, name: ObjectName| -> Result<()> {
+        if !old.contains(&name)? && seen.insert(name) {
             metas.push(name);
         }
+        Ok(())
     };
     for name in [root.meta.name(), root.tree.name()] {
-        add_meta(&mut seen, name);
+        add_meta(&mut seen, name)?;
     }
     for entry in repo.walk(root) {
         match entry? {
             WalkEntry::Dir { entry, .. } => {
                 for name in [entry.meta.name(), entry.tree.name()] {
-                    add_meta(&mut seen, name);
+                    add_meta(&mut seen, name)?;
                 }
             }
             WalkEntry::File { path, entry } => {
                 let name = entry.id.name();
-                if !old.contains(&name) && seen.insert(name) {
+                if !old.contains(&name)? && seen.insert(name) {
                     let object = repo.store().open_file(entry.id)?;
                     files.push(NewFile { path, id: entry.id, header: object.header, size: object.size });
                 }
