@@ -7,6 +7,7 @@
 mod guest;
 mod image;
 mod initramfs;
+mod loader;
 mod os;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::server::Ours;
 use crate::sh;
 use guest::BootEntry;
 use image::{Disk, Filesystem};
+use loader::Loader;
 use os::{Parts, Real};
 
 /// What `vm` needs of others.
@@ -56,6 +58,9 @@ struct Common {
     /// The filesystem of the disk
     #[arg(long, value_enum, default_value_t = Filesystem::Ext4)]
     filesystem: Filesystem,
+    /// What reads the boot entries
+    #[arg(long, value_enum, default_value_t = Loader::None)]
+    boot_loader: Loader,
     /// Real root filesystems with systemd and initramfs-tools in place of the small system: the first version and the
     /// second
     #[arg(long, value_name = "DIR,DIR2", value_delimiter = ',')]
@@ -74,9 +79,18 @@ const REMOTE: &str = "origin";
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &VmArgs) -> Result<()> {
-    peers::set_up(PEERS, true);
+    let (VmCommand::Test(common) | VmCommand::Image { common, .. }) = &args.command;
     ensure!(rustix::process::geteuid().is_root(), "disks can be formatted and mounted by root alone");
-    ensure!(PEERS.iter().all(Peer::present), "not all that is needed is installed");
+    ensure!(
+        common.boot_loader.reads(common.filesystem),
+        "{:?} does not read {}",
+        common.boot_loader,
+        common.filesystem.name()
+    );
+    for peers in [PEERS, common.boot_loader.peers(), common.filesystem.peers()] {
+        peers::set_up(peers, true);
+        ensure!(peers.iter().all(Peer::present), "not all that is needed is installed");
+    }
     match &args.command {
         VmCommand::Test(common) => test(common),
         VmCommand::Image { output, common } => {
@@ -94,6 +108,7 @@ struct Lab {
     folder: tempfile::TempDir,
     parts: Parts,
     filesystem: Filesystem,
+    loader: Loader,
     trees: Vec<PathBuf>,
     read_only: bool,
     server: Ours,
@@ -119,8 +134,15 @@ impl Lab {
                 .arg(format!("--repo={}", repo.display())),
         )?;
         let server = Ours::start(&repo, &parts.sapwood)?;
-        let trees = common.tree.clone();
-        Ok(Self { folder, parts, filesystem: common.filesystem, trees, read_only: common.read_only, server })
+        Ok(Self {
+            folder,
+            parts,
+            filesystem: common.filesystem,
+            loader: common.boot_loader,
+            trees: common.tree.clone(),
+            read_only: common.read_only,
+            server,
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -163,10 +185,14 @@ impl Lab {
         let megabytes = if self.trees.is_empty() { 1024 } else { 6 * 1024 };
         let disk = Disk::create(path, self.filesystem, megabytes)?;
         let mounted = disk.mount()?;
+        let root = mounted.path();
+        self.sapwood(&["admin", "init-fs", "--format=native", root.to_str().unwrap_or_default()])?;
+        drop(mounted);
+        self.loader.install(&disk)?;
+        let mounted = disk.mount()?;
         let root = mounted.path().to_str().context("a temporary folder has a plain name")?;
         let sysroot = format!("--sysroot={root}");
         let repo = format!("--repo={root}/ostree/repo");
-        self.sapwood(&["admin", "init-fs", "--format=native", root])?;
         self.sapwood(&["admin", "os-init", &sysroot, "os"])?;
         // The machine sees this host at an address of its emulated network.
         let seen = format!("http://10.0.2.2:{}", self.server.port()?);
@@ -177,7 +203,8 @@ impl Lab {
         self.sapwood(&["pull", &repo, &format!("--url={}", self.server.url()), REMOTE, BRANCH])?;
         let filesystem = format!("--karg=rootfstype={}", disk.filesystem().name());
         let refspec = format!("{REMOTE}:{BRANCH}");
-        let mut kargs = vec!["--karg=root=/dev/vda1", &filesystem, "--karg=rw"];
+        let mut kargs = vec!["--karg=root=/dev/vda1", &filesystem];
+        kargs.extend(["--karg=rw", "--karg=console=ttyS0", "--karg=panic=-1", "--karg=quiet"]);
         if !self.trees.is_empty() {
             kargs.extend(["--karg=systemd.unit=sapwood-vm.target", "--karg=net.ifnames=0"]);
         }
@@ -187,10 +214,14 @@ impl Lab {
 
     /// Boots the disk and fails unless everything that the machine checks in this step holds.
     fn boot(&self, disk: &Disk, step: &str) -> Result<()> {
-        let entry = BootEntry::first(disk, self.folder.path())?;
+        let mounted = disk.mount()?;
+        let entry = BootEntry::first(mounted.path(), self.folder.path())?;
+        std::fs::write(mounted.path().join("ostree/deploy/os/var/sapwood-vm-step"), step)?;
+        drop(mounted);
         println!("── {step}: boots {}", entry.title);
         let started = Instant::now();
-        let console = guest::run(disk, &entry, step, &self.path("console"), Duration::from_mins(10))?;
+        let given = (self.loader == Loader::None).then_some(&entry);
+        let console = guest::run(disk, given, &self.path("console"), Duration::from_mins(10))?;
         let said: Vec<_> =
             console.lines().filter_map(|line| Some(line.split_once("SAPWOOD-VM ")?.1.trim())).collect();
         for line in &said {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::image::Disk;
 
-/// What a boot entry says, copied off the disk.
+/// What a boot entry says; kernel and initramfs are copied off the disk.
 #[derive(Debug)]
 pub(crate) struct BootEntry {
     /// Its title.
@@ -21,9 +21,8 @@ pub(crate) struct BootEntry {
 impl BootEntry {
     /// Reads the entry that a boot loader takes first (the one with the highest version), and copies kernel and
     /// initramfs to `folder`.
-    pub(crate) fn first(disk: &Disk, folder: &Path) -> Result<Self> {
-        let mounted = disk.mount()?;
-        let boot = mounted.path().join("boot");
+    pub(crate) fn first(root: &Path, folder: &Path) -> Result<Self> {
+        let boot = root.join("boot");
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(boot.join("loader/entries")).context("no boot entries on the disk")? {
             let text = std::fs::read_to_string(entry?.path())?;
@@ -57,16 +56,11 @@ impl Drop for Running {
     }
 }
 
-/// Boots the disk with one argument more, and waits until the machine is off. Returns what it said on its console.
+/// Boots the disk, and waits until the machine is off. Returns what it said on its console. With an entry, the emulator
+/// starts what it says; else the disk's boot loader starts what it chooses.
 ///
 /// The processor is emulated: `/dev/kvm` can be there and hang all the same.
-pub(crate) fn run(
-    disk: &Disk,
-    entry: &BootEntry,
-    step: &str,
-    console: &Path,
-    limit: Duration,
-) -> Result<String> {
+pub(crate) fn run(disk: &Disk, entry: Option<&BootEntry>, console: &Path, limit: Duration) -> Result<String> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-accel", "tcg", "-m", "1024", "-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="])
@@ -74,13 +68,11 @@ pub(crate) fn run(
         .arg(format!("file={},format=raw,if=virtio,cache=writeback", disk.path.display()))
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
-        .arg("-kernel")
-        .arg(&entry.kernel)
-        .arg("-initrd")
-        .arg(&entry.initrd)
-        .arg("-append")
-        .arg(format!("{} console=ttyS0 panic=-1 quiet sapwood.step={step}", entry.options))
         .stdin(Stdio::null());
+    if let Some(entry) = entry {
+        qemu.arg("-kernel").arg(&entry.kernel).arg("-initrd").arg(&entry.initrd);
+        qemu.arg("-append").arg(&entry.options);
+    }
     let mut machine = Running(qemu.spawn().context("cannot run qemu-system-x86_64")?);
     let started = Instant::now();
     loop {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::peers::Peer;
 use crate::sh;
 
 /// A filesystem that a disk can have.
@@ -19,6 +20,15 @@ pub(crate) enum Filesystem {
 }
 
 impl Filesystem {
+    /// What making one needs.
+    pub(crate) fn peers(self) -> &'static [Peer] {
+        match self {
+            Self::Ext4 => &[Peer { what: "mkfs.ext4", package: "e2fsprogs", lost: "disks with ext4" }],
+            Self::Xfs => &[Peer { what: "mkfs.xfs", package: "xfsprogs", lost: "disks with XFS" }],
+            Self::Btrfs => &[Peer { what: "mkfs.btrfs", package: "btrfs-progs", lost: "disks with btrfs" }],
+        }
+    }
+
     /// Its name for `mkfs` and `mount`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -29,8 +39,13 @@ impl Filesystem {
     }
 }
 
-/// Where the only partition begins, in bytes.
-const START_BYTES: u64 = 1 << 20;
+/// Where the partition begins that a boot loader of the BIOS may use, in bytes.
+pub(crate) const BIOS_PARTITION_BYTES: u64 = 1 << 20;
+/// Where the other one begins, which has everything else.
+const START_BYTES: u64 = 2 << 20;
+
+/// The copy of the table at the end of the disk, and room for rounding.
+const END_BYTES: u64 = 1 << 20;
 
 /// A disk in a file.
 #[derive(Debug)]
@@ -52,8 +67,10 @@ impl Disk {
         std::fs::File::create(path)?.set_len(megabytes << 20)?;
         let mut sfdisk = Command::new("sfdisk").arg("--quiet").arg(path).stdin(Stdio::piped()).spawn();
         let sfdisk = sfdisk.as_mut().map_err(|error| anyhow::anyhow!("cannot run sfdisk: {error}"))?;
-        // The type says "Linux root, x86-64": see the Discoverable Partitions Specification.
-        let table = "label: gpt\nstart=2048, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name=root\n";
+        // The types say "Linux root, x86-64" (see the Discoverable Partitions Specification) and "BIOS boot".
+        let table = "label: gpt\n\
+            start=4096, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, attrs=LegacyBIOSBootable, name=root\n\
+            start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649, name=bios\n";
         std::io::Write::write_all(
             &mut sfdisk.stdin.take().context("sfdisk takes no input")?,
             table.as_bytes(),
@@ -62,7 +79,12 @@ impl Disk {
         let disk = Self { path: path.to_path_buf(), filesystem };
         let device = disk.loop_device()?;
         let mut mkfs = Command::new(format!("mkfs.{}", filesystem.name()));
-        mkfs.arg(if filesystem == Filesystem::Ext4 { "-q" } else { "-f" }).arg(&device);
+        match filesystem {
+            // Extlinux reads none with block numbers of 64 bits.
+            Filesystem::Ext4 => mkfs.args(["-q", "-O", "^64bit"]),
+            Filesystem::Xfs | Filesystem::Btrfs => mkfs.arg("-f"),
+        };
+        mkfs.arg(&device);
         let made = sh::output(&mut mkfs);
         sh::output(Command::new("losetup").arg("-d").arg(&device))?;
         made?;
@@ -70,8 +92,7 @@ impl Disk {
     }
 
     fn loop_device(&self) -> Result<String> {
-        // The table's copy at the end of the disk is not the partition's.
-        let bytes = std::fs::metadata(&self.path)?.len() - 2 * START_BYTES;
+        let bytes = std::fs::metadata(&self.path)?.len() - START_BYTES - END_BYTES;
         let mut losetup = Command::new("losetup");
         losetup.args([
             "--find",
@@ -84,7 +105,7 @@ impl Disk {
 
     /// Mounts it on this machine, which only root may.
     pub(crate) fn mount(&self) -> Result<Mounted> {
-        let bytes = std::fs::metadata(&self.path)?.len() - 2 * START_BYTES;
+        let bytes = std::fs::metadata(&self.path)?.len() - START_BYTES - END_BYTES;
         let place = tempfile::Builder::new().prefix("sapwood-vm-").tempdir()?;
         let mut mount = Command::new("mount");
         mount.args([

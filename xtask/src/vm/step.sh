@@ -1,5 +1,5 @@
 #!/bin/sh
-# Does the step that the kernel's command line names, and says on the console what came of it.
+# Does the step that was written on the disk for it, and says on the console what came of it.
 console=/dev/ttyS0
 say() { echo "SAPWOOD-VM $*" >"$console"; }
 # check NAME COMMAND…: whether the command succeeds.
@@ -13,7 +13,7 @@ check() {
 not() { ! "$@"; }
 holds() { [ "$(cat "$1")" = "$2" ]; }
 booted() { sapwood admin status | grep -q '^\* '; }
-step=$(sed -n 's/.*sapwood\.step=\([^ ]*\).*/\1/p' /proc/cmdline)
+step=$(cat /var/sapwood-vm-step)
 
 sound() {
     check "version $1 runs" holds /usr/lib/sapwood-vm-version "$1"
