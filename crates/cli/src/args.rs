@@ -110,6 +110,7 @@ pub(crate) enum Command {
     Sign(cmd::sign::Args),
     StaticDelta(cmd::static_delta::Args),
     Summary(cmd::summary::Args),
+    Trust(cmd::trust::Args),
 }
 
 /// A command with the global options beside it.

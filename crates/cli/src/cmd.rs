@@ -27,6 +27,7 @@ pub(crate) mod sign;
 pub(crate) mod signing;
 pub(crate) mod static_delta;
 pub(crate) mod summary;
+pub(crate) mod trust;
 
 use crate::args::Command;
 use crate::ctx::Ctx;
@@ -61,5 +62,6 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Sign(args) => emit(&sign::run(&args, ctx)?, ctx.json),
         Command::StaticDelta(args) => static_delta::run(&args, ctx),
         Command::Summary(args) => emit(&summary::run(&args, ctx)?, ctx.json),
+        Command::Trust(args) => trust::run(&args, ctx),
     }
 }

@@ -194,8 +194,8 @@ pub(crate) fn pull_from(
     terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
-    let Terms { policy, summary_cache } = terms;
-    let options = &PullOptions { policy: Arc::new(policy), summary_cache, ..options.clone() };
+    let Terms { policy, freshness, summary_cache } = terms;
+    let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| match event {
         PullEvent::Progress(now) => {

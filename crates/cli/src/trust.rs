@@ -4,10 +4,11 @@ use crate::connect::summary_cache;
 use crate::ctx::read_file;
 use crate::report::usage;
 use anyhow::Context as _;
+use sapwood_objstore::ObjectId;
 use sapwood_repo::sign::gpg::Keyring;
 use sapwood_repo::sign::{self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier};
 use sapwood_repo::{Remote, Repo};
-use sapwood_transport::SummaryCache;
+use sapwood_transport::{Freshness, SummaryCache};
 use std::path::{Path, PathBuf};
 
 /// Where trusted keys are that count for every remote: for GPG, and (as `trusted.ENGINE` and the like) for the others.
@@ -36,13 +37,27 @@ impl Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Terms {
     pub(crate) policy: Policy,
+    pub(crate) freshness: Option<Freshness>,
     pub(crate) summary_cache: Option<SummaryCache>,
+}
+
+/// The key of a remote's configuration that has the id of the key set that is trusted.
+const ROOT: &str = "trust-root";
+
+/// What proves that a remote's state is its newest, if it must be proven.
+pub(crate) fn freshness(repo: &Repo, remote: &Remote) -> anyhow::Result<Option<Freshness>> {
+    let Some(root) = remote.option(ROOT) else { return Ok(None) };
+    let root = ObjectId::from_hex(root.trim()).with_context(|| {
+        format!("remote {}: {ROOT} is {root:?}, and must be the id of a key set", remote.name)
+    })?;
+    Ok(Some(Freshness::of(repo, remote.name.clone(), *root.as_bytes())?))
 }
 
 /// The terms of a remote; its summary is kept in `cache_dir`, or else in the repository.
 pub(crate) fn terms(repo: &Repo, remote: &Remote, cache_dir: Option<&Path>) -> anyhow::Result<Terms> {
     let policy = policy(repo, remote, Asked::default())?;
-    Ok(Terms { policy, summary_cache: summary_cache(repo, remote, cache_dir)? })
+    let freshness = freshness(repo, remote)?;
+    Ok(Terms { policy, freshness, summary_cache: summary_cache(repo, remote, cache_dir)? })
 }
 
 /// The policy of a remote.
@@ -61,7 +76,9 @@ pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Resu
     let sign = |option: &'static str, which: Engines| -> anyhow::Result<Mechanism> {
         Ok(Mechanism { name: "Signature", option, engines: engines(remote, &which)?, threshold })
     };
-    if asked.gpg.unwrap_or_else(|| remote.flag("gpg-verify", true)) {
+    // Where the publishers of the repository vouch for its state, GPG is asked for by name only.
+    let gpg_default = remote.option(ROOT).is_none();
+    if asked.gpg.unwrap_or_else(|| remote.flag("gpg-verify", gpg_default)) {
         policy.commit.push(gpg("gpg-verify")?);
     }
     if asked.gpg_summary.unwrap_or_else(|| remote.flag("gpg-verify-summary", false)) {

@@ -39,6 +39,9 @@ pub enum Error {
         /** What was asked for. */
         text: String,
     },
+    /// A statement, or what is known of one, is malformed.
+    #[error("malformed statement")]
+    Statement(#[source] DecodeError),
     /// Several commits begin so.
     #[error("{text:?} is the beginning of {count} commits")]
     AmbiguousRevision {

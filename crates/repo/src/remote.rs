@@ -160,7 +160,7 @@ impl Repo {
         crate::write::replace(self.dir(), &keyring_of(name), bytes, self.config().fsync)
     }
 
-    /// Removes a remote, its refs' last known states, and its keyring.
+    /// Removes a remote, its refs' last known states, its keyring, and what is known of its statements.
     ///
     /// # Errors
     /// [`Error::UnknownRemote`], also for one of a parent's; those of [`edit_config`](Self::edit_config) and
@@ -178,6 +178,7 @@ impl Repo {
             keyfile.remove_group(&group_of(name));
         })?;
         sapwood_fsio::remove_file_optional(self.dir(), keyring_of(name))?;
+        self.forget(name)?;
         Ok(())
     }
 }

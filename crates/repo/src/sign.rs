@@ -4,9 +4,9 @@
 //! them: in the metadata beside the commit, or in `summary.sig`, as a list for each engine. A [`Verifier`] knows the
 //! trusted keys of one engine; a [`Policy`] says which of them must be satisfied.
 
-mod armor;
+pub(crate) mod armor;
 mod dummy;
-mod ed25519;
+pub(crate) mod ed25519;
 pub mod gpg;
 mod keys;
 mod policy;

@@ -95,6 +95,11 @@ impl Summary {
         swapped(self.metadata.get("ostree.summary.last-modified")?)
     }
 
+    /// Until when the summary counts, if it says: seconds since the epoch.
+    pub fn expires(&self) -> Option<u64> {
+        swapped(self.metadata.get("ostree.summary.expires")?)
+    }
+
     /// Adds a ref that was read; it must come after the others.
     fn push(&mut self, entry: SummaryRef) -> std::result::Result<(), &'static str> {
         if self.refs.last().is_some_and(|last| last.name >= entry.name) {

@@ -1,7 +1,9 @@
 //! Keys made by the programs that people make theirs with: `gpg` and `openssl`.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -25,7 +27,12 @@ impl Gnupg {
             return Ok(None);
         }
         // Sockets of its agent are in it: their paths must be short.
-        Ok(Some(Self { home: tempfile::Builder::new().prefix("g").tempdir()? }))
+        Ok(Some(Self {
+            home: tempfile::Builder::new()
+                .prefix("g")
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()?,
+        }))
     }
 
     /// Where it is.

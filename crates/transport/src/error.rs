@@ -283,6 +283,24 @@ pub enum PullError {
         /** What is wrong. */
         problem: SummaryProblem,
     },
+    /// The remote does not prove that its state is the newest.
+    #[error("{remote}: {source}")]
+    NotFresh {
+        /** The remote. */
+        remote: Box<str>,
+        /** Why not, and which attack looks so. */
+        source: Box<sapwood_repo::statement::FreshnessError>,
+    },
+    /// The summary says that it counts no more.
+    #[error("{remote}: the summary expired {} s ago: the repository was not renewed, or somebody holds back what is newer", now - expired)]
+    SummaryExpired {
+        /** The remote. */
+        remote: Box<str>,
+        /** When it did: seconds since the epoch. */
+        expired: u64,
+        /** What time it is. */
+        now: u64,
+    },
     /// More objects than the limit.
     #[error("more than {limit} objects")]
     TooManyObjects {

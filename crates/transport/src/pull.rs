@@ -6,6 +6,7 @@
 
 mod driver;
 mod events;
+mod fresh;
 mod frontier;
 mod net;
 mod options;
@@ -18,6 +19,7 @@ mod vouch;
 mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
+pub use fresh::Freshness;
 pub use options::{Age, Bindings, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
 pub use subpath::{Subpath, SubpathError};
 pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_summary};
@@ -27,14 +29,16 @@ use driver::Wire;
 use frontier::{Excess, Frontier};
 use net::{Net, OnEvent, Traffic};
 use queue::Queue;
-use resolve::{Resolved, Target};
+use resolve::{Resolved, SummaryFiles, Target};
 use sapwood_objstore::{Commit, Id, ObjectId};
+use sapwood_repo::statement::Seen;
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use subpath::{Part, Selection};
+use summary::Demands;
 use tokio::runtime::Handle;
 use worker::{Floor, Local, Workshop};
 
@@ -65,7 +69,9 @@ pub fn pull(
     }
     let traffic = Traffic::default();
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
-    let Resolved { targets, commit_bytes, summary } = runtime.block_on(resolving)?;
+    let Resolved { targets, commit_bytes, summary, seen } = runtime.block_on(resolving)?;
+    // Before anything that it led to is here: a crash forgets nothing of it.
+    fresh::remember(repo, options, seen.as_ref())?;
     let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
     let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
     let scratch = Arc::new(Scratch::open(scratch)?);
@@ -86,8 +92,8 @@ pub fn pull(
     let mut outcome = pull.commit()?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
     outcome.requests = net.traffic.requests.load(Ordering::Relaxed);
-    if let Some((summary, signatures)) = summary {
-        copy_summary(repo, &summary, signatures.as_deref())?;
+    if let Some(files) = summary {
+        copy_summary(repo, &files)?;
     }
     Ok(outcome)
 }
@@ -96,7 +102,7 @@ pub fn pull(
 ///
 /// Blocks. Files are hardlinked or reflinked where both modes and `options.trust` allow. Refs move last, as in
 /// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where
-/// the policy asks for a signed one; then no ref is believed that it does not list.
+/// the policy asks for a signed one, or for the newest; then no ref is believed that it does not list.
 /// `options.requests` and `options.copy_summary` mean nothing here.
 ///
 /// # Errors
@@ -112,23 +118,35 @@ pub fn pull_local(
     if ours != theirs {
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
-    let listed = trusted_summary(from, source, options)?;
+    let (listed, seen) = trusted_summary(from, source, options)?;
+    fresh::remember(repo, options, seen.as_ref())?;
     let targets = local_targets(from, source, options, listed.as_ref())?;
     let mut pull = Pull::begin(repo, options, source, targets, on_event)?;
     pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
     pull.commit()
 }
 
-/// The summary of the other repository, where the policy says that it is to be signed: then it alone says what refs are.
-fn trusted_summary(from: &Repo, source: &str, options: &PullOptions) -> Result<Option<Summary>, PullError> {
-    if options.policy.summary.is_empty() {
-        return Ok(None);
+/// The summary of the other repository, where the policy says that it is to be signed, or that it is to be the newest:
+/// then it alone says what refs are.
+fn trusted_summary(
+    from: &Repo,
+    source: &str,
+    options: &PullOptions,
+) -> Result<(Option<Summary>, Option<Seen>), PullError> {
+    let demands = Demands::of(options, from.store().format());
+    if !demands.is_summary_believed_alone() {
+        return Ok((None, None));
     }
-    let format = from.store().format();
-    let read = |name| sapwood_fsio::read_optional(from.dir(), name, options.limits.max_meta_bytes);
+    let read = |name| sapwood_fsio::read_optional(from.dir(), name, demands.max_bytes);
     let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
-    summary::check(&options.policy, source, format, summary.as_deref(), signatures.as_deref())?;
-    summary.as_ref().map(|bytes| summary::decode(source, format, bytes)).transpose()
+    let statement = demands.freshness.map(|_| read(wire::STATEMENT)).transpose()?.flatten();
+    let mut seen = None;
+    if let Some(freshness) = demands.freshness {
+        seen = Some(freshness.check_all(source, statement.as_deref(), summary.as_deref())?);
+    }
+    summary::check(&options.policy, source, demands.format, summary.as_deref(), signatures.as_deref())?;
+    let summary = summary.as_ref().map(|bytes| summary::decode(source, demands.format, bytes)).transpose()?;
+    Ok((summary, seen))
 }
 
 fn local_targets(
@@ -219,10 +237,15 @@ impl<'a> Pull<'a> {
             }
             Ok::<_, PullError>(())
         };
+        let is_pinned = |update: &RefUpdate| {
+            let wanted = self.options.wanted.iter();
+            wanted.clone().any(|wanted| matches!(wanted, Wanted::RefAt(name, _) if *name == update.name.name))
+        };
         match self.options.age {
             Age::Any => {}
-            Age::NotBeforeRef => {
-                for update in &self.outcome.refs {
+            age @ (Age::NotBeforeRef | Age::Forward) => {
+                let is_checked = |update: &&RefUpdate| age == Age::NotBeforeRef || !is_pinned(update);
+                for update in self.outcome.refs.iter().filter(is_checked) {
                     update.old.map_or(Ok(()), |old| add(update.new, old))?;
                 }
             }
@@ -309,12 +332,15 @@ fn destination(options: &PullOptions, name: &RefName) -> Refspec {
     }
 }
 
-/// Keeps the summary as the remote has it. The old signatures go first: they would not fit the new summary.
-fn copy_summary(repo: &Repo, summary: &[u8], signatures: Option<&[u8]>) -> Result<(), PullError> {
+/// Keeps the summary as the remote has it. The old signatures go first: they would not fit the new summary. What is stated
+/// of it comes last.
+fn copy_summary(repo: &Repo, files: &SummaryFiles) -> Result<(), PullError> {
     sapwood_fsio::remove_file_optional(repo.dir(), wire::SUMMARY_SIG)?;
-    sapwood_fsio::replace(repo.dir(), wire::SUMMARY, 0o644, summary)?;
-    if let Some(signatures) = signatures {
-        sapwood_fsio::replace(repo.dir(), wire::SUMMARY_SIG, 0o644, signatures)?;
+    sapwood_fsio::replace(repo.dir(), wire::SUMMARY, 0o644, &files.summary)?;
+    for (name, bytes) in [(wire::SUMMARY_SIG, &files.signatures), (wire::STATEMENT, &files.statement)] {
+        if let Some(bytes) = bytes {
+            sapwood_fsio::replace(repo.dir(), name, 0o644, bytes)?;
+        }
     }
     Ok(())
 }

@@ -9,9 +9,22 @@ pub(crate) const SUMMARY: &str = "summary";
 /// Its signatures.
 pub(crate) const SUMMARY_SIG: &str = "summary.sig";
 
+/// What is stated of the summary.
+pub(crate) const STATEMENT: &str = sapwood_repo::statement::FILE;
+
 /// Names at the top of a repository that are for others to read.
-pub(crate) const PUBLIC: &[&str] =
-    &[CONFIG, SUMMARY, SUMMARY_SIG, "summary.idx", "summaries", "refs", "objects", "deltas", "delta-indexes"];
+pub(crate) const PUBLIC: &[&str] = &[
+    CONFIG,
+    SUMMARY,
+    SUMMARY_SIG,
+    STATEMENT,
+    "summary.idx",
+    "summaries",
+    "refs",
+    "objects",
+    "deltas",
+    "delta-indexes",
+];
 
 /// Below these, names may be symlinks to others in the repository.
 pub(crate) const REFS: &str = "refs";

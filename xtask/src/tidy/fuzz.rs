@@ -65,6 +65,7 @@ const TARGETS: &[(&str, &[&str])] = &[
         "native_metadata",
         &["crates/objstore/src/format/native/commit.rs", "crates/objstore/src/object/value.rs"],
     ),
+    ("native_statement", &["crates/repo/src/record.rs", "crates/repo/src/statement/codec.rs"]),
     ("native_summary", &["crates/repo/src/summary/native.rs"]),
     ("native_usermeta", &["crates/objstore/src/format/native/file.rs"]),
     ("origin", &["crates/deploy/src/origin.rs"]),

@@ -216,6 +216,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         (true, false) => remote.branches.clone(),
         _ => named,
     };
+    let terms = trust::terms(&repo, &remote, args.cache_dir.as_deref())?;
     let mut defaults = PullOptions::default();
     if let Some(requests) = args.max_outstanding_fetcher_requests {
         defaults.requests = requests.get();
@@ -236,6 +237,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         age: match &args.timestamp_check_from_rev {
             Some(revision) => Age::NotBefore(repo.resolve(revision)?),
             None if args.timestamp_check => Age::NotBeforeRef,
+            None if terms.freshness.is_some() => Age::Forward,
             None => Age::Any,
         },
         file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
@@ -254,7 +256,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
-    let terms = trust::terms(&repo, &remote, args.cache_dir.as_deref())?;
     let began = std::time::Instant::now();
     let source = connect::source(&repo, &remote, &overrides)?;
     let over_the_network = matches!(source, Source::Files(_));

@@ -99,6 +99,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         }
         _ => Policy::default(),
     };
-    let terms = Terms { policy, ..Terms::default() };
+    // What was seen of a remote holds for its content on other media, too.
+    let freshness = match &args.remote {
+        Some(name) => {
+            repo.remote(name).ok().map(|remote| trust::freshness(&repo, &remote)).transpose()?.flatten()
+        }
+        None => None,
+    };
+    let terms = Terms { policy, freshness, ..Terms::default() };
     Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], terms, &options)?, None))
 }

@@ -3,7 +3,7 @@
 use crate::ctx::read_file;
 use crate::report::{OrUsage, usage};
 use sapwood_repo::sign::gpg::GpgSigner;
-use sapwood_repo::sign::{self, MAX_KEY_FILE_BYTES, Signer};
+use sapwood_repo::sign::{self, Ed25519, MAX_KEY_FILE_BYTES, Signer};
 use std::path::PathBuf;
 
 /// With which keys to sign.
@@ -27,6 +27,19 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
+    /// The keys that can make statements, which those of Ed25519 alone can.
+    pub(crate) fn statement_keys(&self) -> anyhow::Result<Vec<Ed25519>> {
+        if self.sign_type != "ed25519" {
+            return Ok(Vec::new());
+        }
+        let mut keys = Vec::new();
+        for key in &self.sign {
+            keys.push(Ed25519::signer(key)?);
+        }
+        keys.extend(secret_keys(&self.sign_from_file)?);
+        Ok(keys)
+    }
+
     /// The keys, ready to sign.
     pub(crate) fn signers(&self) -> anyhow::Result<Vec<Box<dyn Signer>>> {
         let mut signers: Vec<Box<dyn Signer>> = Vec::new();
@@ -46,4 +59,17 @@ impl Signing {
         }
         Ok(signers)
     }
+}
+
+/// The secret keys of Ed25519 in some files, the first of each.
+pub(crate) fn secret_keys(paths: &[PathBuf]) -> anyhow::Result<Vec<Ed25519>> {
+    let key = |path: &PathBuf| {
+        let text = String::from_utf8(read_file(path, MAX_KEY_FILE_BYTES)?);
+        let text = text.or_usage(|| format!("{} is not text", path.display()))?;
+        let Some(key) = sign::keys_in("ed25519", &text).into_iter().next() else {
+            return Err(usage(format!("{} holds no key", path.display())));
+        };
+        Ok(Ed25519::signer(&key)?)
+    };
+    paths.iter().map(key).collect()
 }

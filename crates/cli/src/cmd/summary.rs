@@ -6,7 +6,8 @@ use crate::report::{OrUsage, Usage, usage};
 use crate::time;
 use crate::ui::{Render, human};
 use sapwood_objstore::{Format, Metadata, Value};
-use sapwood_repo::{Summary, SummaryRef};
+use sapwood_repo::sign::Ed25519;
+use sapwood_repo::{Repo, Summary, SummaryRef};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Write it anew
     #[arg(long, short = 'u')]
     update: bool,
+    /// With -u, in a repository with a key set: for how many days clients may take it for the newest; 0 is for good
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    valid_for: u32,
     /// View it (also -v)
     #[arg(long)]
     view: bool,
@@ -213,11 +217,16 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let shown = shown(args.print_metadata_key.as_deref(), args.list_metadata_keys, args.raw, view);
     if args.update {
         let signers = args.signing.signers()?;
+        let publishers = publishers(&repo, &args.signing)?;
         let facts = facts(&args.add_metadata)?;
         repo.commit_metadata(&facts)?;
         let summary = repo.update_summary_with(&facts)?;
         if !signers.is_empty() {
             repo.sign_summary(&signers)?;
+        }
+        if !publishers.is_empty() {
+            let lasts = (args.valid_for != 0).then(|| u64::from(args.valid_for) * DAY_SECONDS);
+            repo.state_summary(lasts, &publishers)?;
         }
         return Ok(Outcome { summary, format, shown });
     }
@@ -241,6 +250,27 @@ pub(crate) fn shown(key: Option<&str>, keys: bool, raw: bool, readable: bool) ->
         (_, _, _, true) => Shown::Readable,
         _ => Shown::Nothing,
     }
+}
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// The keys that state what the newest summary is, where clients may ask for that: then it is not written without.
+fn publishers(repo: &Repo, signing: &Signing) -> anyhow::Result<Vec<Ed25519>> {
+    let Some(file) = repo.statement()? else { return Ok(Vec::new()) };
+    let role = &file.newest().publishers;
+    let mut keys = signing.statement_keys()?;
+    keys.retain(|key| key.public().is_some_and(|public| role.keys().contains(&public)));
+    let distinct: std::collections::BTreeSet<_> = keys.iter().filter_map(Ed25519::public).collect();
+    if distinct.len() < role.threshold() as usize {
+        let hint = "--sign-from-file=FILE takes one; `sapwood trust show` lists them".to_owned();
+        let message = format!(
+            "this repository has a key set: {} of its publishers' keys must sign the summary, and {} are here",
+            role.threshold(),
+            distinct.len()
+        );
+        return Err(Usage::new(message, vec![hint]).into());
+    }
+    Ok(keys)
 }
 
 /// What `--add-metadata` gives.

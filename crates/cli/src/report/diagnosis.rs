@@ -3,6 +3,7 @@
 use super::{Advised, Usage};
 use sapwood_fsio::lock::LockError;
 use sapwood_repo::Error as RepoError;
+use sapwood_repo::statement::FreshnessError;
 use sapwood_transport::{FetchError, PullError};
 
 /// The kind of a failure, for programs: words joined by `-`, never changed once given.
@@ -165,10 +166,61 @@ fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
             hint("the remote, or something on the way to it, is corrupt; nothing of it was stored"),
         ),
         PullError::NotBound { .. } => ("not-bound", hint("--disable-verify-bindings pulls it all the same")),
+        PullError::Untrusted { .. } | PullError::UntrustedSummary { .. } => (
+            "untrusted",
+            hint("nothing of it was stored; if its owner has new keys, get them by a way that you trust"),
+        ),
+        PullError::Older { .. } => (
+            "older",
+            hint(
+                "REF@COMMIT pulls one commit all the same, `admin upgrade --allow-downgrade` goes back to it",
+            ),
+        ),
+        PullError::SummaryExpired { .. } => ("expired", hint(EXPIRED)),
+        PullError::NotFresh { source, .. } => of_freshness(source),
         PullError::Malformed { .. } | PullError::MalformedRef { .. } => ("malformed-remote", Vec::new()),
         PullError::TooManyObjects { .. } | PullError::TooDeep { .. } => ("too-large", Vec::new()),
         _ => return None,
     })
+}
+
+const EXPIRED: &str = "check this machine's clock; if it is right, the owner has to run `sapwood summary --update` with a \
+                       publisher's key on the server";
+
+fn of_freshness(error: &FreshnessError) -> (Kind, Vec<String>) {
+    match error {
+        FreshnessError::NotThere | FreshnessError::NotSigned => (
+            "not-fresh",
+            hint(
+                "the owner has to run `sapwood summary --update` with a publisher's key on the server; unsetting trust-root of \
+                 the remote gives the protection up",
+            ),
+        ),
+        FreshnessError::Foreign | FreshnessError::BadRotation { .. } | FreshnessError::TwoKeySets { .. } => (
+            "foreign-keys",
+            hint(
+                "ask the owner; if the repository began anew, `sapwood config set` the remote's trust-root to the id that its \
+                 `sapwood trust show` prints",
+            ),
+        ),
+        FreshnessError::Expired { .. } => ("expired", hint(EXPIRED)),
+        FreshnessError::Mixed => (
+            "not-fresh",
+            hint(
+                "run it again; if it stays, a cache on the way is out of step, or the summary was renewed without a publisher's key",
+            ),
+        ),
+        FreshnessError::RolledBack { .. }
+        | FreshnessError::OldKeys { .. }
+        | FreshnessError::TwoStatements { .. } => (
+            "rolled-back",
+            hint(
+                "try another mirror or network; if the owner says that this is the newest, `sapwood trust forget REMOTE` forgets \
+                 what was seen",
+            ),
+        ),
+        _ => ("not-fresh", Vec::new()),
+    }
 }
 
 fn of_fetch(error: &FetchError) -> (Kind, Vec<String>) {

@@ -89,7 +89,7 @@ fn a_remote_that_wants_signatures_is_not_pulled_from_without_them() {
     );
     fails(&place, "pull --repo=r signed x", &unsigned);
     fails(&place, "pull --repo=r default x", &unsigned);
-    fails(&place, "pull --repo=r other x", "error: ed25519: no trusted key is configured");
+    fails(&place, "pull --repo=r other x", "error: No keys found for required signapi type ed25519");
     assert_eq!(place.ok("refs --repo=r"), "");
     place.ok(&format!("remote add --repo=r --no-gpg-verify --force default {url}"));
     place.ok("pull --repo=r default x");

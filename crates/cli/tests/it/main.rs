@@ -17,3 +17,4 @@ mod names;
 mod peer;
 mod place;
 mod story;
+mod trust;

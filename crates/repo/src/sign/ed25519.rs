@@ -29,8 +29,13 @@ fn public(text: &str) -> Result<Public, SignError> {
     bytes.try_into().or(Err(bad("it has not 32 bytes")))
 }
 
+/// Whether 64 bytes are a signature over `data` by this key.
+pub(crate) fn verifies(key: &[u8; 32], data: &[u8], signature: &[u8; 64]) -> bool {
+    is_by(key, data, &Signature::from_bytes(signature))
+}
+
 /// Whether a signature is one over `data` by this key.
-pub(super) fn is_by(key: &Public, data: &[u8], signature: &Signature) -> bool {
+fn is_by(key: &Public, data: &[u8], signature: &Signature) -> bool {
     VerifyingKey::from_bytes(key).is_ok_and(|key| key.verify_strict(data, signature).is_ok())
 }
 
@@ -53,6 +58,32 @@ impl Ed25519 {
         let bytes: [u8; 64] = bytes.try_into().or(Err(bad("it has not 64 bytes")))?;
         let key = SigningKey::from_keypair_bytes(&bytes).or(Err(bad("its halves do not belong together")))?;
         Ok(Self { secret: Some(key), ..Self::default() })
+    }
+
+    /// The public key that belongs to the secret one, if there is one.
+    pub fn public(&self) -> Option<[u8; 32]> {
+        self.secret.as_ref().map(|key| key.verifying_key().to_bytes())
+    }
+
+    /// Reads a public key in base64.
+    ///
+    /// # Errors
+    /// [`SignError::BadKey`], also where it is no point of the curve.
+    pub fn public_key(text: &str) -> Result<[u8; 32], SignError> {
+        let bytes = public(text)?;
+        VerifyingKey::from_bytes(&bytes).or(Err(bad("it is no point of the curve")))?;
+        Ok(bytes)
+    }
+
+    /// A public key as text.
+    pub fn public_text(key: &[u8; 32]) -> String {
+        armor::to_base64(key)
+    }
+
+    /// Makes a key from 32 bytes of chance: the secret one in base64, and the public one.
+    pub fn generate(seed: &[u8; 32]) -> (String, String) {
+        let key = SigningKey::from_bytes(seed);
+        (armor::to_base64(&key.to_keypair_bytes()), armor::to_base64(key.verifying_key().as_bytes()))
     }
 
     fn judge_one(&self, data: &[u8], signature: &[u8]) -> Judgement {

@@ -19,3 +19,4 @@ mod repository;
 mod selinux;
 mod sharing;
 mod signatures;
+mod statements;

@@ -1,5 +1,6 @@
 //! What is pulled, and how.
 
+use super::fresh::Freshness;
 use super::subpath::Subpath;
 use super::summary::SummaryCache;
 use crate::WantedError;
@@ -74,6 +75,8 @@ pub enum Age {
     Any,
     /// Not older than what the ref that it is pulled for points to; a new ref takes any.
     NotBeforeRef,
+    /// As [`NotBeforeRef`](Self::NotBeforeRef), but a ref that is wanted at a certain commit takes that one.
+    Forward,
     /// Not older than this commit, which must be here.
     NotBefore(Id<Commit>),
 }
@@ -137,6 +140,8 @@ pub struct PullOptions {
     pub trust: Trust,
     /// What must be signed: checked before anything of a commit is stored. Default: nothing.
     pub policy: Arc<Policy>,
+    /// What proves that the remote's state is its newest; then its refs are those of its summary alone. Default: nothing.
+    pub freshness: Option<Freshness>,
     /// Where a summary that must be signed is kept for the next time, so that it is fetched once. Default: nowhere.
     pub summary_cache: Option<SummaryCache>,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
@@ -164,6 +169,7 @@ impl Default for PullOptions {
             file_modes: FileModes::default(),
             trust: Trust::Trusted,
             policy: Arc::default(),
+            freshness: None,
             summary_cache: None,
             copy_summary: false,
             requests: 32,

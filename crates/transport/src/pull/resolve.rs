@@ -6,7 +6,7 @@ use super::summary::{Demands, Listing, file, listing};
 use crate::{PullError, Remote, wire};
 use bytes::Bytes;
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
-use sapwood_repo::sign::Policy;
+use sapwood_repo::statement::Seen;
 use sapwood_repo::{Config, Keyfile, RefName, Summary};
 use std::collections::HashMap;
 
@@ -24,8 +24,18 @@ pub(super) struct Resolved {
     pub(super) targets: Vec<Target>,
     /// The sizes that the summary gives for commits.
     pub(super) commit_bytes: HashMap<ObjectId, u64>,
-    /// The summary and its signatures as they came.
-    pub(super) summary: Option<(Bytes, Option<Bytes>)>,
+    /// The summary, and what is beside it, as they came.
+    pub(super) summary: Option<SummaryFiles>,
+    /// What is to be remembered of the remote's statement.
+    pub(super) seen: Option<Seen>,
+}
+
+/// Files of a remote, for a copy of it.
+#[derive(Debug)]
+pub(super) struct SummaryFiles {
+    pub(super) summary: Bytes,
+    pub(super) signatures: Option<Bytes>,
+    pub(super) statement: Option<Bytes>,
 }
 
 /// A ref file holds 65 bytes.
@@ -55,8 +65,9 @@ pub(super) async fn resolve(
     if let Some(bytes) = config? {
         check_config(remote, &bytes, format)?;
     }
-    let Listing { summary, bytes, signatures } = listing?;
-    let mut resolved = Resolved::default();
+    let Listing { summary, bytes, signatures, statement, seen } = listing?;
+    let mut resolved = Resolved { seen, ..Resolved::default() };
+    let alone = Demands::of(options, format).is_summary_believed_alone();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
         resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
     }
@@ -68,14 +79,14 @@ pub(super) async fn resolve(
     for chunk in wanted.chunks(REFS_AT_ONCE) {
         let mut pending = Vec::new();
         for wanted in chunk {
-            pending.push(target(remote, traffic, &options.policy, summary.as_ref(), wanted));
+            pending.push(target(remote, traffic, alone, summary.as_ref(), wanted));
         }
         for target in join_all(pending).await {
             resolved.targets.push(target?);
         }
     }
     if options.copy_summary {
-        resolved.summary = bytes.map(|bytes| (bytes, signatures));
+        resolved.summary = bytes.map(|summary| SummaryFiles { summary, signatures, statement });
     }
     Ok(resolved)
 }
@@ -100,7 +111,7 @@ async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 async fn target(
     remote: &dyn Remote,
     traffic: &Traffic,
-    policy: &Policy,
+    alone: bool,
     summary: Option<&Summary>,
     wanted: &Wanted,
 ) -> Result<Target, PullError> {
@@ -113,7 +124,7 @@ async fn target(
         return Ok(Target { name: Some(name.clone()), commit: listed.target });
     }
     // What must be signed is believed alone: a ref beside the summary could point anywhere.
-    if !policy.summary.is_empty() {
+    if alone {
         return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
     }
     // There is no summary, or it was not renewed since the ref was made.

@@ -2,9 +2,10 @@
 //!
 //! Where it must be signed, its signatures are asked for first: they are small, and no other summary has the same. If
 //! they are those of the last time, and the summary that is kept is what they sign, then that one is the newest and is
-//! not fetched again. What is kept counts for nothing else: it is checked as if it had come just now, by the policy of
+//! not fetched again. The same goes for a statement, which has the digest of the summary. What is kept counts for nothing else: it is checked as if it had come just now, by the policy of
 //! now, and what does not pass is fetched. It is replaced only by what passed.
 
+use super::fresh::{Freshness, stale};
 use super::net::{Traffic, small};
 use super::options::{PullLimits, PullOptions};
 use crate::{PullError, Remote, SummaryProblem, wire};
@@ -12,9 +13,13 @@ use bytes::Bytes;
 use sapwood_fsio::{At as _, Dir, Staged};
 use sapwood_objstore::{Commit, Format, Id, Metadata};
 use sapwood_repo::sign::Policy;
+use sapwood_repo::statement::{
+    Checked, FreshnessError, MAX_BYTES as MAX_STATEMENT_BYTES, Seen, check_summary,
+};
 use sapwood_repo::{RefName, RemoteName, Repo, Summary};
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where in a directory of caches summaries are.
 const DIR: &str = "summaries";
@@ -92,6 +97,9 @@ pub(super) struct Listing {
     /// As they came: the summary, and its signatures.
     pub(super) bytes: Option<Bytes>,
     pub(super) signatures: Option<Bytes>,
+    pub(super) statement: Option<Bytes>,
+    /// What is to be remembered of the statement.
+    pub(super) seen: Option<Seen>,
 }
 
 /// What is asked of a summary.
@@ -99,8 +107,9 @@ pub(super) struct Listing {
 pub(super) struct Demands<'a> {
     pub(super) format: Format,
     pub(super) policy: &'a Policy,
-    /// Signatures are wanted even if nobody checks them.
-    pub(super) with_signatures: bool,
+    pub(super) freshness: Option<&'a Freshness>,
+    /// What is beside it is wanted even if nobody checks it.
+    pub(super) whole: bool,
     pub(super) cache: Option<&'a SummaryCache>,
     pub(super) max_bytes: u64,
 }
@@ -110,7 +119,8 @@ impl<'a> Demands<'a> {
         Self {
             format,
             policy: &options.policy,
-            with_signatures: options.copy_summary,
+            freshness: options.freshness.as_ref(),
+            whole: options.copy_summary,
             cache: options.summary_cache.as_ref(),
             max_bytes: options.limits.max_meta_bytes,
         }
@@ -123,22 +133,36 @@ pub(super) async fn listing(
     traffic: &Traffic,
     demands: Demands<'_>,
 ) -> Result<Listing, PullError> {
+    match attempt(remote, traffic, demands).await {
+        // It was being replaced when it was fetched, file by file.
+        Err(PullError::NotFresh { source, .. }) if *source == FreshnessError::Mixed => {
+            attempt(remote, traffic, demands).await
+        }
+        other => other,
+    }
+}
+
+async fn attempt(remote: &dyn Remote, traffic: &Traffic, demands: Demands<'_>) -> Result<Listing, PullError> {
     let name = remote.describe();
     let get = |path| file(remote, traffic, path, demands.max_bytes);
-    if demands.policy.summary.is_empty() {
-        let signatures =
-            async { if demands.with_signatures { get(wire::SUMMARY_SIG).await } else { Ok(None) } };
-        let (bytes, signatures) = tokio::join!(get(wire::SUMMARY), signatures);
-        return demands.checked(&name, bytes?, signatures?);
-    }
-    let kept = demands.cache.and_then(|cache| Some((cache, cache.load(demands.max_bytes)?)));
-    let Some((cache, pair)) = kept else {
-        let (bytes, signatures) = tokio::join!(get(wire::SUMMARY), get(wire::SUMMARY_SIG));
-        return Ok(demands.kept(demands.checked(&name, bytes?, signatures?)?));
-    };
-    let signatures = get(wire::SUMMARY_SIG).await?;
-    if signatures.as_ref() == Some(&pair.signatures) {
-        match demands.checked(&name, Some(pair.summary), signatures.clone()) {
+    let get_if = |wanted: bool, path| async move { if wanted { get(path).await } else { Ok(None) } };
+    let has_policy = !demands.policy.summary.is_empty();
+    let kept = demands.cache.filter(|_| has_policy || demands.freshness.is_some());
+    let kept = kept.and_then(|cache| Some((cache, cache.load(demands.max_bytes)?)));
+    // What is small, and tells whether the rest is new.
+    let (signatures, statement) =
+        tokio::join!(get_if(has_policy || demands.whole, wire::SUMMARY_SIG), async {
+            let limit = MAX_STATEMENT_BYTES.min(demands.max_bytes);
+            let wanted = demands.whole || demands.freshness.is_some();
+            if wanted { file(remote, traffic, wire::STATEMENT, limit).await } else { Ok(None) }
+        });
+    let (signatures, statement) = (signatures?, statement?);
+    let checked = demands.freshness.map(|fresh| fresh.check(&name, statement.as_deref())).transpose()?;
+    let offered = Offered { signatures, statement, checked };
+    if let Some((cache, pair)) = kept
+        && offered.may_be_about(&pair, has_policy)
+    {
+        match demands.checked(&name, Some(pair.summary), offered.clone()) {
             Ok(listing) => return Ok(listing),
             Err(error) if cache.on_mismatch == OnMismatch::Fail => {
                 let problem = SummaryProblem::Cached { source: Box::new(error) };
@@ -147,29 +171,57 @@ pub(super) async fn listing(
             Err(error) => tracing::debug!(%error, "what was kept does not pass"),
         }
     }
-    Ok(demands.kept(demands.checked(&name, get(wire::SUMMARY).await?, signatures)?))
+    Ok(demands.kept(demands.checked(&name, get(wire::SUMMARY).await?, offered)?))
+}
+
+/// What a remote has beside its summary.
+#[derive(Debug, Clone)]
+struct Offered {
+    signatures: Option<Bytes>,
+    statement: Option<Bytes>,
+    checked: Option<Checked>,
+}
+
+impl Offered {
+    /// Whether a summary that was kept may be the one that this is about.
+    fn may_be_about(&self, pair: &Pair, has_policy: bool) -> bool {
+        let is_stated =
+            self.checked.as_ref().is_none_or(|it| check_summary(&it.statement, Some(&pair.summary)).is_ok());
+        let is_signed = !has_policy || self.signatures.as_ref() == Some(&pair.signatures);
+        is_stated && is_signed
+    }
 }
 
 impl Demands<'_> {
+    /// Whether a ref that the summary does not list is none: what must be proven is believed alone.
+    pub(super) fn is_summary_believed_alone(&self) -> bool {
+        !self.policy.summary.is_empty() || self.freshness.is_some()
+    }
+
     /// Checks what came, and reads it.
-    fn checked(
-        &self,
-        remote: &str,
-        bytes: Option<Bytes>,
-        signatures: Option<Bytes>,
-    ) -> Result<Listing, PullError> {
+    fn checked(&self, remote: &str, bytes: Option<Bytes>, offered: Offered) -> Result<Listing, PullError> {
+        let Offered { signatures, statement, checked } = offered;
+        if let Some(checked) = &checked {
+            check_summary(&checked.statement, bytes.as_deref()).map_err(|error| stale(remote, error))?;
+        }
         check(self.policy, remote, self.format, bytes.as_deref(), signatures.as_deref())?;
         let summary = bytes.as_ref().map(|bytes| decode(remote, self.format, bytes)).transpose()?;
-        Ok(Listing { summary, bytes, signatures })
+        if let Some(expired) = summary.as_ref().and_then(Summary::expires) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            if expired <= now {
+                return Err(PullError::SummaryExpired { remote: remote.into(), expired, now });
+            }
+        }
+        Ok(Listing { summary, bytes, signatures, statement, seen: checked.map(|checked| checked.seen) })
     }
 
     /// Keeps what passed. That it cannot be kept is no reason not to use it.
     fn kept(&self, listing: Listing) -> Listing {
-        if let (Some(cache), Some(summary), Some(signatures)) =
-            (self.cache, &listing.bytes, &listing.signatures)
-        {
-            let pair = Pair { summary: summary.clone(), signatures: signatures.clone() };
-            if let Err(error) = cache.store(&pair) {
+        let is_proven = self.is_summary_believed_alone();
+        if let (Some(cache), Some(summary)) = (self.cache.filter(|_| is_proven), &listing.bytes) {
+            // Where no signatures are asked for, there are none to compare either.
+            let signatures = listing.signatures.clone().unwrap_or_default();
+            if let Err(error) = cache.store(&Pair { summary: summary.clone(), signatures }) {
                 tracing::debug!(%error, "the summary is not kept");
             }
         }
@@ -230,19 +282,21 @@ pub struct RemoteSummary {
     pub signatures: Option<Bytes>,
 }
 
-/// The remote's summary, if it has one; from `cache` where that is the newest.
+/// The remote's summary, if it has one; from `cache` where that is the newest. What is seen of statements is not remembered
+/// by this.
 ///
 /// # Errors
-/// When it cannot be fetched, is malformed, or is not signed as the policy requires.
+/// When it cannot be fetched, is malformed, is not signed as the policy requires, or not proven to be the newest.
 pub async fn remote_summary(
     remote: &dyn Remote,
     format: Format,
     policy: &Policy,
+    freshness: Option<&Freshness>,
     cache: Option<&SummaryCache>,
 ) -> Result<Option<RemoteSummary>, PullError> {
     let max_bytes = PullLimits::default().max_meta_bytes;
-    let demands = Demands { format, policy, with_signatures: false, cache, max_bytes };
-    let Listing { summary, bytes, signatures } = listing(remote, &Traffic::default(), demands).await?;
+    let demands = Demands { format, policy, freshness, whole: false, cache, max_bytes };
+    let Listing { summary, bytes, signatures, .. } = listing(remote, &Traffic::default(), demands).await?;
     Ok(summary.zip(bytes).map(|(summary, bytes)| RemoteSummary { summary, bytes, signatures }))
 }
 
@@ -254,9 +308,10 @@ pub async fn remote_refs(
     remote: &dyn Remote,
     format: Format,
     policy: &Policy,
+    freshness: Option<&Freshness>,
     cache: Option<&SummaryCache>,
 ) -> Result<Vec<(RefName, Id<Commit>)>, PullError> {
-    match remote_summary(remote, format, policy, cache).await? {
+    match remote_summary(remote, format, policy, freshness, cache).await? {
         Some(RemoteSummary { summary, .. }) => {
             Ok(summary.refs.into_iter().map(|listed| (listed.name, listed.target)).collect())
         }

@@ -5,6 +5,7 @@ use super::upgrade::{self, Outcome};
 use super::{Machine, PATIENCE, stateroot};
 use crate::ctx::Ctx;
 use sapwood_repo::{Expected, RefEdit, Refspec};
+use sapwood_transport::Age;
 
 /// Follow another ref from now on: pull its newest commit, and deploy it
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let name = args.os.as_deref().map(stateroot).transpose()?;
     let plan = locked.plan_switch(name.as_ref(), &args.refspec)?;
-    let pulled = upgrade::fetch(ctx, &locked, &plan)?;
+    let pulled = upgrade::fetch(ctx, &locked, &plan, Age::Any)?;
     // Another ref may well be older.
     let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true)?;
     // What was pulled of the old ref is kept by the deployments that need it.

@@ -12,7 +12,7 @@ use crate::trust;
 use crate::ui::Render;
 use sapwood_deploy::{DeployOptions, Downgrade, Locked, Merge, UpgradeOptions, UpgradeOutcome, UpgradePlan};
 use sapwood_objstore::{Id, ObjectId};
-use sapwood_transport::{PullOptions, RefsInto, Wanted};
+use sapwood_transport::{Age, PullOptions, RefsInto, Wanted};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -123,7 +123,12 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         plan.override_commit = Some(id.to_hex());
         plan.origin.set_override_commit(Some(&id.to_hex()));
     }
-    let pulled = if args.deploy_only { None } else { fetch(ctx, &locked, &plan)? };
+    let age = if args.allow_downgrade || plan.override_commit.is_some() {
+        Age::Any
+    } else {
+        Age::NotBefore(plan.from.id.commit)
+    };
+    let pulled = if args.deploy_only { None } else { fetch(ctx, &locked, &plan, age)? };
     if args.pull_only {
         let result = match &pulled {
             Some(pulled) if !pulled.is_empty() => Result::PulledOnly,
@@ -135,11 +140,12 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     Ok(Outcome { pulled, result, deleted_ref: None, persona: ctx.persona })
 }
 
-/// Pulls what the plan follows, where that is a ref of a remote.
+/// Pulls what the plan follows, where that is a ref of a remote; nothing that is older than `age` allows.
 pub(super) fn fetch(
     ctx: &Ctx,
     locked: &Locked<'_>,
     plan: &UpgradePlan,
+    age: Age,
 ) -> anyhow::Result<Option<pull::Outcome>> {
     let Some(name) = plan.refspec.remote() else { return Ok(None) };
     let repo = locked.repo();
@@ -149,8 +155,12 @@ pub(super) fn fetch(
         Some(commit) => Wanted::RefAt(branch, Id::new(ObjectId::from_hex(commit)?)),
         None => Wanted::Ref(branch),
     };
-    let options =
-        PullOptions { wanted: vec![wanted], into: RefsInto::Remote(name.clone()), ..PullOptions::default() };
+    let options = PullOptions {
+        wanted: vec![wanted],
+        into: RefsInto::Remote(name.clone()),
+        age,
+        ..PullOptions::default()
+    };
     let terms = trust::terms(repo, &remote, None)?;
     let began = std::time::Instant::now();
     let source = connect::source(repo, &remote, &Overrides::default())?;

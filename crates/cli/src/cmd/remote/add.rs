@@ -158,7 +158,8 @@ fn set_sign_verify(texts: &[String], set: &mut impl FnMut(&str, &str)) -> anyhow
 fn warn_if_open(remote: &Remote) {
     let signs =
         |key| remote.option(key).is_some_and(|value| !matches!(value.trim(), "" | "false" | "0" | "no"));
-    if !remote.flag("gpg-verify", true) && !signs("sign-verify") {
+    let proven = remote.option("trust-root").is_some();
+    if !remote.flag("gpg-verify", true) && !signs("sign-verify") && !proven {
         tracing::warn!(
             "no signatures are verified for remote {}: whoever controls the server or the way to it decides what is pulled",
             remote.name

@@ -56,7 +56,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         Source::Local(path) => connect::as_files(&path)?,
     };
     let (format, cache) = (repo.store().format(), terms.summary_cache.as_ref());
-    let refs = connect::runtime()?.block_on(remote_refs(&*remote, format, &terms.policy, cache))?;
+    let refs = connect::runtime()?.block_on(remote_refs(
+        &*remote,
+        format,
+        &terms.policy,
+        terms.freshness.as_ref(),
+        cache,
+    ))?;
     let refs = refs.into_iter().map(|(name, id)| Ref { name: name.to_string(), commit: id.to_hex() });
     Ok(Outcome { remote: args.name.clone(), refs: refs.collect(), revision: args.revision })
 }

@@ -71,8 +71,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         Source::Files(remote) => remote,
         Source::Local(path) => connect::as_files(&path)?,
     };
-    let cache = terms.summary_cache.as_ref();
-    let found = connect::runtime()?.block_on(remote_summary(&*remote, format, &terms.policy, cache))?;
+    let (fresh, cache) = (terms.freshness.as_ref(), terms.summary_cache.as_ref());
+    let found =
+        connect::runtime()?.block_on(remote_summary(&*remote, format, &terms.policy, fresh, cache))?;
     let found = found.ok_or_else(|| usage("Remote server has no summary file"))?;
     let shown = summary::shown(args.print_metadata_key.as_deref(), args.list_metadata_keys, args.raw, true);
     let signatures = match shown {

@@ -1,0 +1,175 @@
+//! Signatures and statements from the command line: with the real `ostree` and `gpg` in every pairing, and what an owner and
+//! a machine do with statements.
+
+use crate::peer::real;
+use crate::place::{Place, Ran};
+use sapwood_testkit::{Gnupg, Ostree, skipped};
+use std::fs;
+
+/// Signs and verifies: our program under OSTree's name, or OSTree's.
+type Program<'a> = &'a dyn Fn(&str) -> Ran;
+
+fn must(program: Program<'_>, line: &str) {
+    let ran = program(line);
+    assert_eq!(ran.code, 0, "ostree {line}: {}{}", ran.out, ran.err);
+}
+
+/// Whether a client with these keys pulls.
+fn pulls(place: &Place, program: Program<'_>, keys: &str) -> bool {
+    drop(fs::remove_dir_all(place.path("client")));
+    must(program, "--repo=client init --mode=bare-user");
+    let url = place.path("srv").display().to_string();
+    must(
+        program,
+        &format!("--repo=client remote add --set=gpg-verify-summary=true --gpg-import={keys} o file://{url}"),
+    );
+    let ran = program("--repo=client pull o main");
+    let moved = program("--repo=client rev-parse o:main").code == 0;
+    assert_eq!(ran.code == 0, moved, "{ran:?}");
+    moved
+}
+
+#[test]
+fn what_ostree_signs_we_verify_and_the_other_way_round_and_both_refuse_the_same() {
+    let (Some(ostree), Some(gpg)) = (Ostree::find(), Gnupg::new().unwrap()) else {
+        return skipped("ostree or gpg is not installed");
+    };
+    let place = Place::new();
+    let long_ago = ["--faked-system-time", "20200101T000000!"];
+    let key = gpg.make("Owner <owner@example.org>", "rsa2048", "never", &long_ago).unwrap();
+    let wrong = gpg.make("Other <other@example.org>", "ed25519", "never", &[]).unwrap();
+    let export = |name: &str, key: &str| {
+        fs::write(place.path(name), gpg.public(Some(key)).unwrap()).unwrap();
+    };
+    export("good", &key);
+    export("wrong", &wrong);
+    gpg.run(["--faked-system-time", "20200102T000000!", "--quick-set-expire", &key, "1d"], b"").unwrap();
+    export("expired", &key);
+    gpg.run(["--quick-set-expire", &key, "never"], b"").unwrap();
+    fs::create_dir(place.path("t")).unwrap();
+
+    let ours = |line: &str| place.run_as_ostree(line);
+    let theirs = |line: &str| real(&place, &ostree, line);
+    let programs: [(&str, Program<'_>); 2] = [("ours", &ours), ("theirs", &theirs)];
+    let by = format!("--gpg-homedir={} --gpg-sign={key}", gpg.home().display());
+    for (signer, sign) in programs {
+        drop(fs::remove_dir_all(place.path("srv")));
+        must(sign, "--repo=srv init --mode=archive");
+        fs::write(place.path("t/f"), signer).unwrap();
+        must(sign, &format!("--repo=srv commit -b main -s one --timestamp=@1700000000 {by} t"));
+        must(sign, &format!("--repo=srv summary -u {by}"));
+        let check = |what: &str, keys: &str, passes: bool| {
+            for (verifier, verify) in programs {
+                let words = format!("{what}, signed by {signer}, verified by {verifier}");
+                assert_eq!(pulls(&place, verify, keys), passes, "{words}");
+            }
+        };
+        check("a good commit and summary", "good", true);
+        check("by another key", "wrong", false);
+        check("by an expired key", "expired", false);
+
+        let id = sign("--repo=srv rev-parse main").out.trim().to_owned();
+        let beside = place.path(&format!("srv/objects/{}/{}.commitmeta", &id[..2], &id[2..]));
+        let (signatures, summary_sig) =
+            (fs::read(&beside).unwrap(), fs::read(place.path("srv/summary.sig")).unwrap());
+        fs::remove_file(&beside).unwrap();
+        check("a commit without signatures", "good", false);
+        let mut damaged = signatures.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        fs::write(&beside, damaged).unwrap();
+        check("a damaged signature", "good", false);
+        fs::write(&beside, &summary_sig).unwrap();
+        check("the signature of something else", "good", false);
+        fs::write(&beside, &signatures).unwrap();
+
+        fs::remove_file(place.path("srv/summary.sig")).unwrap();
+        check("a summary without signatures", "good", false);
+        fs::write(place.path("srv/summary.sig"), &signatures).unwrap();
+        check("a summary with a commit's signature", "good", false);
+        must(sign, "--repo=srv summary -u");
+        fs::write(place.path("srv/summary.sig"), &summary_sig).unwrap();
+        let summary = fs::read(place.path("srv/summary")).unwrap();
+        fs::write(place.path("srv/summary"), [summary, vec![0; 8]].concat()).unwrap();
+        check("a summary that was changed", "good", false);
+        must(sign, &format!("--repo=srv summary -u {by}"));
+        check("a good commit and summary, again", "good", true);
+    }
+    gpg.revoke(&key).unwrap();
+    export("revoked", &key);
+    for (verifier, verify) in programs {
+        assert!(!pulls(&place, verify, "revoked"), "by a revoked key, verified by {verifier}");
+    }
+}
+
+/// What follows a name in lines of `NAME: VALUE`.
+fn value<'t>(text: &'t str, name: &str) -> &'t str {
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    found.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[test]
+fn an_owner_states_what_is_newest_and_a_machine_takes_nothing_else() {
+    let place = Place::new();
+    let new_key = |name: &str| {
+        let said = place.ok(&format!("trust new-key {name}"));
+        value(&said, "Public key").to_owned()
+    };
+    let (owner, publisher) = (new_key("owner"), new_key("publisher"));
+    assert_eq!(place.run("trust new-key owner").code, 1, "no key is lost");
+    place.ok("init --repo=srv --mode=archive");
+    fs::create_dir(place.path("t")).unwrap();
+    let commit = |at: u32| place.ok(&format!("commit --repo=srv -b main -s {at} --timestamp=@{at} t"));
+    let publish = || place.ok("summary --repo=srv -u --sign-from-file=publisher");
+    commit(1000);
+    place.ok(&format!("trust init --repo=srv --owner={owner} --publisher={publisher}"));
+    let refused = place.run("summary --repo=srv -u");
+    assert!(refused.code == 1 && refused.err.contains("key set"), "{refused:?}");
+    publish();
+    let root = value(&place.ok("trust show --repo=srv"), "Root").to_owned();
+    let server = place.serve("srv");
+    place.ok("init --repo=machine --mode=bare-user");
+    place.ok(&format!("remote add --repo=machine --set=trust-root={root} o {}", server.url));
+    place.ok("pull --repo=machine o main");
+
+    let yesterday =
+        ["summary", "statement"].map(|name| fs::read(place.path(&format!("srv/{name}"))).unwrap());
+    commit(2000);
+    publish();
+    let newest = place.ok("rev-parse --repo=srv main");
+    place.ok("pull --repo=machine o main");
+    assert_eq!(place.ok("rev-parse --repo=machine o:main"), newest);
+    for (name, bytes) in ["summary", "statement"].iter().zip(&yesterday) {
+        fs::write(place.path(&format!("srv/{name}")), bytes).unwrap();
+    }
+    for line in [
+        "pull --repo=machine o main",
+        "remote refs --repo=machine o",
+        "pull-local --repo=machine --remote=o srv main",
+    ] {
+        let refused = place.run(line);
+        assert_eq!(refused.code, 1, "{line}");
+        assert!(
+            refused.err.contains("an older state") && refused.err.contains("trust forget"),
+            "{}",
+            refused.err
+        );
+    }
+    assert_eq!(place.ok("rev-parse --repo=machine o:main"), newest);
+    let seen = place.ok("--json trust show --repo=machine o");
+    let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+    assert!(seen["counter"].is_u64() && seen["root"] == root, "{seen}");
+    place.ok("trust forget --repo=machine o");
+    let refused = place.run("pull --repo=machine o main");
+    assert!(refused.err.contains("chronologically older"), "{}", refused.err);
+
+    // The publisher's key is replaced; machines follow by themselves.
+    let second = new_key("second");
+    let rotate = format!("trust rotate --repo=srv --publisher={second} --sign-from-file");
+    assert_eq!(place.run(&format!("{rotate}=publisher")).code, 1, "a publisher is no owner");
+    place.ok(&format!("{rotate}=owner"));
+    assert_eq!(place.run("summary --repo=srv -u --sign-from-file=publisher").code, 1);
+    place.ok("summary --repo=srv -u --sign-from-file=second");
+    place.ok("pull --repo=machine o main");
+    assert_eq!(value(&place.ok("trust show --repo=machine o"), "Key set"), "2");
+}

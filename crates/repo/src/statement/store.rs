@@ -1,0 +1,93 @@
+//! Statements of this repository, and what is known of those of remotes.
+
+use super::{FILE, MAX_BYTES, Seen, StatementFile};
+use crate::sign::{Ed25519, SignError};
+use crate::{Error, RemoteName, Repo, Result};
+use sapwood_objstore::Format;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where what is known of remotes is; below it, a file for each.
+const SEEN: &str = "state/trust";
+/// Largest of them, in bytes.
+const MAX_SEEN_BYTES: u64 = 64 << 10;
+
+fn seen_of(remote: &RemoteName) -> String {
+    format!("{SEEN}/{remote}")
+}
+
+impl Repo {
+    /// The key sets of this repository, and what is stated now; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] where it is malformed; [`Error::Io`].
+    pub fn statement(&self) -> Result<Option<StatementFile>> {
+        let bytes = sapwood_fsio::read_optional(self.dir(), FILE, MAX_BYTES)?;
+        bytes.map(|bytes| StatementFile::decode(&bytes)).transpose().map_err(Error::Statement)
+    }
+
+    /// Replaces them, atomically and durably.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].
+    pub fn set_statement(&self, file: &StatementFile) -> Result<()> {
+        self.config().check_writable()?;
+        crate::write::replace(self.dir(), FILE, &file.encode(), self.config().fsync)
+    }
+
+    /// States that the summary, as it stands, is the newest; for so many seconds from now, or for good. Until this has
+    /// returned, clients that ask for statements are refused: they have the old one and see the new summary.
+    ///
+    /// # Errors
+    /// [`Error::Sign`] where there is no key set or no summary, or too few publishers sign; [`Error::Statement`],
+    /// [`Error::Io`].
+    pub fn state_summary(&self, lasts_seconds: Option<u64>, signers: &[Ed25519]) -> Result<StatementFile> {
+        self.config().check_writable()?;
+        let _lock = self.lock_refs()?;
+        let none = |what: &str| Error::Sign(Box::new(SignError::Signing { reason: what.to_owned() }));
+        let mut file = self.statement()?.ok_or_else(|| none("the repository has no key set"))?;
+        let summary = sapwood_fsio::read_optional(self.dir(), "summary", Format::MAX_META_BYTES)?;
+        let summary = summary.ok_or_else(|| none("there is no summary"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        file.state(&summary, now, lasts_seconds, signers).map_err(|error| Error::Sign(Box::new(error)))?;
+        self.set_statement(&file)?;
+        Ok(file)
+    }
+
+    /// What is known of a remote's statements.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] where that is damaged: to take that for nothing would be to forget; [`Error::Io`].
+    pub fn seen(&self, remote: &RemoteName) -> Result<Option<Seen>> {
+        let bytes = sapwood_fsio::read_optional(self.dir(), seen_of(remote), MAX_SEEN_BYTES)?;
+        bytes.map(|bytes| Seen::decode(&bytes)).transpose().map_err(Error::Statement)
+    }
+
+    /// Remembers more of a remote's statements, durably; what is behind what is known changes nothing.
+    ///
+    /// # Errors
+    /// As [`seen`](Self::seen); [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`].
+    pub fn remember(&self, remote: &RemoteName, seen: &Seen) -> Result<()> {
+        self.config().check_writable()?;
+        let _lock = self.lock_refs()?;
+        let known = self.seen(remote)?;
+        if known.as_ref() == Some(seen) {
+            return Ok(());
+        }
+        if let Some(known) = known.filter(|known| known.root == seen.root)
+            && (known.key_set()?.version, known.counter) > (seen.key_set()?.version, seen.counter)
+        {
+            return Ok(());
+        }
+        sapwood_fsio::ensure_dir(self.dir(), SEEN, 0o775)?;
+        crate::write::replace(self.dir(), &seen_of(remote), &seen.encode(), self.config().fsync)
+    }
+
+    /// Forgets what is known of a remote's statements; gives whether anything was.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].
+    pub fn forget(&self, remote: &RemoteName) -> Result<bool> {
+        self.config().check_writable()?;
+        Ok(sapwood_fsio::remove_file_optional(self.dir(), seen_of(remote))?)
+    }
+}
