@@ -211,7 +211,6 @@ const NOT_YET: &[&str] = &[
     "--print-sizes",
     "--print-variant-type",
     "--reboot",
-    "--require-static-deltas",
     "--selinux-policy-from-base",
     "--stage",
 ];

@@ -35,6 +35,8 @@ pub(crate) enum Source {
 pub(crate) struct Overrides {
     /// Under which name the program runs; our own by default.
     pub(crate) persona: Option<Persona>,
+    /// Whether an archive of this machine is read as a server's is, with its deltas.
+    pub(crate) file_by_file: bool,
     /// Instead of the remote's address.
     pub(crate) url: Option<String>,
     /// How often a failed request is repeated.
@@ -55,7 +57,11 @@ pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) ->
     let metalink = remote.option("metalink").filter(|_| overrides.url.is_none());
     let url = overrides.url.as_deref().unwrap_or(&remote.url);
     if let Some(path) = url.strip_prefix("file://").filter(|_| metalink.is_none()) {
-        return Ok(Source::Local(PathBuf::from(path)));
+        return Ok(if overrides.file_by_file {
+            Source::Files(as_files(path.as_ref())?)
+        } else {
+            Source::Local(PathBuf::from(path))
+        });
     }
     let options = http_options(repo, remote, overrides)?;
     let meta: Arc<dyn Remote> = match metalink {
@@ -198,6 +204,10 @@ pub(crate) fn pull_from(
     let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| match event {
+        PullEvent::Progress(now) if now.delta_parts_done < now.delta_parts_known => {
+            let parts = format!("{}/{} delta parts", now.delta_parts_done, now.delta_parts_known);
+            progress.bytes(parts, now.bytes_received, now.delta_bytes_known);
+        }
         PullEvent::Progress(now) => {
             let objects =
                 format!("{}/{} objects", now.meta_done + now.files_done, now.meta_known + now.files_known);

@@ -250,6 +250,14 @@ impl<'store> Transaction<'store> {
         }
     }
 
+    /// Whether so many bytes more fit beside what is to stay free, as things stand; nothing is set aside for them.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] if they do not.
+    pub fn check_space(&self, bytes: u64) -> Result<(), Error> {
+        self.budget.check(bytes)
+    }
+
     /// A directory on the store's filesystem for the caller's half-done downloads; a resumed transaction finds it again.
     ///
     /// # Errors

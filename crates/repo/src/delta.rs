@@ -11,15 +11,19 @@ mod apply;
 mod content;
 mod generate;
 mod list;
+mod listed;
 mod name;
 mod ops;
 mod part;
 mod patch;
 mod superblock;
 
+pub use apply::{apply_part, part_is_here};
 pub use generate::{DeltaOptions, DeltaStats};
 pub use list::DeltaFiles;
 pub(crate) use list::{SUPERBLOCK, names_of};
+pub(crate) use listed::LISTED;
+pub use listed::ListedDelta;
 pub(crate) use name::{DELTAS, INDEXES};
 pub use name::{DeltaName, delta_index_path};
 pub use ops::{Operation, Operations, Piece, Recipe, recipes};
@@ -51,6 +55,14 @@ pub enum DeltaError {
         what: &'static str,
         /** Where, and why. */
         source: DecodeError,
+    },
+    /// A superblock is another than the list of deltas names.
+    #[error("the superblock of the delta is corrupt: it hashes to {actual} instead of {expected}")]
+    OtherSuperblock {
+        /** SHA-256 that it should have. */
+        expected: ObjectId,
+        /** That it has. */
+        actual: ObjectId,
     },
     /// A part is another than the superblock names.
     #[error("a part of the delta is corrupt: it hashes to {actual} instead of {expected}")]

@@ -67,8 +67,9 @@ pub use commit::{
 pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use delta::{
-    ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ModeRow, Operation,
-    Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, delta_index_path, recipes,
+    ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ListedDelta, ModeRow,
+    Operation, Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, apply_part,
+    delta_index_path, part_is_here, recipes,
 };
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};

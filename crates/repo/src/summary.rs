@@ -90,6 +90,11 @@ impl Summary {
         }
     }
 
+    /// Whether there are indexes of static deltas beside it.
+    pub fn has_delta_indexes(&self) -> bool {
+        matches!(self.metadata.get("ostree.summary.indexed-deltas"), Some(Value::Bool(true)))
+    }
+
     /// When the summary was made: seconds since the epoch.
     pub fn last_modified(&self) -> Option<u64> {
         swapped(self.metadata.get("ostree.summary.last-modified")?)
@@ -197,14 +202,14 @@ impl Repo {
         &self,
         extra: &Metadata,
         has_deltas: bool,
-        deltas: &[deltas::Delta],
+        deltas: &[crate::ListedDelta],
     ) -> Result<Metadata> {
         let config = self.config();
         let mut facts = extra.clone();
         if !deltas.is_empty()
             && !matches!(config.keyfile.get_bool("core", "no-deltas-in-summary"), Some(Ok(true)))
         {
-            facts.set("ostree.static-deltas", deltas::as_value(deltas));
+            facts.set(crate::delta::LISTED, deltas::as_value(deltas));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         facts.set("ostree.summary.last-modified", Value::U64(now.swap_bytes()));

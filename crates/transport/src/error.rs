@@ -9,7 +9,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum FetchError {
     /// The server answered with a status that is neither success nor "not there".
-    #[error("{url}: the server answered {status}")]
+    #[error("{url}: the server answered HTTP {status}")]
     Status {
         /** What was asked for. */
         url: Box<str>,
@@ -179,6 +179,8 @@ pub enum PullError {
         remote: Box<str>,
         /** Which ref. */
         name: RefName,
+        /** What it holds instead, the beginning of it. */
+        text: String,
     },
     /// All refs were asked for, and the remote has no summary that lists them.
     #[error("{remote} has no summary, so its refs cannot be listed; name the refs to pull")]
@@ -300,6 +302,25 @@ pub enum PullError {
         expired: u64,
         /** What time it is. */
         now: u64,
+    },
+    /// Deltas are required, and this repository is an archive, for which there are none.
+    #[error("Can't use static deltas in an archive repo")]
+    DeltaForArchive,
+    /// Deltas are required, and the remote has none to this commit that builds on what is here.
+    #[error("Static deltas required, but none found for {name} to {commit}")]
+    NoDelta {
+        /** The ref that the commit is wanted for. */
+        name: String,
+        /** The commit. */
+        commit: Id<Commit>,
+    },
+    /// Deltas are required, and the one to be used is damaged.
+    #[error("delta {delta} cannot be used")]
+    Delta {
+        /** Which. */
+        delta: sapwood_repo::DeltaName,
+        /** Why not. */
+        source: Box<sapwood_repo::Error>,
     },
     /// More objects than the limit.
     #[error("more than {limit} objects")]

@@ -39,7 +39,7 @@ pub use http::{
 };
 pub use local::DirRemote;
 pub use pull::{
-    Age, Bindings, FileModes, Freshness, OnMismatch, Progress, PullEvent, PullLimits, PullOptions,
+    Age, Bindings, Deltas, FileModes, Freshness, OnMismatch, Progress, PullEvent, PullLimits, PullOptions,
     PullOutcome, RefUpdate, RefsInto, RemoteSummary, Scope, Subpath, SubpathError, SummaryCache, Wanted,
     pull, pull_local, remote_refs, remote_summary,
 };

@@ -4,12 +4,14 @@
 //! store them; tasks on the runtime fetch. An object that arrived is hashed before it gets its name; a commit is marked
 //! as incomplete, durably, before it is taken in, and the mark goes and refs move when all objects are durable.
 
+mod deltas;
 mod driver;
 mod events;
 mod fresh;
 mod frontier;
 mod net;
 mod options;
+mod parts;
 mod queue;
 mod resolve;
 mod scratch;
@@ -20,7 +22,7 @@ mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
 pub use fresh::Freshness;
-pub use options::{Age, Bindings, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
+pub use options::{Age, Bindings, Deltas, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
 pub use subpath::{Subpath, SubpathError};
 pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_summary};
 
@@ -28,6 +30,7 @@ use crate::{PullError, Remote, wire};
 use driver::Wire;
 use frontier::{Excess, Frontier};
 use net::{Net, OnEvent, Traffic};
+use parts::PartCounts;
 use queue::Queue;
 use resolve::{Resolved, SummaryFiles, Target};
 use sapwood_objstore::{Commit, Id, ObjectId};
@@ -69,10 +72,12 @@ pub fn pull(
     }
     let traffic = Traffic::default();
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
-    let Resolved { targets, commit_bytes, summary, seen } = runtime.block_on(resolving)?;
+    let Resolved { targets, commit_bytes, deltas, summary, seen } = runtime.block_on(resolving)?;
     // Before anything that it led to is here: a crash forgets nothing of it.
     fresh::remember(repo, options, seen.as_ref())?;
     let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
+    let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked()?, &deltas);
+    let deltas = runtime.block_on(choosing)?;
     let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
     let scratch = Arc::new(Scratch::open(scratch)?);
     let queue = Arc::new(Queue::default());
@@ -87,7 +92,7 @@ pub fn pull(
         news: channel.0.clone(),
     });
     let roots = pull.roots_here()?;
-    let wire = Wire { runtime, net: Arc::clone(&net), roots };
+    let wire = Wire { runtime, net: Arc::clone(&net), roots, deltas, parts: PartCounts::default() };
     pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
     let mut outcome = pull.commit()?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
@@ -213,6 +218,16 @@ impl<'a> Pull<'a> {
         Ok(Self { repo, options, source, txn, targets, outcome, on_event })
     }
 
+    /// What deltas are looked for.
+    fn asked(&self) -> Result<Vec<deltas::Asked>, PullError> {
+        let asked = |target: &Target| {
+            let name = target.name.as_ref().map(|name| destination(self.options, name));
+            let old = name.map_or(Ok(None), |name| self.repo.ref_target(&name))?;
+            Ok(deltas::Asked { commit: target.commit, name: target.name.clone(), old })
+        };
+        self.targets.iter().map(asked).collect()
+    }
+
     /// Commits asked for that are here already: they are not fetched, but what is beside them may be new.
     fn roots_here(&self) -> Result<Vec<Id<Commit>>, PullError> {
         let unique: HashSet<_> = self.targets.iter().map(|target| target.commit).collect();
@@ -261,7 +276,7 @@ impl<'a> Pull<'a> {
         local: Local<'_>,
         scratch: Option<&Scratch>,
         queue: &Queue,
-        wire: Option<Wire<'_>>,
+        mut wire: Option<Wire<'_>>,
         channel: (mpsc::Sender<worker::News>, mpsc::Receiver<worker::News>),
     ) -> Result<(), PullError> {
         let options = self.options;
@@ -300,6 +315,11 @@ impl<'a> Pull<'a> {
             roots: &roots,
         };
         let over_the_wire = wire.is_some();
+        if let Some(wire) = &mut wire {
+            wire.parts =
+                parts::apply(&workshop, &wire.net, wire.runtime, &wire.deltas, options, self.on_event)?;
+            self.outcome.delta_parts = wire.parts.applied;
+        }
         let frontier = driver::drive(frontier, options, &workshop, queue, wire, channel, self.on_event)?;
         let progress = frontier.progress();
         if over_the_wire {

@@ -7,7 +7,7 @@ use crate::trust;
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
 use sapwood_transport::{
-    Age, Bindings, FileModes, PullOptions, PullOutcome, RefsInto, Scope, Subpath, Wanted,
+    Age, Bindings, Deltas, FileModes, PullOptions, PullOutcome, RefsInto, Scope, Subpath, Wanted,
 };
 use std::io::{self, Write};
 use std::time::Duration;
@@ -46,9 +46,12 @@ pub(crate) struct Args {
     /// Do not check for which refs commits were made
     #[arg(long)]
     disable_verify_bindings: bool,
-    /// Accepted; there are no static deltas here
-    #[arg(long, hide = true)]
+    /// Fetch objects one by one, also where a static delta has them
+    #[arg(long)]
     disable_static_deltas: bool,
+    /// Fail for commits that no static delta leads to from what is here
+    #[arg(long)]
+    require_static_deltas: bool,
     /// Sync nothing: faster, and a power loss may leave anything
     #[arg(long)]
     disable_fsync: bool,
@@ -108,6 +111,7 @@ pub(crate) struct Outcome {
     content_fetched: u64,
     metadata_cached: u64,
     content_cached: u64,
+    delta_parts: u64,
     content_bytes_written: u64,
     bytes_received: u64,
     requests: u64,
@@ -137,6 +141,7 @@ impl Outcome {
             content_fetched: outcome.files_fetched,
             metadata_cached: outcome.meta_cached,
             content_cached: outcome.files_cached,
+            delta_parts: outcome.delta_parts,
             content_bytes_written: outcome.published.bytes_written,
             bytes_received: outcome.bytes_received,
             requests: outcome.requests,
@@ -151,6 +156,7 @@ impl Outcome {
         self.refs.iter().all(|update| update.old.as_ref() == Some(&update.new))
             && self.metadata_fetched == 0
             && self.content_fetched == 0
+            && self.delta_parts == 0
     }
 }
 
@@ -162,6 +168,13 @@ impl Render for Outcome {
             None => {
                 writeln!(out, "{meta} metadata, {files} content objects imported; {written} content written")
             }
+            Some(seconds) if self.delta_parts > 0 => writeln!(
+                out,
+                "{} delta parts, {} loose fetched; {} transferred in {seconds} seconds; {written} content written",
+                self.delta_parts,
+                meta + files,
+                binary_size(self.bytes_received)
+            ),
             Some(seconds) => {
                 let cached = match (self.metadata_cached, self.content_cached) {
                     (0, 0) => String::new(),
@@ -190,6 +203,16 @@ pub(super) fn depth(depth: i64) -> anyhow::Result<Option<u32>> {
     match depth {
         ..0 => Ok(None),
         _ => Ok(Some(u32::try_from(depth).or_usage(|| format!("--depth {depth} is too large"))?)),
+    }
+}
+
+/// Whether deltas are used.
+pub(super) fn deltas(disable: bool, require: bool) -> anyhow::Result<Deltas> {
+    match (disable, require) {
+        (true, true) => Err(usage("Cannot specify both --disable-static-deltas and --require-static-deltas")),
+        (true, false) => Ok(Deltas::Never),
+        (false, true) => Ok(Deltas::Require),
+        (false, false) => Ok(Deltas::Use),
     }
 }
 
@@ -226,6 +249,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         defaults.progress_interval = Duration::from_millis(milliseconds.into());
     }
     let options = PullOptions {
+        deltas: deltas(args.disable_static_deltas, args.require_static_deltas)?,
         copy_summary: args.mirror && branches.is_empty(),
         wanted: branches.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
         into: if args.mirror { RefsInto::Heads } else { RefsInto::Remote(remote.name.clone()) },
@@ -248,6 +272,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         None => Err(usage(format!("Missing '=' in --http-header={text}"))),
     };
     let overrides = Overrides {
+        file_by_file: args.require_static_deltas,
         url: args.url.clone(),
         persona: Some(ctx.persona),
         retries: args.network_retries.or(args.disable_retry_on_network_errors.then_some(0)),

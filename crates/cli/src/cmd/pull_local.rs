@@ -1,14 +1,14 @@
 //! `pull-local`: brings commits from another repository of this machine.
 
 use super::pull::{self, Outcome};
-use crate::connect::{Source, pull_from};
+use crate::connect::{self, Source, pull_from};
 use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust::{self, Asked, Terms};
 use sapwood_objstore::Trust;
 use sapwood_repo::RemoteName;
 use sapwood_repo::sign::Policy;
-use sapwood_transport::{Bindings, FileModes, PullOptions, RefsInto, Scope, Wanted};
+use sapwood_transport::{Bindings, Deltas, FileModes, PullOptions, RefsInto, Scope, Wanted};
 use std::path::PathBuf;
 
 /// Pull refs, and all they reach, from another repository of this machine
@@ -41,9 +41,12 @@ pub(crate) struct Args {
     /// Refuse regular files with permission bits outside 0775
     #[arg(long)]
     bareuseronly_files: bool,
-    /// Accepted; there are no static deltas here
-    #[arg(long, hide = true)]
+    /// Do not look for static deltas; they are not looked for unless they are required
+    #[arg(long)]
     disable_static_deltas: bool,
+    /// Fail for commits that no static delta leads to from what is here
+    #[arg(long)]
+    require_static_deltas: bool,
     /// Require GPG signatures of commits, by keys of --remote
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gpg_verify: Option<bool>,
@@ -73,6 +76,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         repo.set_per_object_fsync(!args.disable_fsync);
     }
     let options = PullOptions {
+        deltas: pull::deltas(args.disable_static_deltas, args.require_static_deltas)?,
         wanted: args.refs.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
         into: match &args.remote {
             Some(name) => RefsInto::Remote(RemoteName::new(name)?),
@@ -107,5 +111,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         None => None,
     };
     let terms = Terms { policy, freshness, ..Terms::default() };
-    Ok(Outcome::new(&pull_from(ctx, &repo, Source::Local(args.from.clone()), &[], terms, &options)?, None))
+    // Deltas are files beside objects, so only who reads file by file finds them.
+    let source = match options.deltas {
+        Deltas::Require => Source::Files(connect::as_files(&args.from)?),
+        _ => Source::Local(args.from.clone()),
+    };
+    Ok(Outcome::new(&pull_from(ctx, &repo, source, &[], terms, &options)?, None))
 }

@@ -178,6 +178,9 @@ fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
         ),
         PullError::SummaryExpired { .. } => ("expired", hint(EXPIRED)),
         PullError::NotFresh { source, .. } => of_freshness(source),
+        PullError::DeltaForArchive | PullError::NoDelta { .. } | PullError::Delta { .. } => {
+            ("no-delta", hint("without --require-static-deltas objects are fetched one by one"))
+        }
         PullError::Malformed { .. } | PullError::MalformedRef { .. } => ("malformed-remote", Vec::new()),
         PullError::TooManyObjects { .. } | PullError::TooDeep { .. } => ("too-large", Vec::new()),
         _ => return None,

@@ -20,10 +20,8 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Box<StoreError>>() {
         return of_store(error);
     }
-    if let Some(PullError::UntrustedSummary { problem: SummaryProblem::Cached { .. }, .. }) =
-        error.downcast_ref()
-    {
-        return Some("OSTREE_REPO_TEST_ERROR_INVALID_CACHE".to_owned());
+    if let Some(error) = error.downcast_ref::<PullError>() {
+        return of_pull(error);
     }
     Some(match error.downcast_ref::<RepoError>()? {
         RepoError::Store(error) => return of_store(error),
@@ -40,6 +38,27 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
         RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),
+        _ => return None,
+    })
+}
+
+fn of_pull(error: &PullError) -> Option<String> {
+    // Servers say by any of three statuses that something is not there.
+    let absent = |remote: &str| {
+        let web = remote.starts_with("http://") || remote.starts_with("https://");
+        if web { " (HTTP 404, 403 or 410)" } else { "" }
+    };
+    Some(match error {
+        PullError::UntrustedSummary { problem: SummaryProblem::Cached { .. }, .. } => {
+            "OSTREE_REPO_TEST_ERROR_INVALID_CACHE".to_owned()
+        }
+        PullError::NotThere { remote, .. } | PullError::UnknownRef { remote, .. } => {
+            format!("{error}{}", absent(remote))
+        }
+        PullError::MalformedRef { name, text, .. } => {
+            let text = text.replace(|c: char| c.is_control(), " ");
+            format!("Fetching checksum for ref ((empty), {name}): Invalid rev {text}")
+        }
         _ => return None,
     })
 }

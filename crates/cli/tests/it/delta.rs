@@ -96,6 +96,32 @@ fn deltas_that_ostree_makes_are_shown_and_applied_the_same() {
     }
 }
 
+#[test]
+fn deltas_that_ostree_makes_are_pulled() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    for how in ["", "--inline", "--swap-endianness"] {
+        for dir in ["r/deltas", "d"] {
+            let _ignored = fs::remove_dir_all(place.path(dir));
+        }
+        let made = real(&place, &ostree, &format!("static-delta generate --repo=r {how} main"));
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert_eq!(real(&place, &ostree, "summary --repo=r -u").code, 0);
+        place.ok("init --repo=d --mode=bare-user --format=ostree");
+        let url = place.path("r").display().to_string();
+        place.ok(&format!("remote add --repo=d --no-gpg-verify origin file://{url}"));
+        let refused = place.run("pull --repo=d --require-static-deltas origin main");
+        assert_eq!(refused.code, 1, "{how}: there is none from nothing: {}", refused.out);
+        assert!(refused.err.contains("Static deltas required, but none found for main"), "{}", refused.err);
+        place.ok(&format!("pull --repo=d origin main@{from}"));
+        let pulled = place.ok("pull --repo=d --require-static-deltas origin main");
+        assert!(pulled.contains("1 delta parts, 0 loose fetched"), "{how}: {pulled}");
+        assert_eq!(place.ok("rev-parse --repo=d origin:main").trim(), to);
+        assert_eq!(real(&place, &ostree, "fsck --repo=d").code, 0);
+    }
+}
+
 /// A part in which one byte differs is refused before anything of it is stored.
 #[test]
 fn a_damaged_part_is_refused() {

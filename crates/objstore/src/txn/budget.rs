@@ -23,6 +23,12 @@ impl Budget {
         Self { left, configured, reserve, block: space.block_bytes.max(1) }
     }
 
+    /// Whether the blocks that `bytes` fill could be taken.
+    pub(super) fn check(&self, bytes: u64) -> Result<(), Error> {
+        let (needed, left) = (self.blocks(bytes), self.left.load(Ordering::Relaxed));
+        if needed <= left { Ok(()) } else { Err(self.refusal(needed, left)) }
+    }
+
     /// Takes the blocks that `bytes` fill. Refused, nothing is taken.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
         // Without a reserve the disk itself says when it is full.
@@ -32,12 +38,16 @@ impl Budget {
         let needed = self.blocks(bytes);
         let taken =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
-        taken.map(drop).map_err(|available| Error::NoSpace {
+        taken.map(drop).map_err(|available| self.refusal(needed, available))
+    }
+
+    fn refusal(&self, needed: u64, available: u64) -> Error {
+        Error::NoSpace {
             needed_bytes: needed,
             available_bytes: available,
             reserve_bytes: self.reserve,
             reserve: self.configured,
-        })
+        }
     }
 
     /// Gives back what was taken for content that the store turned out to have.
@@ -55,6 +65,19 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checking_takes_nothing_and_counts_whole_blocks() {
+        for reserve in [Reserve::Bytes(0), Reserve::Bytes(4096)] {
+            let left = if reserve == Reserve::Bytes(0) { 100_000 } else { 95_904 };
+            let budget = Budget::new(SPACE, reserve);
+            for _ in 0..3 {
+                budget.check(left / 4096 * 4096).unwrap();
+                budget.check(left / 4096 * 4096 + 1).unwrap_err();
+            }
+            budget.check(u64::MAX).unwrap_err();
+        }
+    }
 
     const SPACE: FreeSpace =
         FreeSpace { available_bytes: 90_000, free_bytes: 100_000, total_bytes: 1_000_000, block_bytes: 4096 };

@@ -5,7 +5,7 @@ use super::{DeltaError, DeltaFiles, PartInfo, PartPayload, Recipe, recipes};
 use crate::tree::MAX_DEPTH;
 use crate::{Error, Repo, Result, pool};
 use rayon::prelude::*;
-use sapwood_objstore::{Commit, DirTree, Format, Id, Transaction};
+use sapwood_objstore::{Commit, DirTree, FileHeader, Format, Id, Transaction, kind};
 use std::collections::HashSet;
 
 impl Repo {
@@ -24,10 +24,10 @@ impl Repo {
         let mut txn = self.begin()?;
         let parts = superblock.parts.par_iter().enumerate();
         let apply = |(index, info): (usize, &PartInfo)| {
-            if is_here(txn.objects(), info)? {
+            if part_is_here(txn.objects(), info)? {
                 return Ok(());
             }
-            apply_part(txn.objects(), info, &delta.part(index)?)
+            apply_part(txn.objects(), info, &delta.part(index)?, &|_, _| true)
         };
         pool::run(pool::default_threads(), |_| parts.map(apply).collect::<Result<()>>())??;
         let target = superblock.name.to;
@@ -53,7 +53,11 @@ fn check_delta_source(repo: &Repo, from: Option<Id<Commit>>) -> Result<()> {
     }
 }
 
-fn is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> {
+/// Whether all objects of a part are in the store or staged, so that the part is of no use.
+///
+/// # Errors
+/// [`Error::Store`].
+pub fn part_is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> {
     for name in &info.objects {
         if !objects.contains(*name)? {
             return Ok(false);
@@ -62,9 +66,19 @@ fn is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes the objects of a part and stages them. `bytes` are the part as it is downloaded. What was staged before an error
+/// Makes the objects of a part and stages them, each verified. `bytes` are the part as it is downloaded. Files that `takes`
+/// refuses are left out. Memory: the decompressed part.
+///
+/// # Errors
+/// [`Error::Delta`] where the part is not what the superblock says, or cannot be read; [`Error::Store`] where an object
+/// comes out wrong, or what it builds on is missing or damaged here, or nothing can be written. What was staged before
 /// stays staged.
-fn apply_part(objects: &Transaction<'_>, info: &PartInfo, bytes: &[u8]) -> Result<()> {
+pub fn apply_part(
+    objects: &Transaction<'_>,
+    info: &PartInfo,
+    bytes: &[u8],
+    takes: &dyn Fn(Id<kind::File>, &FileHeader) -> bool,
+) -> Result<()> {
     let part = PartPayload::open(info, bytes)?;
     let scratch = objects.scratch()?;
     for recipe in recipes(info, &part)? {
@@ -74,7 +88,7 @@ fn apply_part(objects: &Transaction<'_>, info: &PartInfo, bytes: &[u8]) -> Resul
                 objects.put_bytes(name, bytes)?;
             }
             Recipe::File { id, header, size, pieces } => {
-                if !objects.contains(id.name())? {
+                if takes(id, &header) && !objects.contains(id.name())? {
                     let mut content = Content::new(objects.store(), &scratch, part.blob(), pieces);
                     objects.put_file_as(id, &header, size, &mut content)?;
                 }

@@ -4,27 +4,21 @@
 //! they are there. Deltas are OSTree's; what is named after the digest of a superblock is SHA-256, as all of it.
 
 use crate::delta::{
-    DeltaName, INDEXES, MAX_SUPERBLOCK_BYTES, SUPERBLOCK, delta_digest, delta_index_path, names_of,
+    DeltaName, INDEXES, LISTED, ListedDelta, MAX_SUPERBLOCK_BYTES, SUPERBLOCK, delta_digest,
+    delta_index_path, names_of,
 };
 use crate::{Repo, Result};
 use sapwood_fsio::Kind;
 use sapwood_objstore::gvariant::Writer;
-use sapwood_objstore::{Commit, Format, Id, Metadata, ObjectId, Value};
+use sapwood_objstore::{Commit, Format, Id, Metadata, Value};
 use std::collections::BTreeMap;
 
 use super::glib;
 
-/// A static delta of the repository.
-#[derive(Debug, Clone)]
-pub(super) struct Delta {
-    name: DeltaName,
-    /// SHA-256 of its superblock.
-    superblock: ObjectId,
-}
-
 /// The value of the key `ostree.static-deltas`.
-pub(super) fn as_value(deltas: &[Delta]) -> Value {
-    let by_name: Vec<(String, &Delta)> = deltas.iter().map(|delta| (delta.name.to_string(), delta)).collect();
+pub(super) fn as_value(deltas: &[ListedDelta]) -> Value {
+    let by_name: Vec<(String, &ListedDelta)> =
+        deltas.iter().map(|delta| (delta.name.to_string(), delta)).collect();
     let names: Vec<&str> = by_name.iter().map(|(name, _)| name.as_str()).collect();
     let mut writer = Writer::new();
     writer.dict(|w| {
@@ -54,19 +48,19 @@ impl Repo {
 
 /// Lists the deltas, writes an index for each target, removes those of other targets, and says in the configuration that
 /// there are indexes. With `only`, other targets are left alone.
-pub(super) fn renew_indexes(repo: &Repo, only: Option<Id<Commit>>) -> Result<Vec<Delta>> {
+pub(super) fn renew_indexes(repo: &Repo, only: Option<Id<Commit>>) -> Result<Vec<ListedDelta>> {
     let concerns = |to: Id<Commit>| only.is_none_or(|only| only == to);
     let mut deltas = list(repo)?;
     deltas.retain(|delta| concerns(delta.name.to));
-    let mut targets: BTreeMap<Id<Commit>, Vec<Delta>> = BTreeMap::new();
+    let mut targets: BTreeMap<Id<Commit>, Vec<ListedDelta>> = BTreeMap::new();
     for delta in &deltas {
-        targets.entry(delta.name.to).or_default().push(delta.clone());
+        targets.entry(delta.name.to).or_default().push(*delta);
     }
     let fsync = repo.config().fsync;
     let mut wanted = BTreeMap::new();
     for (to, deltas) in targets {
         let mut metadata = Metadata::default();
-        metadata.set("ostree.static-deltas", as_value(&deltas));
+        metadata.set(LISTED, as_value(&deltas));
         wanted.insert(delta_index_path(to), Format::Ostree.encode_metadata(&metadata));
     }
     for (path, bytes) in &wanted {
@@ -94,13 +88,13 @@ pub(super) fn renew_indexes(repo: &Repo, only: Option<Id<Commit>>) -> Result<Vec
     Ok(deltas)
 }
 
-fn list(repo: &Repo) -> Result<Vec<Delta>> {
+fn list(repo: &Repo) -> Result<Vec<ListedDelta>> {
     let mut found = Vec::new();
     for name in repo.deltas()? {
         let path = format!("{}/{SUPERBLOCK}", name.path());
         if let Some(bytes) = sapwood_fsio::read_optional(repo.dir(), path, MAX_SUPERBLOCK_BYTES)? {
             let superblock = delta_digest(&bytes);
-            found.push(Delta { name, superblock });
+            found.push(ListedDelta { name, superblock });
         }
     }
     Ok(found)

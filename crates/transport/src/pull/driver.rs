@@ -4,6 +4,7 @@ use super::events::PullEvent;
 use super::frontier::{Excess, Frontier, Item};
 use super::net::{Net, OnEvent};
 use super::options::PullOptions;
+use super::parts::PartCounts;
 use super::queue::{Job, Queue};
 use super::worker::{Found, News, Workshop};
 use crate::{FetchError, PullError};
@@ -27,6 +28,10 @@ pub(super) struct Wire<'a> {
     pub(super) net: Arc<Net>,
     /// Commits whose metadata is asked for even if they are here.
     pub(super) roots: Vec<Id<Commit>>,
+    /// Deltas to commits that are wanted.
+    pub(super) deltas: Vec<sapwood_repo::Superblock>,
+    /// What has been applied of them.
+    pub(super) parts: PartCounts,
 }
 
 /// Everything under way.
@@ -250,6 +255,7 @@ impl Driver<'_> {
         if let Some(wire) = &self.wire {
             progress.bytes_received = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
             progress.requests = wire.net.traffic.requests.load(Ordering::Relaxed);
+            wire.parts.add_to(&mut progress);
         }
         (self.on_event)(PullEvent::Progress(progress));
     }

@@ -42,6 +42,12 @@ pub struct Progress {
     pub content_bytes_done: Option<u64>,
     /// Whether all metadata has arrived, so that the known counts are final.
     pub totals_final: bool,
+    /// Parts of static deltas that are fetched.
+    pub delta_parts_known: u64,
+    /// Those of them that have been dealt with.
+    pub delta_parts_done: u64,
+    /// Bytes that they have together, as fetched.
+    pub delta_bytes_known: u64,
     /// Bytes received in bodies.
     pub bytes_received: u64,
     /// Files asked for.
@@ -74,6 +80,8 @@ pub struct PullOutcome {
     pub meta_cached: u64,
     /// Files that were taken from local caches instead.
     pub files_cached: u64,
+    /// Parts of static deltas that came over and made objects; these are not counted otherwise.
+    pub delta_parts: u64,
     /// Bytes received in bodies.
     pub bytes_received: u64,
     /// Files asked for.

@@ -163,11 +163,11 @@ impl Net {
         Ok(bytes)
     }
 
-    async fn optional(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, FetchError> {
+    pub(super) async fn optional(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, FetchError> {
         small(&*self.remote, &self.traffic, path, max_bytes).await
     }
 
-    async fn get(
+    pub(super) async fn get(
         &self,
         path: &str,
         range: Option<Range>,
@@ -177,7 +177,7 @@ impl Net {
         self.remote.get(path, range, limits).await
     }
 
-    async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
         let chunk = response.chunk().await?;
         let len = chunk.as_ref().map_or(0, Bytes::len);
         self.traffic.received_bytes.fetch_add(len as u64, Ordering::Relaxed);

@@ -67,6 +67,19 @@ pub enum Bindings {
     Ignore,
 }
 
+/// Whether static deltas are used. They are only where whole commits go into a repository that is not an archive, of
+/// OSTree's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deltas {
+    /// Where there are any that are of use; else, and where one is damaged, objects are fetched one by one.
+    #[default]
+    Use,
+    /// They are not looked for.
+    Never,
+    /// Each commit that is not here must come by one; what it does not hold may be fetched one by one.
+    Require,
+}
+
 /// How old a commit may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Age {
@@ -102,6 +115,8 @@ pub struct PullLimits {
     pub max_meta_bytes: u64,
     /// Largest archived file, in bytes. Default: 1 TiB.
     pub max_file_bytes: u64,
+    /// Largest part of a static delta, in bytes as fetched; three at a time are in memory. Default: 256 MiB.
+    pub max_part_bytes: u64,
 }
 
 impl Default for PullLimits {
@@ -111,6 +126,7 @@ impl Default for PullLimits {
             max_depth: 1024,
             max_meta_bytes: Format::MAX_META_BYTES,
             max_file_bytes: 1 << 40,
+            max_part_bytes: 256 << 20,
         }
     }
 }
@@ -144,6 +160,8 @@ pub struct PullOptions {
     pub freshness: Option<Freshness>,
     /// Where a summary that must be signed is kept for the next time, so that it is fetched once. Default: nowhere.
     pub summary_cache: Option<SummaryCache>,
+    /// Whether static deltas are used, by [`pull`](crate::pull). Default: where they are of use.
+    pub deltas: Deltas,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
     /// How many requests are under way at once. Default: 32.
@@ -171,6 +189,7 @@ impl Default for PullOptions {
             policy: Arc::default(),
             freshness: None,
             summary_cache: None,
+            deltas: Deltas::default(),
             copy_summary: false,
             requests: 32,
             progress_interval: Duration::from_millis(100),

@@ -1,5 +1,6 @@
 //! The beginning of a pull: what the remote is, and where its refs point.
 
+use super::deltas::Listed;
 use super::net::Traffic;
 use super::options::{PullOptions, Wanted};
 use super::summary::{Demands, Listing, file, listing};
@@ -24,6 +25,8 @@ pub(super) struct Resolved {
     pub(super) targets: Vec<Target>,
     /// The sizes that the summary gives for commits.
     pub(super) commit_bytes: HashMap<ObjectId, u64>,
+    /// What the summary says of deltas.
+    pub(super) deltas: Listed,
     /// The summary, and what is beside it, as they came.
     pub(super) summary: Option<SummaryFiles>,
     /// What is to be remembered of the remote's statement.
@@ -41,7 +44,7 @@ pub(super) struct SummaryFiles {
 /// A ref file holds 65 bytes.
 const MAX_REF_BYTES: u64 = 1024;
 /// How many ref files are asked for at once.
-const REFS_AT_ONCE: usize = 16;
+pub(super) const REFS_AT_ONCE: usize = 16;
 
 /// Asks the remote what it is and where the wanted refs point.
 pub(super) async fn resolve(
@@ -66,7 +69,7 @@ pub(super) async fn resolve(
         check_config(remote, &bytes, format)?;
     }
     let Listing { summary, bytes, signatures, statement, seen } = listing?;
-    let mut resolved = Resolved { seen, ..Resolved::default() };
+    let mut resolved = Resolved { deltas: Listed::of(summary.as_ref()), seen, ..Resolved::default() };
     let alone = Demands::of(options, format).is_summary_believed_alone();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
         resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
@@ -92,7 +95,7 @@ pub(super) async fn resolve(
 }
 
 /// Runs a few futures side by side.
-async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+pub(super) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {
         let mut open = false;
@@ -132,8 +135,11 @@ async fn target(
         return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
     };
     let id = std::str::from_utf8(&bytes).ok().and_then(|text| ObjectId::from_hex(text.trim_end()).ok());
-    let id =
-        id.ok_or_else(|| PullError::MalformedRef { remote: remote.describe().into(), name: name.clone() })?;
+    let id = id.ok_or_else(|| PullError::MalformedRef {
+        remote: remote.describe().into(),
+        name: name.clone(),
+        text: String::from_utf8_lossy(&bytes).chars().take(64).collect(),
+    })?;
     Ok(Target { name: Some(name.clone()), commit: Id::new(id) })
 }
 

@@ -8,8 +8,8 @@ use super::subpath::{Part, Selection, Share};
 use crate::{FetchError, PullError};
 use bytes::Bytes;
 use sapwood_objstore::{
-    Commit, DirTree, Error, FileHeader, Id, MetaObject, ObjectId, ObjectKind, ObjectName, Transaction, Trust,
-    Value,
+    Commit, DirTree, Error, FileHeader, Id, MetaObject, Metadata, ObjectId, ObjectKind, ObjectName,
+    Transaction, Trust, Value,
 };
 use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, Repo};
@@ -204,7 +204,7 @@ impl Workshop<'_> {
         self.contents(item)
     }
 
-    fn check_mode(&self, id: ObjectId, header: &FileHeader) -> Result<(), PullError> {
+    pub(super) fn check_mode(&self, id: ObjectId, header: &FileHeader) -> Result<(), PullError> {
         let bits = header.mode & 0o7777 & !0o775;
         if self.file_modes == FileModes::Any || !header.is_regular() || bits == 0 {
             return Ok(());
@@ -254,21 +254,35 @@ impl Workshop<'_> {
                 Ok(self.tree_contents(item.part, &tree))
             }
             (ObjectKind::Commit, Payload::Commit(bytes, detached)) => {
-                let id = Id::new(name.id);
-                let actual = format.id_of(name.kind, bytes);
-                if actual != name.id {
-                    return Err(failed(Error::Corrupt { name, actual }));
-                }
-                let commit = Commit::decode(format, bytes).map_err(malformed)?;
                 let beside = self.decode_detached(detached.as_ref())?;
-                self.check_policy(id, bytes, beside.as_ref())?;
-                self.admit(id, &commit)?;
-                self.put_detached(id, beside.as_ref())?;
-                put(bytes)?;
+                let commit = self.store_commit(Id::new(name.id), bytes, beside.as_ref())?;
                 Ok(commit_contents(&commit, false))
             }
             _ => Err(PullError::Stopped { why: "an object was fetched as another kind" }),
         }
+    }
+
+    /// Stores a commit and the metadata beside it, if the policy and all else that is asked of it let it pass.
+    pub(super) fn store_commit(
+        &self,
+        id: Id<Commit>,
+        bytes: &[u8],
+        beside: Option<&Metadata>,
+    ) -> Result<Commit, PullError> {
+        let name = id.name();
+        let failed = |source| PullError::Store { object: name, source: Box::new(source) };
+        let format = self.repo.store().format();
+        let actual = format.id_of(name.kind, bytes);
+        if actual != name.id {
+            return Err(failed(Error::Corrupt { name, actual }));
+        }
+        let commit =
+            Commit::decode(format, bytes).map_err(|source| failed(Error::Malformed { name, source }))?;
+        self.check_policy(id, bytes, beside)?;
+        self.admit(id, &commit)?;
+        self.put_detached(id, beside)?;
+        self.objects.put_bytes(name, bytes).map_err(failed)?;
+        Ok(commit)
     }
 
     /// Stores a file as an archive has it; `open` begins to read it, more than once if need be.
@@ -347,7 +361,7 @@ fn is_lacking(name: ObjectName, object: ObjectName, error: &Error) -> bool {
 }
 
 /// Whether the source is at fault, rather than this machine.
-fn is_bad(error: &Error) -> bool {
+pub(super) fn is_bad(error: &Error) -> bool {
     matches!(
         error,
         Error::Corrupt { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Source(_)

@@ -3,9 +3,9 @@
 use crate::world::*;
 use sapwood_fsio::fault::{Failure, crash_at, fail_at};
 use sapwood_objstore::{Commit, Format, Id, Mode};
-use sapwood_repo::Repo;
+use sapwood_repo::{DeltaName, DeltaOptions, Repo};
 use sapwood_testkit::Tree;
-use sapwood_transport::{DirRemote, PullError, PullOptions, PullOutcome, pull_local};
+use sapwood_transport::{Deltas, DirRemote, PullError, PullOptions, PullOutcome, pull_local};
 use std::sync::Arc;
 
 fn tree(version: &str) -> Tree {
@@ -80,6 +80,25 @@ fn over_directory(format: Format, crash: bool) {
 fn a_crash_at_any_write_of_a_pull_leaves_the_old_version_or_the_new() {
     for format in FORMATS {
         over_directory(format, true);
+    }
+}
+
+#[test]
+fn a_fault_at_any_write_of_a_pull_by_a_delta_leaves_the_old_version_or_the_new() {
+    let (source, old, new) = versions(Format::Ostree, Mode::Archive);
+    let name = DeltaName { from: Some(old), to: new };
+    source.repo.generate_delta(&name, &DeltaOptions::default()).unwrap();
+    source.repo.update_summary().unwrap();
+    let pull = |deltas, name: String| {
+        let path = source.path().to_owned();
+        move |repo: &Repo| {
+            let remote = Arc::new(DirRemote::new(open_dir(&path), "source"));
+            pull_quietly(repo, remote, &PullOptions { deltas, ..want(&name) })
+        }
+    };
+    let prepare = pull(Deltas::Never, format!("{BRANCH}@{old}"));
+    for crash in [true, false] {
+        survives(Format::Ostree, old, new, &prepare, &pull(Deltas::Require, BRANCH.to_owned()), crash);
     }
 }
 

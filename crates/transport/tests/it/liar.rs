@@ -98,7 +98,8 @@ async fn answer(
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    // The one character in names of repositories that clients encode.
+    let path = head.split(' ').nth(1).unwrap_or_default().replace("%2B", "+");
     let from = head.to_ascii_lowercase().split("range: bytes=").nth(1).and_then(|rest| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()

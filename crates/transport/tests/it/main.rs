@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crash;
+mod deltas;
 mod fresh;
 mod hostile;
 mod liar;

@@ -1,0 +1,190 @@
+//! Which static deltas a pull uses: found through the summary and the indexes, their superblocks fetched and verified.
+//!
+//! A delta saves requests and bytes, and is never needed: where a list, a superblock or a part is of no use, objects are
+//! fetched one by one, unless deltas are required.
+
+use super::net::{Traffic, small};
+use super::options::{Deltas, PullOptions, Scope};
+use super::resolve::join_all;
+use crate::{PullError, Remote};
+use sapwood_objstore::{Commit, Format, Id, Mode};
+use sapwood_repo::{ListedDelta, RefName, Repo, Summary, Superblock, delta_index_path};
+use std::collections::HashSet;
+
+/// What the summary says of deltas.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// The deltas that it lists.
+    deltas: Vec<ListedDelta>,
+    /// Whether there may be indexes: the summary says so, or was not read.
+    indexed: bool,
+}
+
+impl Listed {
+    pub(super) fn of(summary: Option<&Summary>) -> Self {
+        let Some(summary) = summary else { return Self { deltas: Vec::new(), indexed: true } };
+        let deltas = ListedDelta::of(&summary.metadata).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the summary's list of deltas is of no use");
+            Vec::new()
+        });
+        Self { deltas, indexed: summary.has_delta_indexes() }
+    }
+}
+
+/// A commit that is to be pulled.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) commit: Id<Commit>,
+    /// For which ref, and where that one is now.
+    pub(super) name: Option<RefName>,
+    pub(super) old: Option<Id<Commit>>,
+}
+
+/// Chooses a delta for each commit that is not here, where there is one whose source is.
+pub(super) async fn choose(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    repo: &Repo,
+    options: &PullOptions,
+    asked: Vec<Asked>,
+    listed: &Listed,
+) -> Result<Vec<Superblock>, PullError> {
+    let partly = options.scope != Scope::Everything || !options.subpaths.is_empty();
+    if options.deltas == Deltas::Never || partly || repo.store().format() != Format::Ostree {
+        return Ok(Vec::new());
+    }
+    if repo.store().mode() == Mode::Archive {
+        // There a delta would have to be compressed again, file by file.
+        return match options.deltas {
+            Deltas::Require => Err(PullError::DeltaForArchive),
+            _ => Ok(Vec::new()),
+        };
+    }
+    let mut seen = HashSet::new();
+    let mut missing = Vec::new();
+    for asked in asked {
+        if seen.insert(asked.commit) && !is_complete(repo, asked.commit)? {
+            missing.push(asked);
+        }
+    }
+    let mut chosen = Vec::new();
+    for chunk in missing.chunks(super::resolve::REFS_AT_ONCE) {
+        let pending = chunk.iter().map(|asked| one(remote, traffic, repo, options, asked, listed));
+        for superblock in join_all(pending.collect()).await {
+            chosen.extend(superblock?);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Whether all of a commit is here.
+fn is_complete(repo: &Repo, commit: Id<Commit>) -> Result<bool, PullError> {
+    let here = repo.store().contains(commit.name()).map_err(sapwood_repo::Error::from)?;
+    Ok(here && !repo.is_partial(commit)?)
+}
+
+async fn one(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    repo: &Repo,
+    options: &PullOptions,
+    asked: &Asked,
+    listed: &Listed,
+) -> Result<Option<Superblock>, PullError> {
+    let to = asked.commit;
+    let failed = |error: PullError| {
+        if options.deltas == Deltas::Require {
+            return Err(error);
+        }
+        tracing::warn!(%error, commit = %to, "fetching objects instead of a delta");
+        Ok(None)
+    };
+    let mut candidates: Vec<_> = listed.deltas.iter().filter(|delta| delta.name.to == to).copied().collect();
+    if candidates.is_empty() && listed.indexed {
+        match index(remote, traffic, options, to).await {
+            Ok(found) => candidates = found,
+            Err(error) => return failed(error),
+        }
+    }
+    let Some(delta) = best(repo, asked, &candidates)? else {
+        return match options.deltas {
+            Deltas::Require => {
+                let name = asked.name.as_ref().map_or_else(|| "a commit".into(), ToString::to_string);
+                Err(PullError::NoDelta { name, commit: to })
+            }
+            _ => Ok(None),
+        };
+    };
+    match superblock(remote, traffic, options, delta).await {
+        Ok(superblock) => Ok(Some(superblock)),
+        Err(error) => failed(error),
+    }
+}
+
+/// The deltas to a commit, as its index lists them.
+async fn index(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    options: &PullOptions,
+    to: Id<Commit>,
+) -> Result<Vec<ListedDelta>, PullError> {
+    let path = delta_index_path(to);
+    let fetched = small(remote, traffic, &path, options.limits.max_meta_bytes).await;
+    let bytes = fetched.map_err(|source| PullError::Fetch { what: path.into(), source: Box::new(source) })?;
+    let Some(bytes) = bytes else { return Ok(Vec::new()) };
+    let mut deltas = ListedDelta::decode_index(&bytes).map_err(|source| PullError::Malformed {
+        remote: remote.describe().into(),
+        file: "an index of deltas",
+        source: source.into(),
+    })?;
+    deltas.retain(|delta| delta.name.to == to);
+    Ok(deltas)
+}
+
+/// The delta that builds on the newest commit that is here. One that builds on nothing is of use where nothing of the ref
+/// is here.
+fn best(repo: &Repo, asked: &Asked, candidates: &[ListedDelta]) -> Result<Option<ListedDelta>, PullError> {
+    let mut best: Option<(u64, ListedDelta)> = None;
+    let mut from_nothing = None;
+    for delta in candidates {
+        let Some(from) = delta.name.from else {
+            from_nothing = Some(*delta);
+            continue;
+        };
+        if !is_complete(repo, from)? {
+            continue;
+        }
+        let timestamp = repo.store().load(from).map_err(sapwood_repo::Error::from)?.timestamp;
+        if best.is_none_or(|(newest, _)| newest < timestamp) {
+            best = Some((timestamp, *delta));
+        }
+    }
+    Ok(best.map(|(_, delta)| delta).or(from_nothing.filter(|_| asked.old.is_none())))
+}
+
+/// The superblock, which must be the one that was listed. One that came wrong is fetched once more.
+async fn superblock(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    options: &PullOptions,
+    delta: ListedDelta,
+) -> Result<Superblock, PullError> {
+    let path = format!("{}/superblock", delta.name.path());
+    let limit = options.limits.max_meta_bytes;
+    let unusable =
+        |source| PullError::Delta { delta: delta.name, source: Box::new(sapwood_repo::Error::Delta(source)) };
+    let missing = || unusable(sapwood_repo::DeltaError::Missing { name: delta.name.to_string() });
+    let fetch = async || {
+        let fetched = small(remote, traffic, &path, limit).await;
+        let fetched = fetched
+            .map_err(|source| PullError::Fetch { what: path.clone().into(), source: Box::new(source) });
+        fetched?.ok_or_else(missing)
+    };
+    match delta.open(&fetch().await?) {
+        Ok(superblock) => Ok(superblock),
+        Err(error) => {
+            tracing::warn!(%error, delta = %delta.name, "a superblock came wrong, fetching it again");
+            delta.open(&fetch().await?).map_err(unusable)
+        }
+    }
+}
