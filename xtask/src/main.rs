@@ -14,6 +14,7 @@ mod demo;
 mod docs;
 mod lab;
 mod measure;
+mod memory;
 mod peers;
 mod relay;
 mod server;
@@ -44,6 +45,8 @@ enum Command {
     Docs(docs::DocsArgs),
     /// Compare with the real ostree: time, processor time, memory
     Bench(bench::BenchArgs),
+    /// Measure the memory that trees of many files need, and how it grows
+    Memory(memory::MemoryArgs),
     /// Kill the program at random moments of a pull and of an upgrade, and check what is left
     Torture(torture::TortureArgs),
     /// Boot virtual machines that are installed and upgraded by our tools
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Memory(args) => memory::run(&args),
         Command::Torture(args) => torture::run(&args),
         Command::Vm(args) => vm::run(&args),
         Command::Measured(args) => measure::measured(&args),

@@ -19,6 +19,7 @@ use budget::Budget;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
 use staging::Staging;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,6 +35,8 @@ pub struct Transaction<'store> {
     budget: Budget,
     counts: Counts,
     can_share: OnceLock<bool>,
+    /// What the store has is not taken for these.
+    replaced: HashSet<ObjectName>,
     lock: Option<Lock>,
 }
 
@@ -70,7 +73,8 @@ impl<'store> Transaction<'store> {
         let lock = store.lock(LockKind::Shared)?;
         let budget = Budget::new(fsio::free_space(store.dir())?, store.options().reserve);
         let staging = Staging::open(store)?;
-        Ok(Self { store, staging, budget, counts: Counts::default(), can_share: OnceLock::new(), lock })
+        let (counts, can_share, replaced) = (Counts::default(), OnceLock::new(), HashSet::new());
+        Ok(Self { store, staging, budget, counts, can_share, replaced, lock })
     }
 
     /// The store that objects are added to.
@@ -78,12 +82,20 @@ impl<'store> Transaction<'store> {
         self.store
     }
 
+    /// Has these objects made anew, since what the store has under their names is damaged: to this transaction they are not
+    /// there. Publishing puts what was staged of them in the place of the damaged ones, each in one step, once it is
+    /// durable; what was not staged stays as it is.
+    pub fn replace(&mut self, names: impl IntoIterator<Item = ObjectName>) {
+        self.replaced.extend(names);
+    }
+
     /// Whether the object is in the store or in this transaction.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn contains(&self, name: ObjectName) -> Result<bool, Error> {
-        Ok(self.staging.contains(self.store.mode(), name)? || self.store.contains(name)?)
+        let is_staged = self.staging.contains(self.store.mode(), name)?;
+        Ok(is_staged || (!self.replaced.contains(&name) && self.store.contains(name)?))
     }
 
     /// Stages a metadata object and returns its id.

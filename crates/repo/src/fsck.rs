@@ -3,6 +3,7 @@
 mod bindings;
 mod blame;
 mod objects;
+mod totals;
 
 pub use bindings::{BadBinding, BindingProblem};
 
@@ -12,18 +13,30 @@ use crate::reach::{OnBad, Reachable, problem_of};
 use crate::repo::is_read_only;
 use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
 use sapwood_fsio::lock::LockKind;
-use sapwood_objstore::{Commit, Id, ObjectKind, ObjectName};
+use sapwood_objstore::{Commit, DirTree, Id, ObjectKind, ObjectName, Totals};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is checked, and with how much effort.
 #[derive(Debug, Clone, Default)]
 pub struct FsckOptions {
-    /// Corrupt objects are removed, and commits that lose something are marked as incomplete.
-    pub delete_corrupt: bool,
+    /// What is done about corrupt objects. Default: nothing.
+    pub on_corrupt: OnCorrupt,
     /// For each parent of a commit that is not here a tombstone is written, which says that it was deleted on purpose.
     pub add_tombstones: bool,
     /// Whether refs and the bindings of commits are held against each other.
     pub bindings: BindingChecks,
+}
+
+/// What is done about corrupt objects. Commits that lack something are marked as incomplete in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnCorrupt {
+    /// They are reported.
+    #[default]
+    Leave,
+    /// The commits that need them are marked as incomplete too: so that a pull which is told of them fetches them again.
+    Mark,
+    /// That, and they are removed.
+    Delete,
 }
 
 /// What of refs and bindings is held against each other.
@@ -60,6 +73,20 @@ pub enum Problem {
         /** The size of the content, in bytes. */
         actual: u64,
     },
+    /** It is a commit, and announces other totals than its tree has (native format). Progress is shown by them, nothing else. */
+    WrongTotals {
+        /** What it announces. */
+        announced: Totals,
+        /** What its tree holds. */
+        actual: Totals,
+    },
+}
+
+impl Problem {
+    /// Whether the object is here and is not to be used: another has to take its place.
+    pub fn is_corrupt(&self) -> bool {
+        !matches!(self, Self::Missing | Self::WrongTotals { .. })
+    }
 }
 
 /// Something wrong.
@@ -136,6 +163,8 @@ struct Commits {
     /// Of all that could be read.
     parents: BTreeSet<Id<Commit>>,
     bad_bindings: Vec<BadBinding>,
+    /// What complete ones say that their trees hold.
+    announced: Vec<(Id<Commit>, Id<DirTree>, Totals)>,
     /// How many objects there are.
     objects: u64,
 }
@@ -150,7 +179,7 @@ impl Repo {
     /// incomplete, where this user may write: so that a pull fetches what is missing.
     ///
     /// Holds the repository's lock: shared (but where it was never locked and this user may not write), or with
-    /// [`FsckOptions::delete_corrupt`] exclusively. Deleting marks the commits first, durably, so a crash in between leaves
+    /// [`OnCorrupt::Delete`] exclusively. Deleting marks the commits first, durably, so a crash in between leaves
     /// damage that the next check finds again.
     ///
     /// # Errors
@@ -160,7 +189,8 @@ impl Repo {
         if options.add_tombstones {
             self.config().check_writable()?;
         }
-        let _lock = if options.delete_corrupt {
+        let deletes = options.on_corrupt == OnCorrupt::Delete;
+        let _lock = if deletes {
             self.config().check_writable()?;
             self.store().lock(LockKind::Exclusive)?
         } else {
@@ -181,6 +211,7 @@ impl Repo {
         problems.extend(reachable.take_bad().into_iter().map(|(tree, problem)| (tree.name(), problem)));
         let objects = self.fsck_stored(&reachable, &mut problems, on_event)?;
         self.fsck_missing(&reachable, &mut problems)?;
+        totals::check(self.store(), &commits.announced, &mut problems)?;
 
         let blamed = blame::commits_that_need(self.store(), &commits.complete, &problems)?;
         let findings: Vec<Finding> = problems
@@ -191,9 +222,9 @@ impl Repo {
                 Finding { object, problem, refs: refs.map(|entry| entry.name.clone()).collect(), commits }
             })
             .collect();
-        let marked = self.fsck_mark(&findings, options.delete_corrupt)?;
-        if options.delete_corrupt {
-            for finding in findings.iter().filter(|finding| finding.problem != Problem::Missing) {
+        let marked = self.fsck_mark(&findings, options.on_corrupt)?;
+        if deletes {
+            for finding in findings.iter().filter(|finding| finding.problem.is_corrupt()) {
                 self.store().remove(finding.object)?;
             }
             self.store().sync()?;
@@ -245,6 +276,8 @@ impl Repo {
                 match loaded {
                     _ if marks.contains_key(&id) => commits.partial.push(id),
                     Ok(commit) => {
+                        let announced = commit.totals.map(|totals| (id, commit.tree, totals));
+                        commits.announced.extend(announced);
                         commits.complete.push((id, Root { tree: commit.tree, meta: commit.meta }));
                     }
                     Err(error) => {
@@ -257,14 +290,17 @@ impl Repo {
     }
 
     /// Marks the commits that lack something, or will when what is corrupt is gone; returns them.
-    fn fsck_mark(&self, findings: &[Finding], deleting: bool) -> Result<Vec<Id<Commit>>> {
-        let lost = findings.iter().filter(|finding| deleting || finding.problem == Problem::Missing);
+    fn fsck_mark(&self, findings: &[Finding], on_corrupt: OnCorrupt) -> Result<Vec<Id<Commit>>> {
+        let must = on_corrupt != OnCorrupt::Leave;
+        let lost = findings
+            .iter()
+            .filter(|finding| finding.problem == Problem::Missing || (must && finding.problem.is_corrupt()));
         let affected: BTreeSet<Id<Commit>> =
             lost.flat_map(|finding| finding.commits.iter().copied()).collect();
         for commit in &affected {
             match self.mark_incomplete(*commit, Incomplete::Damaged) {
-                Err(Error::NewerFormat { .. }) if !deleting => return Ok(Vec::new()),
-                Err(Error::Io(error)) if !deleting && is_read_only(error.source.kind()) => {
+                Err(Error::NewerFormat { .. }) if !must => return Ok(Vec::new()),
+                Err(Error::Io(error)) if !must && is_read_only(error.source.kind()) => {
                     return Ok(Vec::new());
                 }
                 other => other?,

@@ -75,7 +75,8 @@ pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};
 pub use export::ExportOptions;
 pub use fsck::{
-    BadBinding, BindingChecks, BindingProblem, Finding, FsckEvent, FsckOptions, FsckReport, Problem,
+    BadBinding, BindingChecks, BindingProblem, Finding, FsckEvent, FsckOptions, FsckReport, OnCorrupt,
+    Problem,
 };
 pub use keyfile::{Keyfile, KeyfileError};
 pub use log::{History, LogEntry};

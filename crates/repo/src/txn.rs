@@ -5,7 +5,7 @@
 //! to a commit that is complete, whatever moment the power fails.
 
 use crate::{RefEdit, Repo, Result};
-use sapwood_objstore::{Commit, Id, Published};
+use sapwood_objstore::{Commit, Id, ObjectName, Published};
 
 /// Objects and ref changes that take effect together. Dropping it leaves nothing visible.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl<'repo> Transaction<'repo> {
     /// The objects being added.
     pub fn objects(&self) -> &sapwood_objstore::Transaction<'repo> {
         &self.objects
+    }
+
+    /// Has objects made anew that are damaged: see [`sapwood_objstore::Transaction::replace`].
+    pub fn replace(&mut self, names: impl IntoIterator<Item = ObjectName>) {
+        self.objects.replace(names);
     }
 
     /// Adds a change of a ref, checked and made when the transaction commits.

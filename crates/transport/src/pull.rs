@@ -214,7 +214,8 @@ impl<'a> Pull<'a> {
                 None => outcome.commits.push(target.commit),
             }
         }
-        let txn = repo.begin()?;
+        let mut txn = repo.begin()?;
+        txn.replace(options.replace.iter().copied());
         Ok(Self { repo, options, source, txn, targets, outcome, on_event })
     }
 

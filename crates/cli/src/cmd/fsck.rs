@@ -7,7 +7,7 @@ use crate::ctx::Ctx;
 use crate::ui::Render;
 use repair::Repair;
 use sapwood_objstore::Id;
-use sapwood_repo::{BindingChecks, FsckEvent, FsckOptions, FsckReport, Problem};
+use sapwood_repo::{BindingChecks, Finding, FsckEvent, FsckOptions, FsckReport, OnCorrupt, Problem};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -35,7 +35,8 @@ pub(crate) struct Args {
     /// Check also that each ref that a commit names points to it: only where every branch has one commit
     #[arg(long)]
     verify_back_refs: bool,
-    /// Remove what is corrupt, and fetch it and what is missing from this remote or repository
+    /// Fetch what is corrupt or missing from this remote or repository; what is corrupt stays until its replacement is
+    /// verified
     #[arg(long, value_name = "REMOTE-OR-PATH")]
     repair: Option<String>,
 }
@@ -65,6 +66,7 @@ impl Serialize for Outcome {
                     Problem::Missing => "missing",
                     Problem::Corrupt { .. } => "corrupt",
                     Problem::WrongSize { .. } => "wrong-size",
+                    Problem::WrongTotals { .. } => "wrong-totals",
                     _ => "malformed",
                 },
                 "commits": finding.commits.iter().map(Id::to_hex).collect::<Vec<_>>(),
@@ -157,12 +159,13 @@ impl Outcome {
     fn hints(&self, any: bool) -> Vec<String> {
         let report = &self.report;
         let mut hints = Vec::new();
-        let corrupt = report.findings.iter().any(|finding| finding.problem != Problem::Missing);
+        let corrupt = report.findings.iter().any(|finding| finding.problem.is_corrupt());
+        let missing = report.findings.iter().any(|finding| finding.problem == Problem::Missing);
         if corrupt && !self.deleted {
             hints.push(
                 "`sapwood fsck --repair REMOTE-OR-PATH` fetches it again; `--delete` only removes what is corrupt".to_owned(),
             );
-        } else if !report.findings.is_empty() || (!any && !report.damaged.is_empty()) {
+        } else if missing || corrupt || (!any && !report.damaged.is_empty()) {
             hints.push(
                 "`sapwood fsck --repair REMOTE-OR-PATH`, or a pull of the refs, fetches what is missing"
                     .to_owned(),
@@ -186,7 +189,11 @@ impl Outcome {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let mut repo = ctx.open_repo()?;
     let options = FsckOptions {
-        delete_corrupt: args.delete || args.repair.is_some(),
+        on_corrupt: match (&args.repair, args.delete) {
+            (Some(_), _) => OnCorrupt::Mark,
+            (None, true) => OnCorrupt::Delete,
+            (None, false) => OnCorrupt::Leave,
+        },
         add_tombstones: args.add_tombstones,
         bindings: match (args.verify_bindings, args.verify_back_refs) {
             (_, true) => BindingChecks::Both,
@@ -211,17 +218,25 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if let Some(from) = &args.repair
         && !clean
     {
-        repair = Some(repair::repair(ctx, &repo, from, &report)?);
+        let done = repair::repair(ctx, &repo, from, &report)?;
         let again = FsckOptions { bindings: options.bindings, ..FsckOptions::default() };
-        let after = repo.fsck(&again, &on_event)?;
+        let mut after = repo.fsck(&again, &on_event)?;
+        // What is corrupt still, though every commit is whole, nothing needs.
+        let is_idle = |finding: &Finding| finding.commits.is_empty() && finding.problem.is_corrupt();
+        let idle = done.failed.is_empty() && after.findings.iter().all(is_idle);
+        if args.delete || (idle && !after.findings.is_empty()) {
+            repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..again.clone() }, &on_event)?;
+            after = repo.fsck(&again, &on_event)?;
+        }
         clean = after.is_clean();
+        repair = Some(done);
         report =
             FsckReport { commits: after.commits, objects: after.objects, partial: after.partial, ..report };
     }
     Ok(Outcome {
-        deleted: options.delete_corrupt,
+        deleted: args.delete,
         quiet: args.quiet,
-        first_counts: !args.all && !options.delete_corrupt,
+        first_counts: !args.all && options.on_corrupt == OnCorrupt::Leave,
         report,
         repair,
         clean,

@@ -1,5 +1,4 @@
-//! What a repository keeps: while many write to it and one prunes it, any of them killed at any moment, and when what it
-//! lost is brought back.
+//! What a repository keeps while many write to it and one prunes it, any of them killed at any moment.
 
 use crate::peer::real;
 use crate::place::Place;
@@ -135,52 +134,4 @@ fn ten_writers_and_a_pruner_on_one_repository_lose_nothing_though_killed() {
     // What is left when all is quiet is what the branches need.
     place.ok("prune --repo r --refs-only --depth=0");
     place.ok("fsck --repo r");
-}
-
-#[test]
-fn what_a_repository_lost_is_brought_back_from_another() {
-    for format in ["native", "ostree"] {
-        let place = Place::new();
-        let mut tree = Tree::default();
-        for name in ["a", "b", "dir/c"] {
-            tree.file(name, format!("the content of {name}"));
-        }
-        tree.write_to(&place.path("t")).unwrap();
-        place.ok(&format!("init --repo source --format={format} --mode=archive"));
-        place.ok("commit --repo source -b main t");
-        let only = place.ok("commit --repo source -b only --no-bindings --subject=only t");
-        let copied =
-            Command::new("cp").args(["-a"]).args([place.path("source"), place.path("r")]).status().unwrap();
-        assert!(copied.success());
-        let objects = |suffix: &str| {
-            let mut found = Vec::new();
-            for shard in fs::read_dir(place.path("r/objects")).unwrap().map(Result::unwrap) {
-                for file in fs::read_dir(shard.path()).unwrap().map(Result::unwrap) {
-                    found.extend(file.file_name().to_string_lossy().ends_with(suffix).then(|| file.path()));
-                }
-            }
-            found.sort();
-            found
-        };
-        let files: Vec<_> = objects("")
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|kind| kind.to_string_lossy().starts_with("file")))
-            .collect();
-        fs::remove_file(&files[0]).unwrap();
-        fs::write(&files[1], "garbage").unwrap();
-        fs::remove_file(&objects(".dirtree")[0]).unwrap();
-        let only = only.trim();
-        fs::remove_file(place.path(&format!("r/objects/{}/{}.commit", &only[..2], &only[2..]))).unwrap();
-
-        assert_eq!(place.run("fsck --repo r --repair nowhere").code, 1);
-        let repaired = place.run("fsck --repo r --repair source");
-        assert_eq!(repaired.code, 0, "{}{}", repaired.out, repaired.err);
-        assert!(repaired.out.contains(&format!("Repaired commit {only}")), "{}", repaired.out);
-        place.ok("fsck --repo r");
-        assert_eq!(fs::read_dir(place.path("r/state")).unwrap().count(), 0);
-        assert_eq!(
-            fs::read(&files[1]).unwrap(),
-            fs::read(place.path("source").join(files[1].strip_prefix(place.path("r")).unwrap())).unwrap()
-        );
-    }
 }

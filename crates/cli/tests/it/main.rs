@@ -16,5 +16,6 @@ mod keeping;
 mod names;
 mod peer;
 mod place;
+mod repair;
 mod story;
 mod trust;

@@ -1,10 +1,11 @@
 //! Making a transaction's objects durable, then visible.
 
 use super::{Published, Transaction};
-use crate::{Error, Store, layout};
+use crate::{Error, ObjectName, Store, layout};
 use rayon::prelude::*;
 use sapwood_fsio::lock::Lock;
 use sapwood_fsio::{self as fsio, Dir};
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 /// With more directories than this to sync, one `syncfs` costs less than an `fsync` each.
@@ -43,7 +44,7 @@ impl Transaction<'_> {
     /// with it. A repeated transaction takes up what is still staged.
     pub fn publish(self) -> Result<(Published, PublishGuard), Error> {
         let stats = self.stats();
-        let Self { store, staging, lock, .. } = self;
+        let Self { store, staging, lock, replaced, .. } = self;
         store.sync()?;
         for batch in [Batch::Content, Batch::Commits] {
             let context = fsio::fault::context();
@@ -52,7 +53,7 @@ impl Transaction<'_> {
                 .map(|shard| {
                     let _in = context.enter();
                     let Some(dir) = staging.shard(shard)? else { return Ok(None) };
-                    Ok(move_in(store, shard, &dir, batch)?.then_some(shard))
+                    Ok(move_in(store, shard, &dir, batch, &replaced)?.then_some(shard))
                 })
                 .filter_map(Result::transpose)
                 .collect::<Result<_, Error>>()?;
@@ -64,7 +65,13 @@ impl Transaction<'_> {
 }
 
 /// Renames the batch's objects of one shard into the store; says whether there were any.
-fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool, Error> {
+fn move_in(
+    store: &Store,
+    shard: u8,
+    staged: &Dir,
+    batch: Batch,
+    replaced: &HashSet<ObjectName>,
+) -> Result<bool, Error> {
     let files: Vec<OsString> = fsio::entries(staged)?
         .into_iter()
         .map(|entry| entry.name)
@@ -79,6 +86,15 @@ fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool,
             fsio::rename(staged, file, &dir, file)?;
             continue;
         }
+        if !replaced.is_empty()
+            && let Some(name) = file.to_str().and_then(|file| layout::parse_name(store.mode(), shard, file))
+            && replaced.contains(&name)
+        {
+            crate::uncompressed::forget(store, name)?;
+            if put_in_place(staged, file, &dir)? {
+                continue;
+            }
+        }
         match fsio::rename_noreplace(staged, file, &dir, file) {
             // Another transaction was faster. Its object is the same, and ours goes with the staging directory.
             Err(e) if e.is_exists() => {}
@@ -90,6 +106,17 @@ fn move_in(store: &Store, shard: u8, staged: &Dir, batch: Batch) -> Result<bool,
         }
     }
     Ok(true)
+}
+
+/// Swaps an object with the damaged one of its name, whatever that is, which then goes with the staging directory. `false` if
+/// there is none.
+fn put_in_place(staged: &Dir, file: &OsString, dir: &Dir) -> Result<bool, Error> {
+    match fsio::exchange(staged, file, dir, file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        // Not every filesystem can swap.
+        Err(_) => Ok(fsio::rename(staged, file, dir, file).map(|()| true)?),
+    }
 }
 
 fn sync_shards(store: &Store, touched: &[u8]) -> Result<(), Error> {

@@ -4,8 +4,8 @@ use crate::commit_fixture::{FORMATS, Lab, MODES, branch, on};
 use sapwood_fsio::fault;
 use sapwood_objstore::{Commit, DirTree, Format, Id, Mode, ObjectName, Totals};
 use sapwood_repo::{
-    CommitOptions, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, Problem, PruneOptions,
-    Pruned, Refspec, Repo, Root,
+    CommitOptions, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, OnCorrupt, Problem,
+    PruneOptions, Pruned, Refspec, Repo, Root,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
 use std::collections::BTreeSet;
@@ -157,7 +157,7 @@ fn every_kind_of_damage_is_found_with_the_commits_and_refs_it_hurts() {
         }
         // Deleting what is corrupt marks what it hurts; the next check finds nothing else.
         let deleted =
-            repo.fsck(&FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ()).unwrap();
+            repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..Default::default() }, &|_| ()).unwrap();
         // What lacks something was marked the first time already, so that a pull completes it.
         assert_eq!(report.marked, [ids[2]]);
         let left: Vec<_> =
@@ -201,6 +201,28 @@ fn a_directory_that_lies_about_a_size_is_found() {
     }
 }
 
+#[test]
+fn a_commit_that_lies_about_its_totals_is_found_and_not_deleted() {
+    let lab = Lab::new();
+    let repo = lab.repo("repo", Format::Native, Mode::Archive);
+    let honest = commit(&repo, &lab, "honest", &on("main"));
+    // The contents are the words "honest", "only honest", and "the same"; there are two directories and the root.
+    let actual = Totals { files: 3, dirs: 3, bytes: 6 + 11 + 8 };
+    assert_eq!(repo.store().load(honest).unwrap().totals, Some(actual));
+    let announced = Totals { files: 4, ..actual };
+    let mut txn = repo.begin().unwrap();
+    let imported = ImportedTree { root: repo.root(honest).unwrap(), totals: announced };
+    let lying = repo.stage_commit(&mut txn, imported, &on("other")).unwrap();
+    txn.commit().unwrap();
+    for on_corrupt in [OnCorrupt::Leave, OnCorrupt::Mark, OnCorrupt::Delete] {
+        let report = repo.fsck(&FsckOptions { on_corrupt, ..Default::default() }, &|_| ()).unwrap();
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(report.findings[0].problem, Problem::WrongTotals { announced, actual });
+        assert_eq!((report.findings[0].object, &report.findings[0].commits), (lying.name(), &vec![lying]));
+        assert!(report.marked.is_empty());
+    }
+}
+
 /// The refs that dangle.
 fn names(report: &FsckReport) -> Vec<Refspec> {
     report.dangling_refs.iter().map(|entry| entry.name.clone()).collect()
@@ -213,7 +235,8 @@ fn a_corrupt_commit_leaves_its_ref_dangling_when_deleted() {
         let repo = lab.repo("repo", format, Mode::BareUser);
         let ids = history(&lab, &repo);
         damage(&file_of(&lab, ids[4].name()), b"not a commit");
-        let report = repo.fsck(&FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ()).unwrap();
+        let report =
+            repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..Default::default() }, &|_| ()).unwrap();
         assert_eq!(report.findings.len(), 1);
         assert_eq!((report.findings[0].object, &report.findings[0].commits), (ids[4].name(), &vec![ids[4]]));
         assert_eq!(names(&report), [branch("other")]);
@@ -245,11 +268,11 @@ fn a_crash_while_damage_is_deleted_loses_no_mark() {
         let victim = repo.store().load(repo.root(ids[4]).unwrap().tree).unwrap().file("changes").unwrap().id;
         damage(&file_of(&lab, victim.name()), b"x");
         let run = fault::crash_at(step, || {
-            repo.fsck(&FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ())
+            repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..Default::default() }, &|_| ())
         });
         let gone = !repo.store().contains(victim.name()).unwrap();
         assert!(!gone || repo.is_partial(ids[4]).unwrap(), "step {step}: a complete commit lost a file");
-        repo.fsck(&FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ()).unwrap();
+        repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..Default::default() }, &|_| ()).unwrap();
         assert_eq!(fsck(&repo).damaged, [ids[4]]);
         if !run.fired {
             break;

@@ -138,8 +138,14 @@ fn a_newer_format_is_refused_or_only_read_and_nothing_is_changed() {
             repo.plan_prune(&sapwood_repo::PruneOptions::default(), &|_| ())
                 .and_then(|plan| plan.apply(&|_| ()))
                 .map(drop),
-            repo.fsck(&sapwood_repo::FsckOptions { delete_corrupt: true, ..Default::default() }, &|_| ())
-                .map(drop),
+            repo.fsck(
+                &sapwood_repo::FsckOptions {
+                    on_corrupt: sapwood_repo::OnCorrupt::Delete,
+                    ..Default::default()
+                },
+                &|_| (),
+            )
+            .map(drop),
             repo.edit_config(|_| ()),
             repo.add_remote(&RemoteName::new("r").unwrap(), "http://e.org", &[], false),
         ]

@@ -4,7 +4,7 @@ use super::fresh::Freshness;
 use super::subpath::Subpath;
 use super::summary::SummaryCache;
 use crate::WantedError;
-use sapwood_objstore::{Commit, Format, Id, ObjectId, Trust};
+use sapwood_objstore::{Commit, Format, Id, ObjectId, ObjectName, Trust};
 use sapwood_repo::sign::Policy;
 use sapwood_repo::{RefName, RemoteName};
 use std::sync::Arc;
@@ -147,6 +147,9 @@ pub struct PullOptions {
     /// Which parts of each commit's tree are pulled; its commits then stay marked as incomplete. Empty (the default): all.
     /// A path that a tree does not have is passed over.
     pub subpaths: Vec<Subpath>,
+    /// Damaged objects that are fetched again although they are here; each stays until its replacement is verified and
+    /// durable. Default: none.
+    pub replace: Vec<ObjectName>,
     /// How old the wanted commits may be. Default: any.
     pub age: Age,
     /// Which permission bits regular files may have. Default: any.
@@ -183,6 +186,7 @@ impl Default for PullOptions {
             scope: Scope::default(),
             bindings: Bindings::default(),
             subpaths: Vec::new(),
+            replace: Vec::new(),
             age: Age::default(),
             file_modes: FileModes::default(),
             trust: Trust::Trusted,

@@ -11,6 +11,7 @@ mod mirrors;
 mod peers;
 mod pulls;
 mod remotes;
+mod repair;
 mod selective;
 mod server;
 mod summaries;

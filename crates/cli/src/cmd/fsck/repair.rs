@@ -1,12 +1,13 @@
 //! Bringing back what was lost: from a remote, or from another repository of this machine.
 //!
-//! What is corrupt was removed before, and the commits that need it were marked as incomplete: so a crash leaves commits
-//! of which it is known that they lack something, and the repair can be run again.
+//! The commits that need what is corrupt were marked as incomplete before. Each corrupt object stays until its replacement
+//! is fetched, verified and durable, and is then swapped with it in one step. So a crash leaves the old or the new one,
+//! and commits of which it is known that they are damaged, and the repair can be run again.
 
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::Ctx;
 use crate::trust::{self, Terms};
-use sapwood_objstore::{Commit, Id, Trust};
+use sapwood_objstore::{Commit, Id, ObjectName, Trust};
 use sapwood_repo::{FsckReport, Repo};
 use sapwood_transport::{Bindings, PullOptions, Wanted};
 use std::collections::BTreeSet;
@@ -31,6 +32,12 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
         .copied()
         .chain(report.dangling_refs.iter().map(|entry| entry.target))
         .collect();
+    let corrupt: Vec<ObjectName> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.problem.is_corrupt())
+        .map(|finding| finding.object)
+        .collect();
     let mut repair = Repair::default();
     for commit in lost {
         let (source, terms) = match remote {
@@ -44,6 +51,7 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
             wanted: vec![Wanted::Commit(commit)],
             bindings: Bindings::Ignore,
             trust: Trust::Untrusted,
+            replace: corrupt.clone(),
             ..PullOptions::default()
         };
         match connect::pull_from(ctx, repo, source, &[], terms, &options) {

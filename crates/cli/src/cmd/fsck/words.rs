@@ -1,6 +1,6 @@
 //! What a check found, in OSTree's words.
 
-use sapwood_objstore::ObjectKind;
+use sapwood_objstore::{ObjectKind, Totals};
 use sapwood_repo::{BadBinding, BindingProblem, BrokenRef, Finding, Problem};
 
 /// A finding in OSTree's words.
@@ -23,6 +23,12 @@ pub(super) fn finding(finding: &Finding) -> String {
         }
         Problem::WrongSize { file, announced, actual } => {
             format!("{what}: Wrong size of {file}.file: {announced} bytes announced, but it has {actual}")
+        }
+        Problem::WrongTotals { announced, actual } => {
+            let say = |totals: &Totals| {
+                format!("{} files, {} directories, {} bytes", totals.files, totals.dirs, totals.bytes)
+            };
+            format!("{what}: Wrong totals: {} announced, but it has {}", say(announced), say(actual))
         }
         _ => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
     };
