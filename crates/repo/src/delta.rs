@@ -16,6 +16,7 @@ mod name;
 mod ops;
 mod part;
 mod patch;
+mod signed;
 mod superblock;
 
 pub use apply::{apply_part, part_is_here};
@@ -29,6 +30,7 @@ pub use name::{DeltaName, delta_index_path};
 pub use ops::{Operation, Operations, Piece, Recipe, recipes};
 pub use part::{ModeRow, PartPayload};
 pub use patch::PatchedFile;
+pub use signed::sign_delta;
 pub use superblock::{ByteOrder, Fallback, PartInfo, Superblock};
 
 use sapwood_objstore::{Commit, DecodeError, Format, Id, ObjectId, ObjectKind, ObjectName};

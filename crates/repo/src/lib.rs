@@ -69,7 +69,7 @@ pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use delta::{
     ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ListedDelta, ModeRow,
     Operation, Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, apply_part,
-    delta_index_path, part_is_here, recipes,
+    delta_index_path, part_is_here, recipes, sign_delta,
 };
 pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
 pub use error::{Error, Result};

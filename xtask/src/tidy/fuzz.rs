@@ -25,7 +25,14 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("delta_index", &["crates/repo/src/delta/listed.rs"]),
     ("delta_part", &["crates/repo/src/delta/ops.rs", "crates/repo/src/delta/part.rs"]),
     ("delta_patch", &["crates/repo/src/delta/patch.rs"]),
-    ("delta_superblock", &["crates/repo/src/delta/name.rs", "crates/repo/src/delta/superblock.rs"]),
+    (
+        "delta_superblock",
+        &[
+            "crates/repo/src/delta/name.rs",
+            "crates/repo/src/delta/signed.rs",
+            "crates/repo/src/delta/superblock.rs",
+        ],
+    ),
     (
         "gpg_keyring",
         &[

@@ -7,6 +7,7 @@ pub(crate) mod indexes;
 pub(crate) mod list;
 pub(crate) mod reindex;
 pub(crate) mod show;
+pub(crate) mod verify;
 
 use crate::ctx::Ctx;
 use crate::report::usage;
@@ -30,6 +31,7 @@ enum Command {
     List(list::Args),
     Reindex(reindex::Args),
     Show(show::Args),
+    Verify(verify::Args),
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
@@ -41,6 +43,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::List(args) => emit(&list::run(args, ctx)?, ctx.json),
         Command::Reindex(args) => emit(&reindex::run(args, ctx)?, ctx.json),
         Command::Show(args) => emit(&show::run(args, ctx)?, ctx.json),
+        Command::Verify(args) => emit(&verify::run(args, ctx)?, ctx.json),
     }
 }
 

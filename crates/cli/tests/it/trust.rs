@@ -173,3 +173,62 @@ fn an_owner_states_what_is_newest_and_a_machine_takes_nothing_else() {
     place.ok("pull --repo=machine o main");
     assert_eq!(value(&place.ok("trust show --repo=machine o"), "Key set"), "2");
 }
+
+#[test]
+fn signed_deltas_are_those_of_ostree_and_only_good_ones_are_applied() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    // Debian's has no other engine for them than the one for tests.
+    let run = |mut command: std::process::Command, line: &str| -> Ran {
+        command
+            .args(line.split_whitespace())
+            .current_dir(place.path("."))
+            .env("OSTREE_DUMMY_SIGN_ENABLED", "1");
+        command.output().unwrap().into()
+    };
+    let ours = |line: &str| run(place.command(place.path("ostree")), line);
+    let theirs = |line: &str| run(ostree.command(), line);
+    must(&ours, "--repo=r init --mode=archive");
+    fs::create_dir(place.path("t")).unwrap();
+    for content in ["one", "two"] {
+        fs::write(place.path("t/f"), content).unwrap();
+        must(&ours, "--repo=r commit -b x -s s t");
+    }
+    let id = |rev: &str| ours(&format!("--repo=r rev-parse {rev}")).out.trim().to_owned();
+    let (from, to) = (id("x^"), id("x"));
+    let generate = format!("--repo=r static-delta generate --from={from} --to={to} --sign-type=dummy");
+    let verify = |key: &str| format!("--repo=r static-delta verify --sign-type=dummy {from}-{to} {key}");
+    let shown = format!("--repo=r static-delta show {from}-{to}");
+    let programs: [(&str, Program<'_>); 2] = [("ours", &ours), ("theirs", &theirs)];
+    for (signer, sign) in programs {
+        for (options, key, good) in
+            [("", "good", false), ("--sign=good", "good", true), ("--sign=good", "bad", false)]
+        {
+            must(sign, &format!("{generate} {options}"));
+            let words = format!("{options}, verified with {key}, signed by {signer}");
+            let said = |program: Program<'_>| {
+                let ran = program(&verify(key));
+                assert_eq!(ran.code == 0, good, "{words}: {ran:?}");
+                (ran.out, ran.err, program(&shown).out)
+            };
+            assert_eq!(said(&ours), said(&theirs), "{words}");
+        }
+        drop(fs::remove_dir_all(place.path("to")));
+        must(&ours, "--repo=to init --mode=bare-user");
+        must(&ours, &format!("--repo=to pull-local r {from}"));
+        let name = fs::read_dir(place.path("r/deltas")).unwrap().next().unwrap().unwrap();
+        let inner = fs::read_dir(name.path()).unwrap().next().unwrap().unwrap().path();
+        let apply = format!("--repo=to static-delta apply-offline {}", inner.display());
+        must(&ours, "--repo=to config set core.sign-verify-deltas true");
+        for (line, why) in [
+            (apply.clone(), "Key is mandatory"),
+            (format!("{apply} --sign-type=dummy bad"), "incorrect signatures found: 1"),
+        ] {
+            let ran = ours(&line);
+            assert!(ran.code == 1 && ran.err.contains(why), "{line}: {ran:?}");
+            assert_eq!(ours(&format!("--repo=to ls {to}")).code, 1, "nothing was applied");
+        }
+        must(&ours, &format!("{apply} --sign-type=dummy good"));
+        must(&ours, &format!("--repo=to ls {to}"));
+    }
+}

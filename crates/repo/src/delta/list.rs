@@ -1,6 +1,7 @@
 //! The deltas that a repository has: listing, reading, deleting.
 
 use super::name::{DELTAS, INDEXES};
+use super::signed::Envelope;
 use super::{DeltaError, DeltaName, MAX_PART_BYTES, MAX_SUPERBLOCK_BYTES, Superblock};
 use crate::{Error, Repo, Result};
 use sapwood_fsio::{self as fsio, Dir, Kind};
@@ -83,6 +84,7 @@ pub(crate) fn names_of(dir: &Dir, kind: Kind) -> Result<Vec<String>> {
 #[derive(Debug)]
 pub struct DeltaFiles {
     dir: Dir,
+    pub(super) envelope: Option<Envelope>,
     /// What the superblock says.
     pub superblock: Superblock,
 }
@@ -94,7 +96,10 @@ impl DeltaFiles {
     /// [`DeltaError::Malformed`], [`Error::Io`].
     pub fn open(dir: Dir, file: &str) -> Result<Option<Self>> {
         let Some(bytes) = fsio::read_optional(&dir, file, MAX_SUPERBLOCK_BYTES)? else { return Ok(None) };
-        Ok(Some(Self { dir, superblock: Superblock::decode(&bytes)? }))
+        let superblock = Superblock::decode(&bytes)?;
+        let malformed = |source| DeltaError::Malformed { what: "superblock", source };
+        let envelope = super::signed::open(&bytes).map_err(malformed)?;
+        Ok(Some(Self { dir, envelope, superblock }))
     }
 
     /// The bytes of a part, as they stand.

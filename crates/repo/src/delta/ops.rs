@@ -196,7 +196,13 @@ pub fn recipes(info: &PartInfo, part: &PartPayload) -> Result<Vec<Recipe>, Delta
             let begin = operations.at;
             let name = info.objects.get(cook.made.len()).copied();
             let Some(operation) = operations.next(name.map(|name| name.kind))? else { break };
-            let name = name.ok_or(DecodeError { offset: begin, what: "more operations than objects" })?;
+            let Some(name) = name else {
+                // OSTree gives back what it read from after the last object, too.
+                if matches!(operation, Operation::UnsetSource) {
+                    continue;
+                }
+                return Err(DecodeError { offset: begin, what: "more operations than objects" });
+            };
             cook.step(name, operation).map_err(|what| DecodeError { offset: begin, what })?;
         }
         if cook.open.is_some() || cook.made.len() != info.objects.len() {

@@ -71,15 +71,16 @@ pub struct Fallback {
 }
 
 impl Superblock {
-    /// Reads a superblock that is not signed. Digests of parts are not looked at: [`super::PartPayload::open`] does.
+    /// Reads a superblock, signed or not: signatures are not looked at. Digests of parts are not looked at: [`super::PartPayload::open`] does.
     ///
     /// # Errors
     /// [`DeltaError::Malformed`], also if the commit in it is not the target; [`DeltaError::Unsupported`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DeltaError> {
-        if bytes.starts_with(b"OSTSGNDT") {
-            return Err(DeltaError::Unsupported { what: "signatures" });
-        }
-        Self::read(Reader::new(bytes)).map_err(|source| DeltaError::Malformed { what: "superblock", source })
+        let read = |bytes: &[u8]| match super::signed::open(bytes)? {
+            Some(envelope) => Self::read(Reader::new(envelope.superblock())),
+            None => Self::read(Reader::new(bytes)),
+        };
+        read(bytes).map_err(|source| DeltaError::Malformed { what: "superblock", source })
     }
 
     fn read(whole: Reader<'_>) -> Result<Self, DecodeError> {

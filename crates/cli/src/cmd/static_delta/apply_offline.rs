@@ -1,6 +1,8 @@
 //! `static-delta apply-offline`.
 
+use super::verify::Trusted;
 use crate::ctx::{self, Ctx};
+use crate::report::usage;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_repo::DeltaFiles;
@@ -15,6 +17,8 @@ pub(crate) struct Args {
     /// The delta: its directory, or the file that is its superblock
     #[arg(value_name = "PATH")]
     path: PathBuf,
+    #[command(flatten)]
+    trusted: Trusted,
 }
 
 /// What was added.
@@ -40,6 +44,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let shown = args.path.display();
     let file = file.to_str().with_context(|| format!("{shown} is not text"))?;
     let delta = DeltaFiles::open(dir, file)?.with_context(|| format!("{shown} holds no delta"))?;
+    let must_be_signed = repo.config().keyfile.get_bool("core", "sign-verify-deltas");
+    if args.trusted.is_any() || matches!(must_be_signed, Some(Ok(true))) {
+        if !args.trusted.is_any() {
+            return Err(usage("Key is mandatory to check delta signature"));
+        }
+        args.trusted.check(&delta)?.map_err(usage)?;
+    }
     repo.apply_delta(&delta)?;
     let name = delta.superblock.name;
     Ok(Outcome { delta: name.to_string(), commit: name.to.to_hex() })

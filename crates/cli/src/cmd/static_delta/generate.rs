@@ -2,9 +2,12 @@
 
 use crate::ctx::{self, Ctx};
 use crate::report::usage;
+use crate::trust;
 use crate::ui::{Render, human};
 use anyhow::Context as _;
-use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, DeltaStats};
+use sapwood_fsio::Dir;
+use sapwood_repo::sign;
+use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, DeltaStats, sign_delta};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -50,6 +53,15 @@ pub(crate) struct Args {
     /// Write it to this file, and its parts beside it, instead of into the repository
     #[arg(long, value_name = "PATH")]
     filename: Option<PathBuf>,
+    /// Sign it with this secret key (may be repeated)
+    #[arg(long, value_name = "KEY")]
+    sign: Vec<String>,
+    /// Sign it with the secret keys in this file (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    keys_file: Vec<PathBuf>,
+    /// The type of the keys: ed25519, spki or dummy
+    #[arg(long, value_name = "NAME", default_value = "ed25519", hide_default_value = true)]
+    sign_type: String,
     /// The same as --to
     #[arg(value_name = "TO")]
     target: Option<String>,
@@ -145,12 +157,25 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if args.if_not_exists && repo.deltas()?.contains(&name) {
         return Ok(Outcome { name, made: None });
     }
+    let mut keys = args.sign.clone();
+    for path in &args.keys_file {
+        keys.extend(trust::keys_of_file(&args.sign_type, path)?);
+    }
+    let signers = keys.iter().map(|key| sign::signer(&args.sign_type, key)).collect::<Result<Vec<_>, _>>()?;
+    let sign =
+        |dir: &Dir, file: &str| if signers.is_empty() { Ok(()) } else { sign_delta(dir, file, &signers) };
     let made = match &args.filename {
-        None => repo.generate_delta(&name, &options)?,
+        None => {
+            let made = repo.generate_delta(&name, &options)?;
+            sign(repo.dir(), &format!("{}/superblock", name.path()))?;
+            made
+        }
         Some(path) => {
             let (dir, file) = ctx::open_parent(path)?;
             let file = file.to_str().with_context(|| format!("{} is not text", path.display()))?;
-            repo.export_delta(&name, &options, &dir, file)?
+            let made = repo.export_delta(&name, &options, &dir, file)?;
+            sign(&dir, file)?;
+            made
         }
     };
     Ok(Outcome { name, made: Some(made) })

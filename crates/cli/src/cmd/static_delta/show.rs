@@ -18,6 +18,7 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     superblock: Superblock,
+    signed: bool,
     parts: Vec<Part>,
 }
 
@@ -66,6 +67,7 @@ impl serde::Serialize for Outcome {
             "from": name.from.map(|from| from.to_hex()),
             "to": name.to.to_hex(),
             "timestamp": timestamp,
+            "signed": self.signed,
             "fallbacks": fallbacks.collect::<Vec<_>>(),
             "parts": parts.collect::<Vec<_>>(),
         })
@@ -76,7 +78,7 @@ impl serde::Serialize for Outcome {
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         let Superblock { name, fallbacks, parts, .. } = &self.superblock;
-        writeln!(out, "Delta: {name}\nSigned: no")?;
+        writeln!(out, "Delta: {name}\nSigned: {}", if self.signed { "yes" } else { "no" })?;
         match name.from {
             Some(from) => writeln!(out, "From: {from}")?,
             None => writeln!(out, "From <scratch>")?,
@@ -163,5 +165,5 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let files = repo.open_delta(&super::delta_name(&args.delta)?)?;
     let parts = files.superblock.parts.iter().enumerate();
     let parts = parts.map(|(index, info)| look(&files, index, info)).collect::<Result<_, _>>()?;
-    Ok(Outcome { superblock: files.superblock, parts })
+    Ok(Outcome { signed: files.is_signed(), superblock: files.superblock, parts })
 }

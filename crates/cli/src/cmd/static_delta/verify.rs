@@ -1,0 +1,101 @@
+//! `static-delta verify`, and the options that say by whom a delta must be signed.
+
+use crate::ctx::Ctx;
+use crate::trust;
+use crate::ui::Render;
+use sapwood_repo::DeltaFiles;
+use sapwood_repo::sign::{self, Mechanism, SignError};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// By whom a delta must be signed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Trusted {
+    /// The type of the keys: ed25519, spki or dummy
+    #[arg(long, value_name = "NAME", default_value = "ed25519", hide_default_value = true)]
+    sign_type: String,
+    /// Take keys from this file (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    keys_file: Vec<PathBuf>,
+    /// Take keys from the files of this directory, as `trusted.ed25519` and `revoked.ed25519`
+    #[arg(long, value_name = "DIR")]
+    keys_dir: Option<PathBuf>,
+    /// Public keys
+    #[arg(value_name = "KEY-ID")]
+    keys: Vec<String>,
+}
+
+/// Verify the signatures of a delta
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The delta: FROM-TO or TO
+    #[arg(value_name = "DELTA")]
+    delta: String,
+    #[command(flatten)]
+    trusted: Trusted,
+}
+
+/// Whether one is good.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Outcome {
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", if self.verified { "Verification OK" } else { "Verification fails" })
+    }
+    fn remarks(&self) -> Vec<String> {
+        self.reason.iter().map(|reason| format!("error: {reason}")).collect()
+    }
+    fn exit_code(&self) -> u8 {
+        u8::from(!self.verified)
+    }
+}
+
+impl Trusted {
+    /// Whether any are named.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.keys.is_empty() || !self.keys_file.is_empty() || self.keys_dir.is_some()
+    }
+
+    /// Checks a delta; those of the machine count where none are named. Gives what is wrong.
+    pub(crate) fn check(&self, delta: &DeltaFiles) -> anyhow::Result<Result<(), String>> {
+        if !delta.is_signed() {
+            return Ok(Err("no signatures in static-delta".to_owned()));
+        }
+        let engine = self.sign_type.as_str();
+        let (mut keys, mut revoked) = (self.keys.clone(), Vec::new());
+        for path in &self.keys_file {
+            keys.extend(trust::keys_of_file(engine, path)?);
+        }
+        let of_the_machine = if self.is_any() { &[][..] } else { &trust::KEY_DIRS[..] };
+        for dir in self.keys_dir.iter().map(PathBuf::as_path).chain(of_the_machine.iter().map(AsRef::as_ref))
+        {
+            keys.extend(trust::keys_below(engine, dir, "trusted")?);
+            revoked.extend(trust::keys_below(engine, dir, "revoked")?);
+        }
+        let engines = vec![sign::verifier(engine, &keys, &revoked)?];
+        let mechanism = Mechanism { name: "Signature", option: "sign-verify-deltas", engines, threshold: 1 };
+        Ok(match delta.check_signatures(&mechanism) {
+            Ok(_) => Ok(()),
+            Err(SignError::Unsigned { .. }) => {
+                Err(format!("no signature for '{}' in static-delta superblock", sign::metadata_key(engine)?))
+            }
+            Err(SignError::NotTrusted { reasons }) => {
+                tracing::debug!(%reasons, "not verified");
+                let count = reasons.lines().count();
+                Err(format!("signature: {engine}: incorrect signatures found: {count}"))
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let delta = ctx.open_repo()?.open_delta(&super::delta_name(&args.delta)?)?;
+    let reason = args.trusted.check(&delta)?.err();
+    Ok(Outcome { verified: reason.is_none(), reason })
+}

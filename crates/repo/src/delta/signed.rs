@@ -1,0 +1,83 @@
+//! Signed superblocks: the superblock, in an envelope with signatures over its bytes.
+#![deny(clippy::indexing_slicing)]
+
+use super::{DeltaError, DeltaFiles, MAX_SUPERBLOCK_BYTES};
+use crate::sign::{Mechanism, SignError, Signer, add_signature};
+use crate::{Error, Result};
+use sapwood_fsio::Dir;
+use sapwood_objstore::gvariant::{Layout, Reader, Writer};
+use sapwood_objstore::{DecodeError, Format, Metadata};
+
+/// What such a file begins with.
+const MAGIC: u64 = u64::from_be_bytes(*b"OSTSGNDT");
+
+/// What is beside a superblock in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Envelope {
+    /// What is signed.
+    superblock: Vec<u8>,
+    /// The signatures, as beside commits.
+    signatures: Metadata,
+}
+
+/// Takes a file apart; `None` if it is a superblock that is not signed.
+pub(super) fn open(file: &[u8]) -> std::result::Result<Option<Envelope>, DecodeError> {
+    if !file.starts_with(&MAGIC.to_be_bytes()) {
+        return Ok(None);
+    }
+    let [_, superblock, signatures] = Reader::new(file).tuple([Layout::U64, Layout::BYTES, Layout::DICT])?;
+    let at = signatures.offset();
+    let decoded = Format::Ostree.decode_metadata(signatures.raw());
+    let signatures = decoded.map_err(|error| DecodeError { offset: at + error.offset, what: error.what })?;
+    Ok(Some(Envelope { superblock: superblock.bytes().to_vec(), signatures }))
+}
+
+impl Envelope {
+    /// The bytes of the superblock.
+    pub(super) fn superblock(&self) -> &[u8] {
+        &self.superblock
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.tuple(8, |w| {
+            w.u64_be(MAGIC);
+            w.bytes(&self.superblock);
+            w.raw(8, &Format::Ostree.encode_metadata(&self.signatures));
+        });
+        writer.finish()
+    }
+}
+
+/// Signs the superblock `file` in `dir`, which may be signed already: signatures are added. It is replaced, durably.
+///
+/// # Errors
+/// [`Error::Sign`]; [`DeltaError::Malformed`]; [`Error::Io`]. Then the file is as it was.
+pub fn sign_delta(dir: &Dir, file: &str, signers: &[Box<dyn Signer>]) -> Result<()> {
+    let bytes = sapwood_fsio::read(dir, file, MAX_SUPERBLOCK_BYTES)?;
+    let opened = open(&bytes).map_err(|source| DeltaError::Malformed { what: "superblock", source })?;
+    let mut envelope = opened.unwrap_or(Envelope { superblock: bytes, signatures: Metadata::default() });
+    for signer in signers {
+        let added = add_signature(&mut envelope.signatures, &envelope.superblock, &**signer);
+        added.map_err(|error| Error::Sign(Box::new(error)))?;
+    }
+    Ok(sapwood_fsio::replace(dir, file, 0o644, &envelope.encode())?)
+}
+
+impl DeltaFiles {
+    /// Whether there are signatures at all. Nothing is verified by this.
+    pub fn is_signed(&self) -> bool {
+        self.envelope.is_some()
+    }
+
+    /// Checks the superblock against the signatures that it has; it has the digests of all parts.
+    ///
+    /// # Errors
+    /// As [`Mechanism::check`].
+    pub fn check_signatures(&self, mechanism: &Mechanism) -> std::result::Result<Vec<String>, SignError> {
+        match &self.envelope {
+            Some(envelope) => mechanism.check(&envelope.superblock, &envelope.signatures),
+            None => mechanism.check(&[], &Metadata::default()),
+        }
+    }
+}
