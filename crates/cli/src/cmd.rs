@@ -51,6 +51,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Log(args) => emit(&log::run(&args, ctx)?, ctx.json),
         Command::Ls(args) => emit(&ls::run(&args, ctx)?, ctx.json),
         Command::Prune(args) => emit(&prune::run(&args, ctx)?, ctx.json),
+        Command::Pull(args) if args.dry_run => emit(&pull::plan::run(&args, ctx)?, ctx.json),
         Command::Pull(args) => emit(&pull::run(&args, ctx)?, ctx.json),
         Command::PullLocal(args) => emit(&pull_local::run(&args, ctx)?, ctx.json),
         Command::Refs(args) => emit(&refs::run(&args, ctx)?, ctx.json),

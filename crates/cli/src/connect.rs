@@ -11,7 +11,8 @@ use crate::ui::human;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
     ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, OnMismatch, PullEvent,
-    PullOptions, PullOutcome, Remote, ServerCheck, SplitRemote, SummaryCache, pull, pull_local,
+    PullOptions, PullOutcome, PullPlan, Remote, ServerCheck, SplitRemote, SummaryCache, plan_pull, pull,
+    pull_local,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -224,6 +225,30 @@ pub(crate) fn pull_from(
         Source::Files(remote) => pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?,
         Source::Local(path) => pull_local(repo, &crate::ctx::open_repo_at(&path)?, options, &on_event)?,
     })
+}
+
+/// What a pull would fetch.
+pub(crate) fn plan(
+    ctx: &Ctx,
+    repo: &Repo,
+    from: Source,
+    caches: &[&Repo],
+    terms: Terms,
+    options: &PullOptions,
+) -> anyhow::Result<PullPlan> {
+    let Terms { policy, freshness, summary_cache } = terms;
+    let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
+    let progress = ctx.progress();
+    let on_event = |event: PullEvent<'_>| {
+        if let PullEvent::Progress(now) = event {
+            progress.note(format!("{}/{} metadata objects", now.meta_done, now.meta_known));
+        }
+    };
+    let remote = match from {
+        Source::Files(remote) => remote,
+        Source::Local(path) => as_files(&path)?,
+    };
+    Ok(plan_pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?)
 }
 
 /// A local repository as something to be read file by file: only archives can be.

@@ -25,6 +25,7 @@ pub use build::{BuildCounts, BuiltTree, TreeBuilder};
 pub use lists::{ListError, ModeList, SkipList};
 use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, Metadata, Published, Totals};
+pub use sizes::{RecordedSize, recorded_sizes};
 pub use unpack::{PathFilter, TarOptions};
 
 /// What is changed on the way from disk to repository.

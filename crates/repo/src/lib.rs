@@ -62,7 +62,8 @@ mod write;
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
 pub use commit::{
     BuildCounts, BuiltTree, CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Links,
-    ListError, ModeList, Modifiers, Parent, PathFilter, SkipList, TarOptions, TreeBuilder,
+    ListError, ModeList, Modifiers, Parent, PathFilter, RecordedSize, SkipList, TarOptions, TreeBuilder,
+    recorded_sizes,
 };
 pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};

@@ -39,9 +39,9 @@ pub use http::{
 };
 pub use local::DirRemote;
 pub use pull::{
-    Age, Bindings, Deltas, FileModes, Freshness, OnMismatch, Progress, PullEvent, PullLimits, PullOptions,
-    PullOutcome, RefUpdate, RefsInto, RemoteSummary, Scope, Subpath, SubpathError, SummaryCache, Wanted,
-    pull, pull_local, remote_refs, remote_summary,
+    Age, Bindings, DeltaPlan, Deltas, FileModes, FilesPlan, Freshness, OnMismatch, Progress, PullEvent,
+    PullLimits, PullOptions, PullOutcome, PullPlan, RefUpdate, RefsInto, RemoteSummary, Scope, Subpath,
+    SubpathError, SummaryCache, Wanted, plan_pull, pull, pull_local, remote_refs, remote_summary,
 };
 pub use remote::{Limits, Range, Remote, Response};
 pub use serve::{Access, OnAccess, ServeOptions, serve};

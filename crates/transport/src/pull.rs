@@ -12,6 +12,7 @@ mod frontier;
 mod net;
 mod options;
 mod parts;
+mod plan;
 mod queue;
 mod resolve;
 mod scratch;
@@ -23,6 +24,7 @@ mod worker;
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};
 pub use fresh::Freshness;
 pub use options::{Age, Bindings, Deltas, FileModes, PullLimits, PullOptions, RefsInto, Scope, Wanted};
+pub use plan::{DeltaPlan, FilesPlan, PullPlan, plan_pull};
 pub use subpath::{Subpath, SubpathError};
 pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_summary};
 
@@ -33,7 +35,7 @@ use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
 use resolve::{Resolved, SummaryFiles, Target};
-use sapwood_objstore::{Commit, Id, ObjectId};
+use sapwood_objstore::{Commit, Id, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
@@ -64,12 +66,9 @@ pub fn pull(
     options: &PullOptions,
     on_event: &(dyn Fn(PullEvent<'_>) + Sync),
 ) -> Result<PullOutcome, PullError> {
+    check_caches(repo, caches)?;
     let source = remote.describe();
     let ours = repo.store().format();
-    if let Some(cache) = caches.iter().find(|cache| cache.store().format() != ours) {
-        let theirs = cache.store().format();
-        return Err(PullError::FormatMismatch { remote: "a local cache".into(), theirs, ours });
-    }
     let traffic = Traffic::default();
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
     let Resolved { targets, commit_bytes, deltas, summary, seen } = runtime.block_on(resolving)?;
@@ -92,7 +91,14 @@ pub fn pull(
         news: channel.0.clone(),
     });
     let roots = pull.roots_here()?;
-    let wire = Wire { runtime, net: Arc::clone(&net), roots, deltas, parts: PartCounts::default() };
+    let wire = Wire {
+        runtime,
+        net: Arc::clone(&net),
+        roots,
+        deltas,
+        parts: PartCounts::default(),
+        metadata_only: false,
+    };
     pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
     let mut outcome = pull.commit()?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
@@ -101,6 +107,15 @@ pub fn pull(
         copy_summary(repo, &files)?;
     }
     Ok(outcome)
+}
+
+/// Refuses caches of another format than the repository's.
+fn check_caches(repo: &Repo, caches: &[&Repo]) -> Result<(), PullError> {
+    let ours = repo.store().format();
+    match caches.iter().map(|cache| cache.store().format()).find(|theirs| *theirs != ours) {
+        Some(theirs) => Err(PullError::FormatMismatch { remote: "a local cache".into(), theirs, ours }),
+        None => Ok(()),
+    }
 }
 
 /// Pulls from another repository of this machine, of the same format and any mode.
@@ -272,6 +287,8 @@ impl<'a> Pull<'a> {
         Ok(floors)
     }
 
+    /// Fetches what is wanted, or, where that is all that was asked for, its metadata; then gives the files that are
+    /// missing, with the size of their content where it is known.
     fn run(
         &mut self,
         local: Local<'_>,
@@ -279,7 +296,7 @@ impl<'a> Pull<'a> {
         queue: &Queue,
         mut wire: Option<Wire<'_>>,
         channel: (mpsc::Sender<worker::News>, mpsc::Receiver<worker::News>),
-    ) -> Result<(), PullError> {
+    ) -> Result<Vec<(ObjectName, Option<u64>)>, PullError> {
         let options = self.options;
         let mut bound: HashMap<_, Vec<RefName>> = HashMap::new();
         let selection = Selection::new(&options.subpaths);
@@ -332,7 +349,7 @@ impl<'a> Pull<'a> {
         for commit in frontier.walked() {
             self.txn.complete(commit);
         }
-        Ok(())
+        Ok(frontier.files_left().collect())
     }
 
     fn commit(mut self) -> Result<PullOutcome, PullError> {

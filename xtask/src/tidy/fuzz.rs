@@ -22,6 +22,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("config", &["crates/repo/src/config.rs"]),
     ("cookies", &["crates/transport/src/http/cookies.rs"]),
     ("decompress", &["crates/objstore/src/format/compress.rs"]),
+    ("commit_sizes", &["crates/repo/src/commit/sizes.rs"]),
     ("delta_index", &["crates/repo/src/delta/listed.rs"]),
     ("delta_part", &["crates/repo/src/delta/ops.rs", "crates/repo/src/delta/part.rs"]),
     ("delta_patch", &["crates/repo/src/delta/patch.rs"]),

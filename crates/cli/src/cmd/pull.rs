@@ -1,11 +1,14 @@
 //! `pull`: brings commits from a remote.
 
+pub(crate) mod plan;
+
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, open_repo_at};
 use crate::report::{OrUsage, Usage, usage};
-use crate::trust;
+use crate::trust::{self, Terms};
 use crate::ui::{Render, human};
 use sapwood_objstore::Trust;
+use sapwood_repo::Repo;
 use sapwood_transport::{
     Age, Bindings, Deltas, FileModes, PullOptions, PullOutcome, RefsInto, Scope, Subpath, Wanted,
 };
@@ -19,6 +22,9 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
+    /// Say what would be fetched, and move no ref; metadata that is fetched to find out is kept for the pull
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Fetch commits alone, without what they hold
     #[arg(long)]
     commit_metadata_only: bool,
@@ -216,7 +222,17 @@ pub(super) fn deltas(disable: bool, require: bool) -> anyhow::Result<Deltas> {
     }
 }
 
-pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+/// All that a pull needs.
+struct Ready {
+    repo: Repo,
+    source: Source,
+    caches: Vec<Repo>,
+    terms: Terms,
+    options: PullOptions,
+}
+
+/// Reads the command line and the remote's configuration.
+fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
     let mut repo = ctx.open_repo()?;
     if args.disable_fsync {
         repo.set_fsync(false);
@@ -272,7 +288,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         None => Err(usage(format!("Missing '=' in --http-header={text}"))),
     };
     let overrides = Overrides {
-        file_by_file: args.require_static_deltas,
+        file_by_file: args.require_static_deltas || args.dry_run,
         url: args.url.clone(),
         persona: Some(ctx.persona),
         retries: args.network_retries.or(args.disable_retry_on_network_errors.then_some(0)),
@@ -281,10 +297,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
-    let began = std::time::Instant::now();
     let source = connect::source(&repo, &remote, &overrides)?;
-    let over_the_network = matches!(source, Source::Files(_));
     let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Ready { repo, source, caches, terms, options })
+}
+
+pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    let Ready { repo, source, caches, terms, options } = prepare(args, ctx)?;
+    let began = std::time::Instant::now();
+    let over_the_network = matches!(source, Source::Files(_));
     let caches: Vec<_> = caches.iter().collect();
     let outcome = connect::pull_from(ctx, &repo, source, &caches, terms, &options)?;
     Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))

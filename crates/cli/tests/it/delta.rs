@@ -115,11 +115,42 @@ fn deltas_that_ostree_makes_are_pulled() {
         assert_eq!(refused.code, 1, "{how}: there is none from nothing: {}", refused.out);
         assert!(refused.err.contains("Static deltas required, but none found for main"), "{}", refused.err);
         place.ok(&format!("pull --repo=d origin main@{from}"));
+        let plan = place.ok("pull --repo=d --dry-run --require-static-deltas origin main");
+        assert!(plan.starts_with("Delta update: 0/1 parts, 0 bytes/"), "{how}: {plan}");
+        assert_eq!(place.ok("rev-parse --repo=d origin:main").trim(), from);
         let pulled = place.ok("pull --repo=d --require-static-deltas origin main");
         assert!(pulled.contains("1 delta parts, 0 loose fetched"), "{how}: {pulled}");
         assert_eq!(place.ok("rev-parse --repo=d origin:main").trim(), to);
         assert_eq!(real(&place, &ostree, "fsck --repo=d").code, 0);
     }
+}
+
+/// Where a commit records sizes, a dry run knows to the byte what the server will send of files.
+#[test]
+fn a_dry_run_is_exact_where_sizes_are_recorded() {
+    let place = Place::new();
+    let mut tree = Tree::default();
+    tree.file("usr/bin/program", program("")).mode(0o755);
+    tree.file("usr/lib/text", "text ".repeat(5000));
+    tree.symlink("bin", "usr/bin");
+    tree.write_to(&place.path("t")).unwrap();
+    place.ok("init --repo=r --mode=archive --format=ostree");
+    place.ok("commit --repo=r -b main --no-xattrs --generate-sizes t");
+    place.ok("init --repo=d --mode=bare-user --format=ostree");
+    place.ok(&format!("remote add --repo=d --no-gpg-verify origin file://{}", place.path("r").display()));
+    let mut bytes = 0;
+    for dir in fs::read_dir(place.path("r/objects")).unwrap() {
+        for file in fs::read_dir(dir.unwrap().path()).unwrap().map(Result::unwrap) {
+            if file.file_name().to_string_lossy().ends_with(".filez") {
+                bytes += file.metadata().unwrap().len();
+            }
+        }
+    }
+    let plan = place.ok("pull --repo=d --dry-run --json origin main");
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["file_bytes_exact"].as_u64(), Some(bytes), "{plan}");
+    assert_eq!((&plan["files"], &plan["files_of_unknown_size"]), (&3.into(), &0.into()));
+    assert_eq!(place.run("rev-parse --repo=d origin:main").code, 1, "no ref moved");
 }
 
 /// A part in which one byte differs is refused before anything of it is stored.

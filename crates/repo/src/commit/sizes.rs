@@ -1,8 +1,50 @@
 //! How large the objects of a commit are: the value of `ostree.sizes`, by which clients know what they will fetch.
+#![deny(clippy::indexing_slicing)]
 
 use crate::{Repo, Result, Root, Transaction, leb128};
-use sapwood_objstore::{DirTree, ObjectId, ObjectKind, ObjectName, Value};
+use sapwood_objstore::{Commit, DecodeError, DirTree, ObjectId, ObjectKind, ObjectName, Value};
 use std::collections::BTreeMap;
+
+/// The key in a commit's metadata.
+const SIZES: &str = "ostree.sizes";
+
+/// How large an object is, as a commit records it. Nothing of it is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedSize {
+    /// Which object.
+    pub name: ObjectName,
+    /// Bytes as an archive repository stores it.
+    pub stored_bytes: u64,
+    /// Bytes of its content.
+    pub content_bytes: u64,
+}
+
+/// The sizes of objects that a commit records; none if it records none. Of old entries that do not tell the kind, objects
+/// are taken for files.
+///
+/// # Errors
+/// Where they are not what OSTree writes.
+pub fn recorded_sizes(commit: &Commit) -> std::result::Result<Vec<RecordedSize>, DecodeError> {
+    match commit.metadata.get(SIZES) {
+        None => Ok(Vec::new()),
+        Some(Value::ByteArrays(entries)) => entries.iter().map(|entry| read_size(entry)).collect(),
+        Some(_) => Err(DecodeError { offset: 0, what: "sizes of another type" }),
+    }
+}
+
+fn read_size(entry: &[u8]) -> std::result::Result<RecordedSize, DecodeError> {
+    let bad = |what| DecodeError { offset: 0, what };
+    let (id, mut rest) = entry.split_at_checked(32).ok_or_else(|| bad("a size without an id"))?;
+    let id = ObjectId::from_slice(id).ok_or_else(|| bad("a size without an id"))?;
+    let mut number = || leb128::take(&mut rest).ok_or_else(|| bad("a size that is no number"));
+    let (stored_bytes, content_bytes) = (number()?, number()?);
+    let kind = match rest {
+        [] => ObjectKind::File,
+        [kind] => ObjectKind::from_number(*kind).ok_or_else(|| bad("a size of an unknown kind"))?,
+        _ => return Err(bad("more than two sizes of one object")),
+    };
+    Ok(RecordedSize { name: ObjectName { kind, id }, stored_bytes, content_bytes })
+}
 
 impl Repo {
     /// The size of every object that a tree in an archive repository consists of, in the form of `ostree.sizes`: for each,

@@ -32,6 +32,8 @@ pub(super) struct Wire<'a> {
     pub(super) deltas: Vec<sapwood_repo::Superblock>,
     /// What has been applied of them.
     pub(super) parts: PartCounts,
+    /// Whether files are not fetched.
+    pub(super) metadata_only: bool,
 }
 
 /// Everything under way.
@@ -97,7 +99,7 @@ impl Driver<'_> {
         self.ask_for_metadata_of_roots();
         loop {
             self.hand_out(threads);
-            if self.frontier.is_done() && self.in_flight == 0 && self.batches == 0 {
+            if self.is_done() && self.in_flight == 0 && self.batches == 0 {
                 break;
             }
             match news.recv_timeout(self.options.progress_interval) {
@@ -123,6 +125,14 @@ impl Driver<'_> {
         Ok(())
     }
 
+    fn is_survey(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.metadata_only)
+    }
+
+    fn is_done(&self) -> bool {
+        if self.is_survey() { self.frontier.is_surveyed() } else { self.frontier.is_done() }
+    }
+
     fn ask_for_metadata_of_roots(&mut self) {
         let Some(wire) = &self.wire else { return };
         for root in &wire.roots {
@@ -142,7 +152,8 @@ impl Driver<'_> {
             self.queue.push(Job::Look(batch));
         }
         while self.in_flight < self.options.requests.max(1) {
-            let Some(item) = self.frontier.next_fetch() else { break };
+            let next = if self.is_survey() { self.frontier.next_meta() } else { self.frontier.next_fetch() };
+            let Some(item) = next else { break };
             self.fetch(item, false);
         }
     }

@@ -138,6 +138,23 @@ impl Frontier {
         Some(item)
     }
 
+    /// As [`next_fetch`](Self::next_fetch), but no file.
+    pub(crate) fn next_meta(&mut self) -> Option<Item> {
+        let item = self.fetch_meta.pop_back()?;
+        self.outstanding += 1;
+        Some(item)
+    }
+
+    /// Whether nothing but files is to be fetched any more.
+    pub(crate) fn is_surveyed(&self) -> bool {
+        self.outstanding == 0 && self.look.is_empty() && self.fetch_meta.is_empty()
+    }
+
+    /// The files that are to be fetched, with the size of their content where it is known.
+    pub(crate) fn files_left(&self) -> impl Iterator<Item = (ObjectName, Option<u64>)> {
+        self.fetch_files.iter().map(|item| (item.name, item.size))
+    }
+
     /// Whether [`next_fetch`](Self::next_fetch) has something.
     pub(crate) fn has_fetch(&self) -> bool {
         !self.fetch_meta.is_empty() || !self.fetch_files.is_empty()

@@ -2,13 +2,14 @@
 
 use crate::liar::{Answer, Liar};
 use crate::world::{
-    BRANCH, Place, http, local, noise, pull_quietly, served, small_tree, stored, verified_objects, want,
+    BRANCH, Place, http, local, noise, pull_quietly, runtime, served, small_tree, stored, verified_objects,
+    want,
 };
 use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, ObjectId, ObjectKind, Value};
 use sapwood_repo::sign::{Mechanism, Policy, verifier};
 use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, Superblock, delta_index_path};
 use sapwood_testkit::Tree;
-use sapwood_transport::{Deltas, PullError, PullOptions, Wanted};
+use sapwood_transport::{Deltas, PullError, PullOptions, Wanted, plan_pull};
 use std::sync::Arc;
 
 /// A large file that changes in the middle, one that moves, many small ones, and one that is too large for the delta.
@@ -118,6 +119,26 @@ fn a_delta_from_nothing_is_for_those_who_have_nothing_of_the_ref() {
     assert_eq!(outcome.delta_parts, 0);
     let error = pull_quietly(&machine.repo, http(&server.url), &using(Deltas::Require, &source.old.to_hex()));
     assert_eq!(error.unwrap().delta_parts, 0, "it is here");
+}
+
+#[test]
+fn a_plan_says_what_the_delta_is_and_leaves_refs_and_store_as_they_are() {
+    let source = Source::new(false, ByteOrder::Little);
+    let machine = source.machine(Mode::BareUser);
+    let before = stored(&machine.repo);
+    let server = served(source.place.path());
+    let options = using(Deltas::Require, BRANCH);
+    let plan =
+        plan_pull(runtime().handle(), &machine.repo, http(&server.url), &[], &options, &|_| {}).unwrap();
+    let [delta] = plan.deltas[..] else { panic!("{plan:?}") };
+    let parts = source.superblock().parts;
+    let sizes: u64 = (0..parts.len())
+        .map(|part| source.bytes(&format!("{}/{part}", source.delta.path())).len() as u64)
+        .sum();
+    assert_eq!((delta.parts, delta.parts_here, delta.bytes), (parts.len() as u64, 0, sizes));
+    assert_eq!((delta.fallbacks, plan.files.number, plan.meta_fetched), (1, 0, 0));
+    assert_eq!(stored(&machine.repo), before);
+    assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(source.old));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Pulls of less than everything, with help from local caches, or only of what is acceptable.
 
 use crate::world::*;
-use sapwood_objstore::{Id, Mode};
+use sapwood_objstore::{Format, Id, Mode};
 use sapwood_repo::{CommitOptions, ImportOptions, Modifiers};
-use sapwood_transport::{Age, FileModes, PullError, PullOptions, Subpath, pull, pull_local};
+use sapwood_transport::{Age, FileModes, PullError, PullOptions, Subpath, plan_pull, pull, pull_local};
 
 #[test]
 fn a_subpath_brings_itself_and_the_directories_above_it_and_a_later_pull_the_rest() {
@@ -34,6 +34,42 @@ fn a_subpath_brings_itself_and_the_directories_above_it_and_a_later_pull_the_res
             assert!(!machine.repo.is_partial(commit).unwrap());
             verified_objects(&machine.repo, commit);
         }
+    }
+}
+
+#[test]
+fn a_plan_counts_what_the_pull_after_it_fetches() {
+    for format in FORMATS {
+        let source = Place::new(format, Mode::Archive);
+        source.commit(BRANCH, &small_tree("1"));
+        let machine = Place::new(format, Mode::BareUser);
+        let server = served(source.path());
+        pull_quietly(&machine.repo, http(&server.url), &want(BRANCH)).unwrap();
+        let mut tree = small_tree("1");
+        tree.file("etc/version", "twelve bytes");
+        tree.file("usr/new", noise(5000));
+        let second = source.commit(BRANCH, &tree);
+        let before = machine.repo.ref_target(&local(BRANCH)).unwrap();
+        let server = served(source.path());
+        let options = want(BRANCH);
+        let plan = plan_pull(runtime().handle(), &machine.repo, http(&server.url), &[], &options, &|_| {});
+        let plan = plan.unwrap();
+        assert!(server.delivered().iter().all(|path| !path.contains(".filez")));
+        assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), before);
+        assert_eq!(plan.refs[0].new, second);
+        // Directories of the native format tell sizes, those of the other do not.
+        let known = format == Format::Native;
+        assert_eq!(plan.files.number, 2);
+        assert_eq!(plan.files.content_bytes, if known { 5012 } else { 0 });
+        assert_eq!(plan.files.of_unknown_size, if known { 0 } else { 2 });
+        let outcome = pull_quietly(&machine.repo, http(&server.url), &options).unwrap();
+        assert_eq!(
+            (outcome.files_fetched, outcome.meta_fetched),
+            (2, 1),
+            "all metadata but the commit was kept"
+        );
+        verified_objects(&machine.repo, second);
+        assert!(!machine.repo.is_partial(second).unwrap());
     }
 }
 
