@@ -83,7 +83,7 @@ fn verbs(args: &MemoryArgs) -> Vec<(&'static str, String)> {
         ("fsck", "fsck --repo r".to_owned()),
         ("prune, all is needed", "prune --repo r --refs-only".to_owned()),
         ("init of the other format", format!("init --repo other --format={other} --mode={mode}")),
-        ("convert to the other format", "convert --repo r other".to_owned()),
+        ("convert to the other format", "convert --repo other --from r".to_owned()),
         ("refs --delete", "refs --repo r --delete main".to_owned()),
         ("prune, nothing is needed", "prune --repo r --refs-only".to_owned()),
     ]

@@ -118,6 +118,8 @@ pub(crate) enum Command {
 pub(crate) struct Cli {
     pub(crate) global: Global,
     pub(crate) command: Command,
+    /// The command as it was typed.
+    pub(crate) verb: String,
 }
 
 /// What a command line asks for.
@@ -179,7 +181,19 @@ pub(crate) fn parse(persona: Persona, invocation: &[OsString]) -> anyhow::Result
     if line.global.v && !matches!(command_given, Command::Summary(_)) {
         line.global.verbose = true;
     }
-    Ok(Parsed::Run(Box::new(Cli { global: line.global, command: command_given })))
+    let verb = verb(&matches);
+    Ok(Parsed::Run(Box::new(Cli { global: line.global, command: command_given, verb })))
+}
+
+/// The command as it was typed, with the ones below it: `admin deploy`.
+fn verb(matches: &clap::ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut at = matches;
+    while let Some((name, below)) = at.subcommand() {
+        words.push(name);
+        at = below;
+    }
+    words.join(" ")
 }
 
 /// The version of OSTree that we follow.

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     match args::parse(persona, &invocation) {
         Ok(args::Parsed::Run(cli)) => {
             ui::start_logging(cli.global.verbose());
+            sapwood_repo::name_command(&cli.verb);
             let ctx = ctx::Ctx::new(persona, &cli.global);
             match cmd::run(cli.command, &ctx) {
                 Ok(code) => ExitCode::from(code),

@@ -111,6 +111,39 @@ fn replace_all(dir: &Dir, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()
     sync_dir_fd(place.fd())
 }
 
+/// Adds bytes at the end of the regular file at `path`, created with exactly this `mode` where it is missing. They go there in one
+/// piece, whoever else adds some at the same time; not synced, so a crash may leave a part of them.
+///
+/// # Errors
+/// As [`open_file`], or when the file may not be written, or the disk is full or fails.
+pub fn append(dir: &Dir, path: impl AsRef<Path>, mode: u32, bytes: &[u8]) -> Result<()> {
+    let append = |path: &Path| {
+        let place = locate(dir, path)?;
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let mut file: File = match rustix::fs::openat(place.fd(), place.name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {
+                step(Op::Create, On::Name(place.fd(), place.name))?;
+                let first = Mode::RUSR | Mode::WUSR;
+                let file = rustix::fs::openat(place.fd(), place.name, flags | OFlags::CREATE, first)?;
+                set_mode_fd(file.as_fd(), mode)?;
+                file.into()
+            }
+            other => other?.into(),
+        };
+        if stat_at(file.as_fd(), OsStr::new(""))?.kind != Kind::File {
+            return Err(Errno::INVAL.into());
+        }
+        step(Op::Write, On::Open(file.as_fd()))?;
+        file.write_all(bytes)
+    };
+    append(path.as_ref()).at("append to", path)
+}
+
 /// A file being written that has no final name yet. Dropped unpublished, it is removed.
 ///
 /// What a crash leaves behind has a name that begins with `.tmp-`.

@@ -55,7 +55,9 @@ pub use dir::{
     replace_symlink, symlink, sync_dir, syncfs,
 };
 pub use error::{At, Error, Result};
-pub use file::{Staged, open_file, open_file_and_stat, open_file_optional, read, read_optional, replace};
+pub use file::{
+    Staged, append, open_file, open_file_and_stat, open_file_optional, read, read_optional, replace,
+};
 pub use meta::{
     FreeSpace, Stat, free_space, set_immutable, set_mode, set_mode_of, set_mtime, set_owner, set_owner_of,
     stat, stat_dir, stat_open, stat_optional,

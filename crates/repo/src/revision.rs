@@ -7,11 +7,15 @@ use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, Prefix};
 use std::collections::BTreeSet;
 use std::iter;
 
+/// Stands before and after the number in `REF@{N}`.
+const BACK: (&str, char) = ("@{", '}');
+
 /// How many `^` a revision may end in.
 const MAX_PARENTS: usize = 100_000;
 
 impl Repo {
-    /// The commit that a revision names: a ref, `REMOTE:REF`, an id, a unique prefix of one, each with any number of `^`.
+    /// The commit that a revision names: a ref, `REMOTE:REF`, an id, a unique prefix of one, each with any number of `^`. After
+    /// a ref can stand `@{N}`: where it was before its last N moves, as far as the log of refs remembers.
     ///
     /// As in OSTree, what is the beginning of exactly one commit's id is that, whatever refs are called. A name is looked
     /// for among the local refs, then among those of all remotes (in order of their names), then likewise in the
@@ -38,6 +42,10 @@ impl Repo {
         if let Ok(id) = ObjectId::from_hex(text) {
             return Ok(Some(Id::new(id)));
         }
+        let back = text.strip_suffix(BACK.1).and_then(|text| text.rsplit_once(BACK.0));
+        if let Some((name, back)) = back {
+            return self.find_before(name, back);
+        }
         let matches = match Prefix::parse(text) {
             Ok(prefix) => self.commits_beginning(&prefix)?,
             Err(_) => BTreeSet::new(),
@@ -50,6 +58,24 @@ impl Repo {
             None if count > 1 => Err(Error::AmbiguousRevision { text: text.to_owned(), count }),
             found => Ok(found),
         }
+    }
+
+    /// Where a ref of that name was: a local one, else the first remote's.
+    fn find_before(&self, name: &str, back: &str) -> Result<Option<Id<Commit>>> {
+        let is_number = !back.is_empty() && back.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(back) = back.parse().ok().filter(|_| is_number) else { return Ok(None) };
+        if name.contains(':') {
+            return Refspec::parse(name).map_or(Ok(None), |name| self.ref_before(&name, back));
+        }
+        let Ok(name) = RefName::new(name) else { return Ok(None) };
+        let remotes = self.ref_db().remotes()?.into_iter();
+        let of_remotes = remotes.map(|remote| Refspec::of_remote(remote, name.clone()));
+        for name in iter::once(Refspec::local(name.clone())).chain(of_remotes) {
+            if let Some(found) = self.ref_before(&name, back)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// What a ref of that name points to: here, then in the repositories that this one looks into.

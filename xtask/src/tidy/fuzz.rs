@@ -86,6 +86,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("ostree_metadata", &["crates/objstore/src/format/ostree/commit.rs"]),
     ("ostree_summary", &["crates/repo/src/summary/ostree.rs"]),
     ("ostree_usermeta", &["crates/objstore/src/format/ostree/file.rs"]),
+    ("reflog", &["crates/repo/src/reflog.rs"]),
     (
         "selinux_contexts",
         &[

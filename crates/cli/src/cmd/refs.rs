@@ -1,5 +1,7 @@
 //! `refs`: lists, makes and deletes refs.
 
+mod log;
+
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
@@ -11,6 +13,9 @@ use std::io::{self, Write};
 ///
 /// With PREFIX only refs below that directory of names (or REMOTE: for those of a remote), the prefix cut off. With
 /// --collections PREFIX is a collection id, and refs are shown as (COLLECTION-ID, REF).
+///
+/// `sapwood refs log [REF...]` says where refs were, newest first, since when, and what moved them; `refs --list log` lists
+/// refs below the directory log. Where a ref was before its last N moves is also a revision: REF@{N}.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
@@ -33,6 +38,9 @@ pub(crate) struct Args {
     /// Let --create replace a ref that is there
     #[arg(long)]
     force: bool,
+    /// Say where refs were: those named, or all
+    #[arg(long, conflicts_with_all = ["delete", "list", "alias", "create", "collections", "force", "revision"])]
+    log: bool,
     /// List also the commit that each ref points to
     #[arg(long, short = 'r')]
     revision: bool,
@@ -45,6 +53,8 @@ pub(crate) struct Args {
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Outcome {
     refs: Vec<Line>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Vec<log::Line>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -75,6 +85,7 @@ enum Style {
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.log.iter().flatten().try_for_each(|line| line.render(out))?;
         for line in &self.refs {
             match (self.style, &line.alias_of) {
                 (Style::Aliases, Some(of)) => writeln!(out, "{} -> {of}", line.shown)?,
@@ -88,6 +99,15 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
+    if args.log {
+        return Ok(Outcome { log: Some(log::lines(&args.prefixes, &repo)?), ..Default::default() });
+    }
+    let is_plain =
+        !(args.delete || args.list || args.alias || args.collections || args.force || args.revision);
+    if log::is_asked_for(&args.prefixes, is_plain && args.create.is_none(), ctx) {
+        let names = args.prefixes.get(1..).unwrap_or_default();
+        return Ok(Outcome { log: Some(log::lines(names, &repo)?), ..Default::default() });
+    }
     if args.delete {
         return delete(args, &repo);
     }

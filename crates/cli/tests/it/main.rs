@@ -16,6 +16,7 @@ mod keeping;
 mod names;
 mod peer;
 mod place;
+mod reflog;
 mod repair;
 mod story;
 mod trust;

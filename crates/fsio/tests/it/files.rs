@@ -148,3 +148,17 @@ fn a_scratch_file_survives_a_full_disk() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn what_is_appended_comes_after_what_is_there() -> TestResult {
+    let dir = temp()?;
+    fsio::append(&dir, "log", 0o640, b"one\n")?;
+    fsio::append(&dir, "log", 0o644, b"two\n")?;
+    assert_eq!(fsio::read(&dir, "log", 100)?, b"one\ntwo\n");
+    assert_eq!(fsio::stat(&dir, "log")?.mode & 0o7777, 0o640);
+    fsio::symlink("log", &dir, "link")?;
+    assert_eq!(errno(fsio::append(&dir, "link", 0o644, b"x")), Errno::LOOP);
+    fsio::make_node(&dir, "p", Kind::Fifo, 0o600, 0)?;
+    assert!(fsio::append(&dir, "p", 0o644, b"x").is_err());
+    Ok(())
+}

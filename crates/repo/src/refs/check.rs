@@ -2,6 +2,7 @@
 
 use super::read::{base_of, follow};
 use super::{Expected, RefDb, RefEdit, Stored};
+use crate::reflog::Moved;
 use crate::{Error, RefName, Refspec, Result};
 use sapwood_fsio::{Dir, Kind};
 use sapwood_objstore::{Commit, Id};
@@ -34,6 +35,13 @@ impl<'a> Overlay<'a> {
             }
         }
         (set, removed)
+    }
+
+    /// Where a ref is, and where it will be. What leads nowhere, or is malformed, is nowhere.
+    pub(super) fn moved(&self, name: &Refspec) -> Moved {
+        let old = follow(name, |name| self.db.stored(name)).ok().flatten();
+        let new = follow(name, |name| self.after(name)).ok().flatten();
+        (name.clone(), old, new)
     }
 
     fn after(&self, name: &Refspec) -> Result<Stored> {

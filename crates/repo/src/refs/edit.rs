@@ -7,6 +7,7 @@
 use super::check::Overlay;
 use super::read::{HEADS, MIRRORS, REMOTES, alias_link, base_of};
 use super::{LOCK, RefDb, RefEdit, Stored};
+use crate::reflog::{self, Moved};
 use crate::{Error, Refspec, Result};
 use sapwood_fsio::lock::{Lock, LockKind, Wait};
 use sapwood_fsio::{Dir, Kind, Staged};
@@ -40,6 +41,7 @@ pub(crate) struct PreparedRefs<'a> {
     sets: Vec<(Refspec, Stored)>,
     removed_first: Vec<Refspec>,
     removed_last: Vec<Refspec>,
+    moved: Vec<Moved>,
     _lock: Option<Lock>,
 }
 
@@ -68,6 +70,8 @@ impl<'a> RefTxn<'a> {
         for (name, _) in &sets {
             overlay.check_conflicts(name)?;
         }
+        let moved =
+            sets.iter().map(|(name, _)| name).chain(&removed).map(|name| overlay.moved(name)).collect();
         let in_the_way = |gone: &Refspec| {
             sets.iter().any(|(new, _)| {
                 let is_below = |a: &Refspec, b: &Refspec| {
@@ -77,7 +81,15 @@ impl<'a> RefTxn<'a> {
             })
         };
         let (removed_first, removed_last) = removed.into_iter().partition(in_the_way);
-        Ok(PreparedRefs { dir, fsync: self.writing.fsync, sets, removed_first, removed_last, _lock: lock })
+        Ok(PreparedRefs {
+            dir,
+            fsync: self.writing.fsync,
+            sets,
+            removed_first,
+            removed_last,
+            moved,
+            _lock: lock,
+        })
     }
 }
 
@@ -110,6 +122,7 @@ impl PreparedRefs<'_> {
             self.remove(name, &mut touched)?;
         }
         self.sync(&mut touched)?;
+        reflog::note(self.dir, self.moved);
         touch(self.dir)
     }
 

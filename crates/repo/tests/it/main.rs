@@ -15,6 +15,7 @@ mod history;
 mod maintain;
 mod prune;
 mod prune_beside;
+mod reflog;
 mod repository;
 mod selinux;
 mod sharing;

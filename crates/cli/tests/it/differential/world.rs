@@ -264,11 +264,18 @@ fn look(side: &Path, folder: &Path, sight: &mut Sight) {
         let meta = path.symlink_metadata().unwrap();
         let (repo, inside) = name.split_once('/').unwrap_or((&name, ""));
         let in_repo = repo == "repo" || repo == "other";
-        // Locks, caches and the summary's time differ; what is in objects is their names' affair, and the fsck's.
+        // Locks, caches, our log of refs and the summary's time differ; what is in objects is their names' affair, and the fsck's.
         if in_repo
-            && ["tmp", ".lock", ".refs.lock", "summary", "uncompressed-objects-cache"]
-                .iter()
-                .any(|ours| inside.starts_with(ours))
+            && [
+                "tmp",
+                ".lock",
+                ".refs.lock",
+                "summary",
+                "uncompressed-objects-cache",
+                "extensions/sapwood/reflog",
+            ]
+            .iter()
+            .any(|ours| inside.starts_with(ours))
         {
             continue;
         }
