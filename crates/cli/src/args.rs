@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Admin(cmd::admin::Args),
     Cat(cmd::cat::Args),
     Checkout(cmd::checkout::Args),
+    Checksum(cmd::checksum::Args),
     Commit(Box<cmd::commit::Args>),
     #[command(hide = true)]
     Completions(cmd::completions::Args),
@@ -221,9 +222,6 @@ const NOT_YET: &[&str] = &[
     "--kexec",
     "--lock-finalization",
     "--overlay-initrd",
-    "--print-related",
-    "--print-sizes",
-    "--print-variant-type",
     "--reboot",
     "--selinux-policy-from-base",
     "--stage",

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod cat;
 pub(crate) mod checkout;
+pub(crate) mod checksum;
 pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Admin(args) => admin::run(&args, ctx),
         Command::Cat(args) => emit(&cat::run(&args, ctx)?, ctx.json),
         Command::Checkout(args) => emit(&checkout::run(&args, ctx)?, ctx.json),
+        Command::Checksum(args) => emit(&checksum::run(&args, ctx)?, ctx.json),
         Command::Commit(args) => emit(&commit::run(&args, ctx)?, ctx.json),
         Command::Completions(args) => emit(&completions::run(&args, ctx)?, ctx.json),
         Command::Config(args) => emit(&config::run(&args, ctx)?, ctx.json),

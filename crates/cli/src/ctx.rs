@@ -37,6 +37,11 @@ impl Ctx {
         open_repo_at(&path)
     }
 
+    /// What `--repo` says.
+    pub(crate) fn repo_option(&self) -> Option<PathBuf> {
+        self.repo.clone()
+    }
+
     /// The repository that was asked for, though nothing may be there yet.
     pub(crate) fn named_repo_path(&self) -> Option<PathBuf> {
         self.repo.clone().or_else(|| variable("OSTREE_REPO"))

@@ -1,7 +1,7 @@
 //! Failure, as it is told: one line with the causes, hints on what to do, and the exit code.
 
 mod diagnosis;
-mod words;
+pub(crate) mod words;
 
 use crate::ui;
 use serde_json::json;
@@ -81,7 +81,7 @@ pub(crate) fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
 }
 
 /// The error and its causes, a cause that repeats what was said left out.
-fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let said = words::of_ostree(cause);

@@ -3,7 +3,7 @@
 //! The digest of a metadata object covers its encoded bytes; that of a file covers what [`Format::file_prefix`] gives,
 //! then the content. A native digest is keyed by the object's kind, so the bytes of one kind have another id as another.
 
-use crate::{Error, Format, ObjectId, ObjectKind, ObjectName};
+use crate::{Error, FileHeader, Format, Id, ObjectId, ObjectKind, ObjectName, kind};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 
@@ -56,6 +56,36 @@ impl Digest {
         })
     }
 }
+
+impl Format {
+    /// The id of a file with this header and all that `content` yields, and how many bytes that was. Nothing is stored,
+    /// and whether the format can hold such a file is not checked.
+    ///
+    /// # Errors
+    /// When `content` fails.
+    pub fn id_of_file(
+        self,
+        header: &FileHeader,
+        content: &mut dyn Read,
+    ) -> io::Result<(Id<kind::File>, u64)> {
+        let mut digest = Digest::new(self, ObjectKind::File);
+        digest.update(&self.file_prefix(header));
+        let (mut buffer, mut size) = (vec![0; CHUNK_BYTES], 0);
+        loop {
+            let read = match content.read(&mut buffer) {
+                Ok(0) => return Ok((Id::new(digest.finish()), size)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            digest.update(buffer.get(..read).unwrap_or_default());
+            size += read as u64;
+        }
+    }
+}
+
+/// So much is read at a time.
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// A reader that hashes what passes and, at the end of the input, fails unless the digest is the expected one.
 ///

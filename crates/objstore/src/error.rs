@@ -1,6 +1,6 @@
 //! What can go wrong with stored objects.
 
-use crate::{ObjectId, ObjectName};
+use crate::{NameError, ObjectId, ObjectName};
 
 /// Bytes that are not a valid object of their kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +11,23 @@ pub struct DecodeError {
     /// What is wrong there.
     pub what: &'static str,
 }
+
+impl Error {
+    /// Bytes that are no object of their kind; with the name in it, where that is what leads elsewhere.
+    pub(crate) fn malformed(object: ObjectName, bytes: &[u8], source: DecodeError) -> Self {
+        let text = bytes.get(source.offset..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+        match text {
+            Some(text) if source.what == NameError::Slash.what() && text.contains(&b'/') => {
+                let text = text.get(..MAX_SHOWN_BYTES).unwrap_or(text);
+                Self::SlashInName { object, text: String::from_utf8_lossy(text).into_owned() }
+            }
+            _ => Self::Malformed { name: object, source },
+        }
+    }
+}
+
+/// So much of a bad name is shown.
+const MAX_SHOWN_BYTES: usize = 255;
 
 /// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +46,14 @@ pub enum Error {
         name: ObjectName,
         /** The id of its bytes. */
         actual: ObjectId,
+    },
+    /// A name in a directory leads elsewhere.
+    #[error("object {object} is malformed: the name {text:?} holds a slash")]
+    SlashInName {
+        /** Which. */
+        object: ObjectName,
+        /** The name, or its beginning. */
+        text: String,
     },
     /// The bytes are not a valid object.
     #[error("object {name} is malformed")]
@@ -83,4 +108,26 @@ pub enum Error {
     /// A file operation inside the store failed.
     #[error(transparent)]
     Io(#[from] sapwood_fsio::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectKind;
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_told() {
+        let object = ObjectName { kind: ObjectKind::DirTree, id: ObjectId::from_bytes([0; 32]) };
+        let slash = |offset| DecodeError { offset, what: NameError::Slash.what() };
+        let told = |bytes: &[u8], offset| match Error::malformed(object, bytes, slash(offset)) {
+            Error::SlashInName { text, .. } => Some(text),
+            _ => None,
+        };
+        assert_eq!(told(b"..../afile\0rest", 2).as_deref(), Some("../afile"));
+        let long = [b"/".as_slice(), &[b'a'; 1000]].concat();
+        assert_eq!(told(&long, 0).map(|text| text.len()), Some(255));
+        // Where no such name is at the place, the place is told.
+        assert_eq!(told(b"afile\0", 0), None);
+        assert_eq!(told(b"a/b", 9), None);
+    }
 }

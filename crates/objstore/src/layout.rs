@@ -10,8 +10,9 @@ pub(crate) const TMP: &str = "tmp";
 pub(crate) const TMP_CACHE: &str = "cache";
 /// The lock file of a repository.
 pub(crate) const LOCK: &str = ".lock";
-/// Begins the names of staging directories. Not OSTree's prefix: it would trust what it finds there unread.
-pub(crate) const STAGING_PREFIX: &str = "sapwood-";
+/// Begins the names of staging directories. OSTree's prefix, so that either takes up, or cleans up, what the other left; an
+/// object gets its name there when it is complete, and before that has one that is none of an object.
+pub(crate) const STAGING_PREFIX: &str = "staging-";
 /// Ends the name of the lock file beside a staging directory.
 pub(crate) const LOCK_SUFFIX: &str = "-lock";
 /// The directory, in a staging directory, of half-done downloads.

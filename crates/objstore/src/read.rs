@@ -239,7 +239,7 @@ impl Store {
             Ok(()) => Ok(Verdict::Good),
             Err(Error::Missing { .. }) => Ok(Verdict::Missing),
             Err(Error::Corrupt { actual, .. }) => Ok(Verdict::Corrupt(actual)),
-            Err(Error::Malformed { .. }) => Ok(Verdict::Malformed),
+            Err(Error::Malformed { .. } | Error::SlashInName { .. }) => Ok(Verdict::Malformed),
             // A link or directory where a file should be, and a file past the limits.
             Err(Error::Io(e)) if is_malformation(&e.source) => Ok(Verdict::Malformed),
             Err(e) => Err(e),
@@ -252,7 +252,7 @@ impl Store {
         if actual != name.id {
             return Err(Error::Corrupt { name, actual });
         }
-        check_meta(self.format(), name.kind, &bytes).map_err(|source| Error::Malformed { name, source })
+        check_meta(self.format(), name.kind, &bytes).map_err(|source| Error::malformed(name, &bytes, source))
     }
 
     fn verify_file(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<(), Error> {

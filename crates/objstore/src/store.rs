@@ -136,7 +136,7 @@ impl Store {
     /// As [`load_bytes`](Self::load_bytes), and [`Error::Malformed`].
     pub fn load<K: MetaObject>(&self, id: Id<K>) -> Result<K, Error> {
         let bytes = self.load_bytes(id.name())?;
-        K::decode(self.format, &bytes).map_err(|source| Error::Malformed { name: id.name(), source })
+        K::decode(self.format, &bytes).map_err(|source| Error::malformed(id.name(), &bytes, source))
     }
 
     /// Reads and verifies the bytes of a metadata object.

@@ -6,6 +6,7 @@
 //! leaves in staging is verified and reused by the next transaction of the same boot, and removed after a reboot, since
 //! nobody knows whether it ever reached the disk.
 
+mod adopt;
 mod ahead;
 mod budget;
 mod payload;
@@ -13,8 +14,12 @@ mod publish;
 mod staging;
 mod write;
 
+use crate::Verdict;
 use crate::read::check_meta;
-use crate::{Commit, Error, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, Store, kind, layout};
+use crate::{
+    Commit, Error, FileHeader, FileType, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, Store, kind,
+    layout,
+};
 use budget::Budget;
 use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
@@ -123,7 +128,7 @@ impl<'store> Transaction<'store> {
             return Err(Error::Corrupt { name: expected, actual });
         }
         check_meta(self.store.format(), expected.kind, bytes)
-            .map_err(|source| Error::Malformed { name: expected, source })?;
+            .map_err(|source| Error::malformed(expected, bytes, source))?;
         self.write_meta(expected, bytes)
     }
 
@@ -152,8 +157,9 @@ impl<'store> Transaction<'store> {
 
     /// Takes an object over from another store of the same format.
     ///
-    /// A file is hardlinked where both stores keep files alike and `trust` allows it; otherwise it is read, verified
-    /// and written.
+    /// A file is hardlinked where both stores keep files alike: at once from one that is trusted, and when it was read and
+    /// verified from another of the same owner. Otherwise it is read, verified and written. Metadata is read and verified
+    /// in any case, and hardlinked from a trusted store of the same owner.
     ///
     /// # Errors
     /// What reading there and writing here can fail with; then nothing of it is kept, and the transaction can go on.
@@ -162,11 +168,26 @@ impl<'store> Transaction<'store> {
             return Ok(());
         }
         if name.kind != ObjectKind::File {
-            return self.put_bytes(name, &from.load_bytes(name)?);
+            let bytes = from.load_bytes(name)?;
+            return if trust == Trust::Trusted {
+                self.link_meta(from, name, &bytes)
+            } else {
+                self.put_bytes(name, &bytes)
+            };
         }
         let id = Id::<kind::File>::new(name.id);
+        if from.mode() == self.store.mode()
+            && (trust == Trust::Trusted
+                || (self.is_of_our_owner(from)? && from.verify(name)? == Verdict::Good))
+            && self.staging.link_from(from, name)?
+        {
+            add(&self.counts.files_total, 1);
+            add(&self.counts.files_written, 1);
+            return Ok(());
+        }
         if trust == Trust::Trusted
-            && from.mode() == self.store.mode()
+            && (from.mode(), self.store.mode()) == (Mode::BareUser, Mode::BareUserOnly)
+            && is_plain(&from.open_file(id)?.header)
             && self.staging.link_from(from, name)?
         {
             add(&self.counts.files_total, 1);
@@ -181,6 +202,24 @@ impl<'store> Transaction<'store> {
         }
         let mut object = from.open_file(id)?;
         self.put_file_as(id, &object.header, object.size, &mut object.content)
+    }
+
+    /// Whether another store is of who owns this one: anyone else could change what is linked later.
+    fn is_of_our_owner(&self, other: &Store) -> Result<bool, Error> {
+        Ok(fsio::stat_dir(other.objects())?.uid == self.staging.owner().0)
+    }
+
+    /// Stages metadata by a second name of what another store has, where that can be had; `bytes` is what it holds.
+    fn link_meta(&self, from: &Store, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+        check_meta(self.store.format(), name.kind, bytes)
+            .map_err(|source| Error::malformed(name, bytes, source))?;
+        let may_link = self.is_of_our_owner(from)? && !self.store.options().per_object_fsync;
+        if !may_link || !self.staging.link_from(from, name)? {
+            return self.put_bytes(name, bytes);
+        }
+        add(&self.counts.meta_total, 1);
+        add(&self.counts.meta_written, 1);
+        Ok(())
     }
 
     /// Stages the metadata beside a commit; on publishing it replaces what is there.
@@ -199,7 +238,7 @@ impl<'store> Transaction<'store> {
     /// As [`Store::load`].
     pub fn load<K: MetaObject>(&self, id: Id<K>) -> Result<K, Error> {
         let bytes = self.load_bytes(id.name())?;
-        K::decode(self.store.format(), &bytes).map_err(|source| Error::Malformed { name: id.name(), source })
+        K::decode(self.store.format(), &bytes).map_err(|source| Error::malformed(id.name(), &bytes, source))
     }
 
     /// The bytes of a metadata object that is in the store or in this transaction, verified.
@@ -225,15 +264,19 @@ impl<'store> Transaction<'store> {
         }
     }
 
-    /// Size of the content of a file that is in an archive store or in a transaction of one, without reading it.
+    /// What a file that is in an archive store, or in a transaction of one, takes when it is checked out, in bytes: its
+    /// content, or the target of a symlink. The content is not read.
     ///
     /// # Errors
     /// As [`Store::open_file`]; [`Error::Missing`] for a staged file of a store that is no archive.
-    pub fn archived_content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
-        match self.staging.archive_header(self.store, id.name())? {
-            Some(size) => Ok(size),
-            None => self.store.content_size(id),
-        }
+    pub fn unpacked_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
+        let (header, size) = if let Some(found) = self.staging.archive_header(self.store, id.name())? {
+            found
+        } else {
+            let file = self.store.open_file(id)?;
+            (file.header, file.size)
+        };
+        Ok(if let FileType::Symlink(target) = &header.file_type { target.len() as u64 } else { size })
     }
 
     /// The metadata beside a commit, as it is in this transaction or else in the store.
@@ -277,6 +320,16 @@ impl<'store> Transaction<'store> {
     pub fn scratch(&self) -> Result<Dir, Error> {
         Ok(fsio::ensure_dir(self.staging.dir(), layout::SCRATCH, 0o700)?)
     }
+}
+
+/// Whether a `bare-user` and a `bare-user-only` store keep a file alike, other than that the former notes its header: with
+/// this mode on disk, and owned by nobody in particular.
+fn is_plain(header: &FileHeader) -> bool {
+    let FileHeader { uid, gid, mode, file_type, xattrs } = header;
+    (*uid, *gid) == (0, 0)
+        && *file_type == FileType::Regular
+        && xattrs.is_empty()
+        && *mode == mode & 0o775 | 0o400
 }
 
 /// Whether a store that objects come from is believed to hold what its names say.

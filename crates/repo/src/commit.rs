@@ -6,9 +6,11 @@
 
 mod build;
 mod cache;
+mod consume;
 mod devino;
 mod import;
 mod lists;
+mod look;
 mod merge;
 mod modify;
 mod record;
@@ -22,9 +24,13 @@ pub(crate) use stage::{COLLECTION_BINDING, REF_BINDING};
 use crate::selinux::Labels;
 use crate::{RefName, Refspec, Repo, Result, Root, Transaction, pool};
 pub use build::{BuildCounts, BuiltTree, TreeBuilder};
+pub use consume::Consumed;
+pub(crate) use import::placed;
 pub use lists::{ListError, ModeList, SkipList};
+pub(crate) use look::Looker;
+pub use look::id_on_disk;
 use sapwood_fsio::Dir;
-use sapwood_objstore::{Commit, Id, Metadata, Published, Totals};
+use sapwood_objstore::{Commit, Id, Metadata, Published, Totals, Value};
 pub use sizes::{RecordedSize, recorded_sizes};
 pub use unpack::{PathFilter, TarOptions};
 
@@ -143,6 +149,8 @@ pub struct CommitOptions {
     pub timestamp: Option<u64>,
     /// Further facts. `ostree.ref-binding` is added to them as OSTree adds it: last, and empty without a branch.
     pub metadata: Metadata,
+    /// The sizes of its objects, as [`Repo::sizes`] gives them: they come last, as in OSTree.
+    pub sizes: Option<Value>,
     /// Without `ostree.ref-binding` (and collection binding).
     pub no_bindings: bool,
     /// Refs beside the branch under which the commit may be served.

@@ -214,6 +214,9 @@ pub enum Error {
     /// Something could not be signed, or is not signed as it must be.
     #[error(transparent)]
     Sign(Box<SignError>),
+    /// The sizes of objects that a commit records are malformed; the offset is that of an entry.
+    #[error("the sizes that the commit records are malformed")]
+    Sizes(#[source] DecodeError),
     /// A summary is malformed.
     #[error("the summary is malformed")]
     Summary(#[source] DecodeError),

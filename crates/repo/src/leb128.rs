@@ -26,3 +26,23 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_beyond_64_bits_is() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            write(&mut bytes, value);
+            bytes.push(7);
+            let mut rest = bytes.as_slice();
+            assert_eq!((take(&mut rest), rest), (Some(value), &[7][..]));
+            assert_eq!(take(&mut bytes.get(..bytes.len() - 2).unwrap()), None);
+        }
+        // The tenth byte has room for one bit.
+        assert_eq!(take(&mut [[0xff; 9].as_slice(), &[2]].concat().as_slice()), None);
+        assert_eq!(take(&mut [0x80; 11].as_slice()), None);
+    }
+}

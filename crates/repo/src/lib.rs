@@ -62,9 +62,9 @@ mod write;
 
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
 pub use commit::{
-    BuildCounts, BuiltTree, CommitEvent, CommitOptions, CommitOutcome, ImportOptions, ImportedTree, Links,
-    ListError, ModeList, Modifiers, Parent, PathFilter, RecordedSize, SkipList, TarOptions, TreeBuilder,
-    recorded_sizes,
+    BuildCounts, BuiltTree, CommitEvent, CommitOptions, CommitOutcome, Consumed, ImportOptions, ImportedTree,
+    Links, ListError, ModeList, Modifiers, Parent, PathFilter, RecordedSize, SkipList, TarOptions,
+    TreeBuilder, id_on_disk, recorded_sizes,
 };
 pub use config::{Config, ConfigError};
 pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
@@ -73,7 +73,7 @@ pub use delta::{
     Operation, Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, apply_part,
     delta_index_path, part_is_here, recipes, sign_delta,
 };
-pub use diff::{Change, ChangeKind, DiffOptions, diff_trees};
+pub use diff::{Change, ChangeKind, DiffOptions, DiffSide, Download, diff_trees};
 pub use error::{Error, Result};
 pub use export::ExportOptions;
 pub use fsck::{

@@ -132,7 +132,7 @@ fn wrong_size(store: &Store, tree: &DirTree) -> Result<Option<Problem>> {
             Ok(actual) if actual != announced => {
                 return Ok(Some(Problem::WrongSize { file: entry.id.raw(), announced, actual }));
             }
-            Ok(_) | Err(E::Missing { .. } | E::Malformed { .. }) => {}
+            Ok(_) | Err(E::Missing { .. } | E::Malformed { .. } | E::SlashInName { .. }) => {}
             // Something else may be where the file should be.
             Err(E::Io(error)) if error.is_wrong_kind() => {}
             Err(error) => return Err(error.into()),
@@ -147,7 +147,7 @@ pub(crate) fn problem_of(store: &Store, name: ObjectName, error: sapwood_objstor
     match error {
         E::Missing { .. } => Ok(Problem::Missing),
         E::Corrupt { actual, .. } => Ok(Problem::Corrupt { actual }),
-        E::Malformed { .. } | E::TooLarge { .. } => Ok(Problem::Malformed),
+        E::Malformed { .. } | E::SlashInName { .. } | E::TooLarge { .. } => Ok(Problem::Malformed),
         // Something else may be where a file should be.
         other => match store.verify(name)? {
             Verdict::Good => Err(other.into()),

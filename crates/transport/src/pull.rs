@@ -35,7 +35,7 @@ use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
 use resolve::{Resolved, SummaryFiles, Target};
-use sapwood_objstore::{Commit, Id, ObjectId, ObjectName};
+use sapwood_objstore::{Commit, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
@@ -326,7 +326,11 @@ impl<'a> Pull<'a> {
             bound: &bound,
             bindings: options.bindings,
             floors: &self.floors()?,
-            file_modes: options.file_modes,
+            // A store that cannot keep other modes says so for each file before it is read.
+            file_modes: match self.repo.store().mode() {
+                Mode::BareUserOnly => FileModes::Plain,
+                _ => options.file_modes,
+            },
             scope: options.scope,
             selection,
             policy: &options.policy,

@@ -84,7 +84,7 @@ const MAX_LINKS: u32 = 40;
 /// The regular file at a path; symlinks are followed inside the tree.
 fn find_file(repo: &Repo, root: Root, path: &str, links: u32) -> anyhow::Result<Id<kind::File>> {
     let entry = match repo.lookup(root, &TreePath::parse(path)?)? {
-        Node::Dir(_) => return Err(usage(format!("{path} is a directory"))),
+        Node::Dir(_) => return Err(usage(format!("Can't open directory {path}"))),
         Node::File(entry) => entry,
     };
     match repo.store().open_file(entry.id)?.header.file_type {

@@ -4,7 +4,7 @@ mod editor;
 mod source;
 
 use super::signing::Signing;
-use crate::ctx::{Ctx, open_dir, open_parent, read_file};
+use crate::ctx::{Ctx, open_dir, read_file};
 use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, Mode, ObjectId, Published, Value};
 use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
 use sapwood_repo::{BuildCounts, BuiltTree, CommitOptions, Parent, RefName, Refspec, Repo, Transaction};
+use source::Consuming;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -192,24 +193,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
             Err(error) if is_race(&error) && args.parent.is_none() && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
-            result => {
-                let outcome = result?;
-                if args.consume {
-                    consume(args)?;
-                }
-                return Ok(outcome);
-            }
+            result => return result,
         }
     }
-}
-
-/// Deletes the directories that were recorded. What is deleted is durable as a commit.
-fn consume(args: &Args) -> anyhow::Result<()> {
-    for path in source::dirs(args) {
-        let (parent, name) = open_parent(path)?;
-        sapwood_fsio::remove_tree(&parent, name)?;
-    }
-    Ok(())
 }
 
 /// How often a commit is made again on top of others' commits.
@@ -243,6 +229,7 @@ fn attempt(
             None => time::source_date_epoch()?,
         },
         metadata: metadata(args, repo, parent_id)?,
+        sizes: None,
         no_bindings: args.no_bindings,
         bind_refs: args.bind_ref.iter().map(|name| RefName::new(name)).collect::<Result<_, _>>()?,
         branch: branch.cloned(),
@@ -250,7 +237,7 @@ fn attempt(
 
     let signers = args.signing.signers()?;
     let mut txn = repo.begin()?;
-    let BuiltTree { tree, counts } = source::build(args, ctx, repo, &txn)?;
+    let (BuiltTree { tree, counts }, consuming) = source::build(args, ctx, repo, &txn)?;
     if args.bootable {
         let kernel = kernel_version(repo, &txn, tree.root)?;
         // In this order, which is OSTree's with no other metadata or a version; with more, its order is that of hashes.
@@ -262,11 +249,13 @@ fn attempt(
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
         && repo.root(parent)? == tree.root
     {
+        drop(txn);
+        consuming.into_iter().try_for_each(Consuming::finish)?;
         return Ok(outcome(args, parent, counts, None));
     }
     // As in OSTree, other modes have no sizes to tell.
     if args.generate_sizes && repo.store().mode() == Mode::Archive {
-        options.metadata.set("ostree.sizes", repo.sizes(&txn, tree.root)?);
+        options.sizes = Some(repo.sizes(&txn, tree.root)?);
     }
     let commit = repo.stage_commit(&mut txn, tree, &options)?;
     if !args.add_detached_metadata_string.is_empty() || !signers.is_empty() {
@@ -281,8 +270,18 @@ fn attempt(
         }
         txn.objects().put_detached(commit, &detached)?;
     }
+    provoked_failure()?;
     let published = txn.commit()?;
+    consuming.into_iter().try_for_each(Consuming::finish)?;
     Ok(outcome(args, commit, counts, Some(published)))
+}
+
+/// Fails where tests of what comes after a failure want it to, as OSTree does.
+fn provoked_failure() -> anyhow::Result<()> {
+    if std::env::var_os("OSTREE_REPO_TEST_ERROR").is_some_and(|when| when == "pre-commit") {
+        anyhow::bail!("OSTREE_REPO_TEST_ERROR_PRE_COMMIT");
+    }
+    Ok(())
 }
 
 /// Counts as OSTree does: an object that is met several times counts each time.
@@ -369,7 +368,7 @@ fn body(args: &Args) -> anyhow::Result<String> {
 /// The texts as pairs of key and value.
 fn pairs(texts: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
     let pair = |text: &'_ String| match text.split_once('=') {
-        Some(("", _)) => Err(usage(format!("Empty key in metadata '{text}'"))),
+        Some(("", _)) => Err(usage(format!("Empty metadata key in '{text}'"))),
         Some(_) => Ok(()),
         None => Err(usage(format!("Missing '=' in KEY=VALUE metadata '{text}'"))),
     };

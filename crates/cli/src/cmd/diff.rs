@@ -1,17 +1,20 @@
-//! `diff`: what differs between two commits.
+//! `diff`: what differs between two trees.
 
-use crate::ctx::Ctx;
-use crate::report::Advised;
+use crate::ctx::{Ctx, open_dir};
+use crate::report::usage;
 use crate::ui::{Render, human};
+use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, ObjectName};
-use sapwood_repo::{ChangeKind, DiffOptions, Repo, WalkEntry, diff_trees};
+use sapwood_repo::{ChangeKind, DiffOptions, DiffSide, Download, Modifiers, Repo, WalkEntry, diff_trees};
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::path::Path;
 
-/// List what differs between two commits
+/// List what differs between two commits, or between one and a directory
 ///
-/// With one revision it is compared with its parent.
+/// What begins with / or ./ is a directory. With one revision it is compared with its parent.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// Count the objects of each and those they share
     #[arg(long)]
@@ -19,11 +22,23 @@ pub(crate) struct Args {
     /// List the differing files even with --stats
     #[arg(long)]
     fs_diff: bool,
-    /// The commit before, or the only one
-    #[arg(value_name = "REV")]
+    /// Count what a client that has the first would download for the second
+    #[arg(long)]
+    download: bool,
+    /// Leave out the extended attributes of what is in directories
+    #[arg(long)]
+    no_xattrs: bool,
+    /// Owner of everything in directories
+    #[arg(long, value_name = "UID", allow_hyphen_values = true)]
+    owner_uid: Option<i64>,
+    /// Group of everything in directories
+    #[arg(long, value_name = "GID", allow_hyphen_values = true)]
+    owner_gid: Option<i64>,
+    /// The commit or directory before, or the only commit
+    #[arg(value_name = "REV_OR_DIR")]
     from: String,
-    /// The commit after
-    #[arg(value_name = "REV")]
+    /// The commit or directory after
+    #[arg(value_name = "REV_OR_DIR")]
     to: Option<String>,
 }
 
@@ -34,6 +49,8 @@ pub(crate) struct Outcome {
     changes: Option<Changes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<Stats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<DownloadSize>,
 }
 
 #[derive(Debug, Default, serde::Serialize)]
@@ -51,6 +68,15 @@ struct Stats {
     common_bytes: u64,
 }
 
+/// What a client that has the first would fetch for the second.
+#[derive(Debug, serde::Serialize)]
+struct DownloadSize {
+    objects: u64,
+    bytes: u64,
+    /// Files that count with all of their content, since nobody knows how far it can be compressed.
+    uncompressed_files: u64,
+}
+
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(changes) = &self.changes {
@@ -65,48 +91,94 @@ impl Render for Outcome {
             writeln!(out, "Common Object Count: {}", stats.common_objects)?;
             writeln!(out, "Common Object Size: {}", human::size(stats.common_bytes))?;
         }
+        if let Some(download) = &self.download {
+            writeln!(out, "Download Object Count: {}", download.objects)?;
+            let most = if download.uncompressed_files > 0 { "at most " } else { "" };
+            writeln!(out, "Download Size: {most}{}", human::size(download.bytes))?;
+        }
         Ok(())
+    }
+}
+
+/// One of the two that are compared.
+enum Side {
+    Commit(Id<Commit>),
+    Dir(Dir),
+}
+
+impl Side {
+    /// As in OSTree, a directory is what begins with `/` or `./`.
+    fn parse(repo: &Repo, text: &str) -> anyhow::Result<Self> {
+        if text.starts_with('/') || text.starts_with("./") {
+            return Ok(Self::Dir(open_dir(Path::new(text))?));
+        }
+        Ok(Self::Commit(repo.resolve(text)?))
+    }
+
+    fn tree(&self, repo: &Repo) -> anyhow::Result<DiffSide<'_>> {
+        Ok(match self {
+            Self::Commit(commit) => repo.root(*commit)?.into(),
+            Self::Dir(dir) => dir.into(),
+        })
+    }
+
+    fn commit(&self) -> anyhow::Result<Id<Commit>> {
+        match self {
+            Self::Commit(commit) => Ok(*commit),
+            Self::Dir(_) => {
+                Err(usage("objects can be counted of commits alone, and one side is a directory"))
+            }
+        }
+    }
+
+    /// A path as it is shown: OSTree begins those in directories without a slash.
+    fn shown(&self, path: String) -> String {
+        match self {
+            Self::Commit(_) => path,
+            Self::Dir(_) => path.trim_start_matches('/').to_owned(),
+        }
     }
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
-    for side in [Some(&args.from), args.to.as_ref()].into_iter().flatten() {
-        if side.starts_with(['/', '.']) {
-            let hint = format!("commit it (`sapwood commit --orphan {side}`) and compare the commits");
-            let message = format!("{side}: comparing with a directory is not supported");
-            return Err(Advised { kind: "unsupported", message, hint }.into());
-        }
-    }
-    let (from, to) = match &args.to {
-        Some(to) => (repo.resolve(&args.from)?, repo.resolve(to)?),
-        None => (repo.resolve(&format!("{}^", args.from))?, repo.resolve(&args.from)?),
+    let (from, to) = if let Some(to) = &args.to {
+        (Side::parse(&repo, &args.from)?, Side::parse(&repo, to)?)
+    } else {
+        let parent = repo.resolve(&format!("{}^", args.from))?;
+        (Side::Commit(parent), Side::Commit(repo.resolve(&args.from)?))
     };
-    let changes = (args.fs_diff || !args.stats).then(|| changes(&repo, from, to)).transpose()?;
-    let stats = args.stats.then(|| stats(&repo, from, to)).transpose()?;
-    Ok(Outcome { changes, stats })
+    let stats = args.stats.then(|| stats(&repo, from.commit()?, to.commit()?)).transpose()?;
+    let download = args.download.then(|| -> anyhow::Result<_> {
+        let download = repo.download_between(from.commit()?, to.commit()?)?;
+        let Download { objects, bytes, uncompressed } = download;
+        Ok(DownloadSize { objects, bytes, uncompressed_files: uncompressed })
+    });
+    let download = download.transpose()?;
+    let lists = args.fs_diff || !(args.stats || args.download);
+    let changes = lists.then(|| changes(args, &repo, &from, &to)).transpose()?;
+    Ok(Outcome { changes, stats, download })
 }
 
-fn changes(repo: &Repo, from: Id<Commit>, to: Id<Commit>) -> anyhow::Result<Changes> {
+fn changes(args: &Args, repo: &Repo, from: &Side, to: &Side) -> anyhow::Result<Changes> {
+    let owner = |id: i64| u32::try_from(id).ok();
+    let disk = Modifiers {
+        owner_uid: args.owner_uid.and_then(owner),
+        owner_gid: args.owner_gid.and_then(owner),
+        no_xattrs: args.no_xattrs,
+        ..Modifiers::default()
+    };
+    let options = DiffOptions { disk, ..DiffOptions::default() };
     let mut changes = Changes::default();
-    for change in diff_trees(repo, repo.root(from)?, repo.root(to)?, &DiffOptions::default())? {
+    for change in diff_trees(repo, from.tree(repo)?, to.tree(repo)?, &options)? {
         match change.kind {
-            ChangeKind::Modified => changes.modified.push(change.path),
-            ChangeKind::Removed => changes.removed.push(change.path),
-            ChangeKind::Added => changes.added.push(change.path),
+            // OSTree does not compare the top directories.
+            ChangeKind::Modified if change.path == "/" => {}
+            ChangeKind::Modified => changes.modified.push(from.shown(change.path)),
+            ChangeKind::Removed => changes.removed.push(from.shown(change.path)),
+            ChangeKind::Added => changes.added.push(to.shown(change.path)),
         }
     }
-    // What goes with a directory that is removed is not listed.
-    let mut gone: Option<String> = None;
-    changes.removed.retain(|path| {
-        let inside = gone
-            .as_ref()
-            .is_some_and(|dir| path.strip_prefix(dir.as_str()).is_some_and(|p| p.starts_with('/')));
-        if !inside {
-            gone = Some(path.clone());
-        }
-        !inside
-    });
     Ok(changes)
 }
 

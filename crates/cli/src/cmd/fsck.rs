@@ -6,11 +6,12 @@ mod words;
 use crate::ctx::Ctx;
 use crate::ui::Render;
 use repair::Repair;
-use sapwood_objstore::Id;
-use sapwood_repo::{BindingChecks, Finding, FsckEvent, FsckOptions, FsckReport, OnCorrupt, Problem};
+use sapwood_objstore::{DirTree, Id, ObjectKind, ObjectName};
+use sapwood_repo::{BindingChecks, Finding, FsckEvent, FsckOptions, FsckReport, OnCorrupt, Problem, Repo};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Check a repository: read and hash every object
@@ -50,6 +51,8 @@ pub(crate) struct Outcome {
     quiet: bool,
     /// Whether the first finding is the error, as when OSTree stops there.
     first_counts: bool,
+    /// Why directories are malformed.
+    reasons: HashMap<ObjectName, String>,
     /// What was brought back. The findings are those before, the counts those after.
     repair: Option<Repair>,
     /// Whether all is well now.
@@ -124,7 +127,10 @@ impl Render for Outcome {
             format!("Loading commit for ref {}: No such metadata object {}", entry.name, entry.target.name())
         }));
         lines.extend(report.bad_bindings.iter().map(words::binding));
-        lines.extend(report.findings.iter().map(words::finding));
+        lines.extend(report.findings.iter().map(|finding| {
+            let reason = self.reasons.get(&finding.object);
+            words::finding(finding, reason.map(String::as_str))
+        }));
         if let Some(repair) = &self.repair {
             lines.extend(report.marked.iter().map(|id| format!("Marking commit as partial: {id}")));
             lines.extend(repair.failed.iter().map(|(id, why)| format!("Repairing commit {id}: {why}")));
@@ -213,6 +219,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if !report.tombstones.is_empty() && !repo.config().tombstones {
         repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
     }
+    let reasons = report.findings.iter().filter_map(|finding| why_malformed(&repo, finding)).collect();
     let mut clean = report.is_clean();
     let mut repair = None;
     if let Some(from) = &args.repair
@@ -238,7 +245,20 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         quiet: args.quiet,
         first_counts: !args.all && options.on_corrupt == OnCorrupt::Leave,
         report,
+        reasons,
         repair,
         clean,
     })
+}
+
+/// What is wrong with a directory that is still here.
+fn why_malformed(repo: &Repo, finding: &Finding) -> Option<(ObjectName, String)> {
+    let object = finding.object;
+    if finding.problem != Problem::Malformed || object.kind != ObjectKind::DirTree {
+        return None;
+    }
+    match repo.store().load::<DirTree>(Id::new(object.id)) {
+        Ok(_) | Err(sapwood_objstore::Error::Missing { .. }) => None,
+        Err(error) => Some((object, crate::report::one_line(&error.into()))),
+    }
 }

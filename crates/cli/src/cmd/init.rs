@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Globally unique id of this repository as a collection of refs
     #[arg(long, value_name = "COLLECTION-ID")]
     collection_id: Option<String>,
-    /// Where, instead of --repo
+    /// Where, if there is no --repo
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
 }
@@ -45,9 +45,9 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let hint = || vec!["`--repo=PATH` says where it shall be".to_owned()];
-    let path = args
-        .path
-        .clone()
+    let path = ctx
+        .repo_option()
+        .or_else(|| args.path.clone())
         .or_else(|| ctx.named_repo_path())
         .ok_or_else(|| Usage::new("Command requires a --repo argument", hint()))?;
     let mode = Mode::parse(&args.mode).ok_or_else(|| {

@@ -24,11 +24,22 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(super) entries: Vec<Shown>,
-    pub(super) raw: bool,
+    pub(super) style: Style,
     pub(super) format: Format,
     pub(super) order: human::ByteOrder,
     /// A parent that is named but not here.
     pub(super) missing: Option<String>,
+}
+
+/// How commits are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// For reading.
+    Plain,
+    /// As the GVariant that it is in OSTree's format.
+    Raw,
+    /// Both, one after the other.
+    Both,
 }
 
 /// A commit with what has to be computed of it.
@@ -81,10 +92,14 @@ impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         for shown in &self.entries {
             let LogEntry { id, commit } = &shown.entry;
-            if self.raw {
+            if self.style != Style::Plain {
                 out.write_all(human::raw_commit(*id, commit, self.format, self.order).as_bytes())?;
-            } else {
-                human::commit(*id, &shown.content, commit, out)?;
+            }
+            if self.style == Style::Plain {
+                writeln!(out, "commit {id}")?;
+            }
+            if self.style != Style::Raw {
+                human::commit(&shown.content, commit, out)?;
             }
         }
         if self.missing.is_some() {
@@ -101,5 +116,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let entries = history.by_ref().map(|entry| entry.map(|entry| Shown::new(entry, format)));
     let entries = entries.collect::<Result<_, _>>()?;
     let missing = history.missing().map(|id| id.to_hex());
-    Ok(Outcome { entries, raw: args.raw, format, order: human::ByteOrder::Swapped, missing })
+    let style = if args.raw { Style::Raw } else { Style::Plain };
+    Ok(Outcome { entries, style, format, order: human::ByteOrder::Swapped, missing })
 }

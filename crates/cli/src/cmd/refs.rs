@@ -5,6 +5,7 @@ mod log;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
+use anyhow::Context as _;
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{CollectionId, Expected, RefEdit, RefEntry, RefName, Refspec, Repo};
 use std::io::{self, Write};
@@ -121,6 +122,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     if args.collections {
         return Ok(Outcome { refs: list_collections(args, &repo)?, style, ..Default::default() });
+    }
+    // As in OSTree: a repository without them has lost more than empty directories.
+    for dir in ["refs/heads", "refs/remotes"] {
+        sapwood_fsio::open_dir(repo.dir(), dir).with_context(|| format!("Listing refs: opendir({dir})"))?;
     }
     let mut refs = Vec::new();
     for entry in repo.refs()? {

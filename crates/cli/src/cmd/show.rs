@@ -1,17 +1,18 @@
 //! `show`: one object.
 
+mod object;
+mod sizes;
+mod variant;
+
 use super::log;
 use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, human};
-use sapwood_objstore::{
-    Commit, DirMeta, DirTree, FileType, Id, Metadata, ObjectId, ObjectKind, ObjectName, kind,
-};
+use sapwood_objstore::{Commit, Id, Metadata, ObjectId, Value};
 use sapwood_repo::sign::gpg::{Keyring, METADATA_KEY, Report, Verdict};
 use sapwood_repo::sign::signatures;
 use sapwood_repo::{LogEntry, Repo};
-use serde_json::json;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -31,7 +32,19 @@ pub(crate) struct Args {
     /// List the keys of the metadata beside the commit
     #[arg(long)]
     list_detached_metadata_keys: bool,
-    /// Show a commit as the GVariant it is in OSTree's format
+    /// Print bytes, of a value that is nothing else, as hexadecimal digits
+    #[arg(long)]
+    print_hex: bool,
+    /// Sum up what the commit says of the sizes of its objects, and of those that are not here
+    #[arg(long)]
+    print_sizes: bool,
+    /// List the commits that are related to the commit, of which there are none since 2011
+    #[arg(long)]
+    print_related: bool,
+    /// Print the file OBJECT as a GVariant of this type
+    #[arg(long, value_name = "TYPE")]
+    print_variant_type: Option<String>,
+    /// Show a commit, or a directory, as the GVariant it is in OSTree's format
     #[arg(long)]
     raw: bool,
     /// Do not reverse the bytes of numbers in metadata, as OSTree does
@@ -66,6 +79,10 @@ pub(crate) enum Outcome {
     Keys {
         keys: Vec<String>,
     },
+    Sizes(sizes::Sizes),
+    Related {
+        related: Vec<String>,
+    },
     Object {
         object: serde_json::Value,
         #[serde(skip)]
@@ -90,6 +107,8 @@ impl Render for Outcome {
             }
             Self::Value { text, .. } => writeln!(out, "{text}"),
             Self::Keys { keys } => keys.iter().try_for_each(|key| writeln!(out, "{key}")),
+            Self::Sizes(sizes) => sizes.render(out),
+            Self::Related { related } => related.iter().try_for_each(|line| writeln!(out, "{line}")),
             Self::Object { text, .. } => out.write_all(text.as_bytes()),
         }
     }
@@ -97,50 +116,81 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
-    let store = repo.store();
-    let order = if args.no_byteswap { human::ByteOrder::AsStored } else { human::ByteOrder::Swapped };
-    let value = |metadata: &Metadata, key: &str, what: &str| match metadata.get(key) {
-        Some(value) => Ok(Outcome::Value {
-            key: key.to_owned(),
-            value: human::value_json(value),
-            text: human::value_text(value, store.format(), order),
-        }),
-        None => Err(usage(format!("No such {what} '{key}'"))),
-    };
-    let keys = |metadata: &Metadata| {
-        let mut keys: Vec<_> = metadata.iter().map(|(key, _)| key.to_owned()).collect();
-        keys.sort();
-        Outcome::Keys { keys }
-    };
+    if let Some(shown) = metadata(args, &repo)? {
+        return Ok(shown);
+    }
     let commit = || -> anyhow::Result<(Id<Commit>, Commit)> {
         let id = repo.resolve(&args.object)?;
-        Ok((id, store.load(id)?))
+        Ok((id, repo.store().load(id)?))
     };
-    if let Some(key) = &args.print_metadata_key {
-        return value(&commit()?.1.metadata, key, "metadata key");
+    if args.print_related {
+        // No decoder of ours takes a commit that has some.
+        commit()?;
+        return Ok(Outcome::Related { related: Vec::new() });
     }
-    if args.list_metadata_keys {
-        return Ok(keys(&commit()?.1.metadata));
+    if let Some(signature) = &args.print_variant_type {
+        return variant::read(&args.object, signature);
     }
-    if args.print_detached_metadata_key.is_some() || args.list_detached_metadata_keys {
-        let id = repo.resolve(&args.object)?;
-        let detached = store.detached(id)?;
-        let detached = detached.ok_or_else(|| usage(format!("No detached metadata for commit {id}")))?;
-        return match &args.print_detached_metadata_key {
-            Some(key) => value(&detached, key, "detached metadata key"),
-            None => Ok(keys(&detached)),
-        };
+    if args.print_sizes {
+        return Ok(Outcome::Sizes(sizes::Sizes::of(&repo, &commit()?.1)?));
     }
-    if let Ok(raw) = ObjectId::from_hex(&args.object)
-        && let Some(shown) = other_object(&repo, raw)?
+    let order = args.order();
+    let raw = (args.raw || args.no_byteswap).then_some(order);
+    if let Ok(id) = ObjectId::from_hex(&args.object)
+        && let Some(shown) = object::other_object(&repo, id, raw)?
     {
         return Ok(shown);
     }
     let (id, commit) = commit()?;
-    let entries = vec![log::Shown::new(LogEntry { id, commit }, store.format())];
-    let log = log::Outcome { entries, raw: args.raw, format: store.format(), order, missing: None };
-    let gpg_signatures = if args.raw { Vec::new() } else { gpg_signatures(args, &repo, id)? };
+    let format = repo.store().format();
+    let entries = vec![log::Shown::new(LogEntry { id, commit }, format)];
+    let style = match (args.raw, args.no_byteswap) {
+        (_, true) => log::Style::Both,
+        (true, false) => log::Style::Raw,
+        (false, false) => log::Style::Plain,
+    };
+    let log = log::Outcome { entries, style, format, order, missing: None };
+    let gpg_signatures = if style == log::Style::Raw { Vec::new() } else { gpg_signatures(args, &repo, id)? };
     Ok(Outcome::Commit { log, gpg_signatures })
+}
+
+impl Args {
+    fn order(&self) -> human::ByteOrder {
+        if self.no_byteswap { human::ByteOrder::AsStored } else { human::ByteOrder::Swapped }
+    }
+}
+
+/// What is asked for of the metadata of a commit, or of what stands beside it; as in OSTree, the latter goes first.
+fn metadata(args: &Args, repo: &Repo) -> anyhow::Result<Option<Outcome>> {
+    let store = repo.store();
+    let (key, what, metadata) = if args.print_detached_metadata_key.is_some()
+        || (args.list_detached_metadata_keys && args.print_metadata_key.is_none())
+    {
+        let id = repo.resolve(&args.object)?;
+        let detached = store.detached(id)?;
+        let detached = detached.ok_or_else(|| usage(format!("No detached metadata for commit {id}")))?;
+        (&args.print_detached_metadata_key, "detached metadata key", detached)
+    } else if args.print_metadata_key.is_some() || args.list_metadata_keys {
+        let commit: Commit = store.load(repo.resolve(&args.object)?)?;
+        (&args.print_metadata_key, "metadata key", commit.metadata)
+    } else {
+        return Ok(None);
+    };
+    let Some(key) = key else { return Ok(Some(keys(&metadata))) };
+    let value = metadata.get(key).ok_or_else(|| usage(format!("No such {what} '{key}'")))?;
+    let text = match value {
+        Value::Bytes(bytes) if args.print_hex => {
+            bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        }
+        value => human::value_text(value, store.format(), args.order()),
+    };
+    Ok(Some(Outcome::Value { key: key.clone(), value: human::value_json(value), text }))
+}
+
+fn keys(metadata: &Metadata) -> Outcome {
+    let mut keys: Vec<_> = metadata.iter().map(|(key, _)| key.to_owned()).collect();
+    keys.sort();
+    Outcome::Keys { keys }
 }
 
 /// What is to be said of each GPG signature of a commit, by the keys that are trusted here.
@@ -179,63 +229,4 @@ fn render_signatures(signatures: &[GpgSignature], out: &mut dyn Write) -> io::Re
         signature.text.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
     Ok(())
-}
-
-/// An object that is no commit.
-fn other_object(repo: &Repo, id: ObjectId) -> anyhow::Result<Option<Outcome>> {
-    let store = repo.store();
-    let has = |kind| store.contains(ObjectName { kind, id });
-    if has(ObjectKind::DirTree)? {
-        let tree: DirTree = store.load(Id::new(id))?;
-        let files: Vec<_> =
-            tree.files().iter().map(|f| json!({ "name": f.name.as_str(), "id": f.id.to_hex() })).collect();
-        let dirs = tree
-            .dirs()
-            .iter()
-            .map(|d| json!({ "name": d.name.as_str(), "tree": d.tree.to_hex(), "meta": d.meta.to_hex() }));
-        let object =
-            json!({ "kind": "dirtree", "id": id.to_hex(), "files": files, "dirs": dirs.collect::<Vec<_>>() });
-        return Ok(Some(Outcome::Object { object, text: format!("dirtree {id}\n") }));
-    }
-    if has(ObjectKind::DirMeta)? {
-        let meta: DirMeta = store.load(Id::new(id))?;
-        let object = json!({
-            "kind": "dirmeta", "id": id.to_hex(), "uid": meta.uid, "gid": meta.gid, "mode": meta.mode,
-            "xattrs": human::xattrs(&meta.xattrs),
-        });
-        return Ok(Some(Outcome::Object { object, text: format!("dirmeta {id}\n") }));
-    }
-    if has(ObjectKind::File)? {
-        return Ok(Some(file(repo, Id::new(id))?));
-    }
-    Ok(None)
-}
-
-fn file(repo: &Repo, id: Id<kind::File>) -> anyhow::Result<Outcome> {
-    let file = repo.store().open_file(id)?;
-    let header = &file.header;
-    let (type_name, type_bits, target) = match &header.file_type {
-        FileType::Regular => ("regular", 0o100_000, None),
-        FileType::Symlink(target) => ("symbolic link", 0o120_000, Some(target)),
-        FileType::Fifo => ("fifo", 0o010_000, None),
-        FileType::CharDevice(_) => ("character device", 0o020_000, None),
-        FileType::BlockDevice(_) => ("block device", 0o060_000, None),
-    };
-    let xattrs = human::xattrs(&header.xattrs);
-    let size_or_target = match target {
-        Some(target) => format!("Target: {target}"),
-        None => format!("Size: {}", file.size),
-    };
-    let text = format!(
-        "Object: {id}\nType: file\nFile Type: {type_name}\n{size_or_target}\nMode: 0{:o}\nUid: {}\nGid: {}\nExtended \
-         Attributes: {xattrs}\n",
-        type_bits | header.mode,
-        header.uid,
-        header.gid
-    );
-    let object = json!({
-        "kind": "file", "id": id.to_hex(), "type": type_name, "size": file.size, "target": target,
-        "uid": header.uid, "gid": header.gid, "mode": header.mode, "xattrs": xattrs,
-    });
-    Ok(Outcome::Object { object, text })
 }

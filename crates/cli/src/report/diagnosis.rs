@@ -92,7 +92,7 @@ fn of_store(error: &sapwood_objstore::Error) -> Option<(Kind, Vec<String>)> {
         Error::Missing { .. } => {
             ("missing-object", hint("`sapwood fsck` says what is missing; a pull brings it back"))
         }
-        Error::Corrupt { .. } | Error::Malformed { .. } => (
+        Error::Corrupt { .. } | Error::Malformed { .. } | Error::SlashInName { .. } => (
             "corrupt-object",
             hint("`sapwood fsck --delete` removes what is corrupt, and a pull brings it back"),
         ),

@@ -3,7 +3,7 @@
 use crate::time;
 use crate::ui::human;
 use sapwood_deploy::Error as DeployError;
-use sapwood_objstore::{Error as StoreError, ObjectKind, Reserve};
+use sapwood_objstore::{Error as StoreError, ObjectId, ObjectKind, ObjectName, Reserve};
 use sapwood_repo::Error as RepoError;
 use sapwood_transport::{PullError, SummaryProblem};
 use std::error::Error;
@@ -26,6 +26,7 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     Some(match error.downcast_ref::<RepoError>()? {
         RepoError::Store(error) => return of_store(error),
         RepoError::NoSuchPath { path } => format!("No such file or directory: {path}"),
+        RepoError::WrongType { path, expected: "directory" } => format!("Not a directory: {path}"),
         RepoError::CheckoutConflict { path, detail } => format!("{path}: File exists{detail}"),
         RepoError::UnknownRevision { text } => format!("Refspec '{text}' not found"),
         RepoError::AmbiguousRevision { text, .. } => format!("Refspec {text} not unique"),
@@ -63,6 +64,17 @@ fn of_pull(error: &PullError) -> Option<String> {
     })
 }
 
+/// What is said of an object that hashes to something else.
+pub(crate) fn corrupted(object: ObjectName, actual: ObjectId) -> String {
+    let kind = match object.kind {
+        ObjectKind::Commit => "commit",
+        ObjectKind::DirTree => "dirtree",
+        ObjectKind::DirMeta => "dirmeta",
+        ObjectKind::File => "file",
+    };
+    format!("Corrupted {kind} object; checksum expected='{}' actual='{actual}'", object.id)
+}
+
 fn of_store(error: &StoreError) -> Option<String> {
     match error {
         StoreError::Missing { name } if name.kind == ObjectKind::File => {
@@ -81,6 +93,10 @@ fn of_store(error: &StoreError) -> Option<String> {
         }
         StoreError::NoLink { mode: "bare" } => {
             Some("Bare repository mode cannot hardlink in user checkout mode".to_owned())
+        }
+        StoreError::Corrupt { name, actual } => Some(corrupted(*name, *actual)),
+        StoreError::SlashInName { text, .. } => {
+            Some(format!("Invalid / in filename {}", text.escape_debug()))
         }
         StoreError::Missing { name } => Some(format!("No such metadata object {name}")),
         _ => None,

@@ -24,9 +24,8 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{}.{}\u{a0}{unit}", tenths / 10, tenths % 10)
 }
 
-/// A commit as `log` and `show` print it.
-pub(crate) fn commit(id: Id<Commit>, content: &str, commit: &Commit, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "commit {id}")?;
+/// A commit as `log` and `show` print it, after the line with its id.
+pub(crate) fn commit(content: &str, commit: &Commit, out: &mut dyn Write) -> io::Result<()> {
     if let Some(parent) = commit.parent {
         writeln!(out, "Parent:  {parent}")?;
     }
@@ -55,13 +54,16 @@ fn indented(text: &str, out: &mut dyn Write) -> io::Result<()> {
 /// A commit as the GVariant it is, in text.
 pub(crate) fn raw_commit(id: Id<Commit>, commit: &Commit, format: Format, order: ByteOrder) -> String {
     let bytes = |id: &[u8; 32]| Value::Bytes(id.to_vec()).to_text();
+    // It is the one number of ours that OSTree's format has big-endian.
+    let swapped = format == Format::Ostree && order == ByteOrder::AsStored;
+    let timestamp = if swapped { commit.timestamp.swap_bytes() } else { commit.timestamp };
     let parent = commit.parent.map_or_else(|| "@ay []".to_owned(), |p| bytes(p.raw().as_bytes()));
     format!(
         "commit {id}\n({}, {parent}, @a(say) [], {}, {}, uint64 {}, {}, {})\n",
         dictionary(&commit.metadata, format, order),
         Value::Str(commit.subject.clone()).to_text(),
         Value::Str(commit.body.clone()).to_text(),
-        commit.timestamp,
+        timestamp,
         bytes(commit.tree.raw().as_bytes()),
         bytes(commit.meta.raw().as_bytes()),
     )

@@ -1,7 +1,7 @@
 //! The staging directory: complete objects under the names they will have, and unfinished ones under others.
 
 use crate::store::{Shard, Shards};
-use crate::{Error, Mode, ObjectId, ObjectKind, ObjectName, Store, Verdict, layout};
+use crate::{Error, FileHeader, Mode, ObjectId, ObjectKind, ObjectName, Store, Verdict, layout};
 use rayon::prelude::*;
 use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
@@ -20,6 +20,7 @@ pub(super) struct Staging {
     present: Box<[AtomicBool]>,
     next: AtomicU64,
     owner: (u32, u32),
+    device: u64,
     #[expect(dead_code, reason = "held, not read: dropping it lets others have the directory")]
     lock: Lock,
 }
@@ -71,12 +72,14 @@ impl Staging {
             shards: Shards::new(),
             next: AtomicU64::new(0),
             owner: (probe.uid, probe.gid),
+            device: probe.dev,
             lock,
         }))
     }
 
-    /// Removes all that is unfinished, every object that does not hash to its name, and commits: what those refer to was
-    /// perhaps in the store when they were staged, and has been pruned since.
+    /// Removes all that is unfinished, every object that does not hash to its name, commits, and files that others have a
+    /// name of. What commits refer to was perhaps in the store when they were staged, and has been pruned since; files that
+    /// were to be taken over have stayed with their owner, who may write to them.
     fn keep_what_verifies(&self, store: &Store) -> Result<(), Error> {
         for entry in fsio::entries(&self.dir)? {
             if entry.kind != Kind::Dir {
@@ -91,6 +94,7 @@ impl Staging {
                 let file = entry.name.to_string_lossy();
                 let good = match layout::parse_name(store.mode(), shard, &file) {
                     Some(ObjectName { kind: ObjectKind::Commit, .. }) | None => false,
+                    Some(_) if fsio::stat(&dir, &entry.name)?.nlink > 1 => false,
                     Some(name) => store.verify_at(&dir, &file, name)? == Verdict::Good,
                 };
                 if !good {
@@ -146,14 +150,18 @@ impl Staging {
         }
     }
 
-    /// The size of a file's content, as the header says that stands before it in archives.
-    pub(super) fn archive_header(&self, store: &Store, name: ObjectName) -> Result<Option<u64>, Error> {
+    /// The header that stands before a file's content in archives.
+    pub(super) fn archive_header(
+        &self,
+        store: &Store,
+        name: ObjectName,
+    ) -> Result<Option<(FileHeader, u64)>, Error> {
         let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(None) };
         let file = layout::file_name(store.mode(), name);
         if store.mode() != Mode::Archive || fsio::stat_optional(&dir, &file)?.is_none() {
             return Ok(None);
         }
-        Ok(store.open_raw(&dir, &file, name)?.map(|raw| raw.size))
+        Ok(store.open_raw(&dir, &file, name)?.map(|raw| (raw.header, raw.size)))
     }
 
     /// Removes an object; `false` if it is not here.
@@ -167,6 +175,11 @@ impl Staging {
     /// Whom a new file in staging belongs to.
     pub(super) fn owner(&self) -> (u32, u32) {
         self.owner
+    }
+
+    /// The device that staging is on.
+    pub(super) fn device(&self) -> u64 {
+        self.device
     }
 
     /// A name in staging that nobody has.
@@ -252,8 +265,12 @@ fn remove_orphaned_locks(tmp: &Dir) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells this boot from others. Where the kernel does not say, every process is a boot of its own.
+/// Tells this boot from others: by `$OSTREE_BOOTID` as in OSTree, else by what the kernel says. Where that says nothing,
+/// every process is a boot of its own.
 fn boot_id() -> String {
+    if let Some(given) = std::env::var("OSTREE_BOOTID").ok().filter(|given| is_word(given)) {
+        return given;
+    }
     let mut text = String::new();
     let read = std::fs::File::open("/proc/sys/kernel/random/boot_id")
         .and_then(|file| file.take(64).read_to_string(&mut text));
@@ -261,6 +278,11 @@ fn boot_id() -> String {
         Ok(_) => text.trim().to_owned(),
         Err(_unknown) => format!("{:016x}", random()),
     }
+}
+
+/// Whether it can be a part of a name.
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 pub(crate) fn random() -> u64 {

@@ -73,7 +73,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn check(&self, header: &FileHeader) -> Result<(), Error> {
+    pub(super) fn check(&self, header: &FileHeader) -> Result<(), Error> {
         let mode = self.store.mode();
         let unsupported = |what: &str| Err(Error::Unsupported { mode: mode.as_str(), what: what.to_owned() });
         if let Err(what) = self.store.format().check_file(header) {
@@ -242,7 +242,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn count_written(&self, size: u64) {
+    pub(super) fn count_written(&self, size: u64) {
         add(&self.counts.files_written, 1);
         add(&self.counts.bytes_written, size);
     }

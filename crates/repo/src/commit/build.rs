@@ -6,7 +6,8 @@ use super::merge::{Branch, drop_unused, totals};
 use super::modify::Rules;
 use super::restore;
 use crate::{
-    CommitEvent, Error, ImportOptions, ImportedTree, Links, Repo, Result, Root, TarOptions, Transaction,
+    CommitEvent, Consumed, Error, ImportOptions, ImportedTree, Links, Repo, Result, Root, TarOptions,
+    Transaction,
 };
 use sapwood_fsio::Dir;
 use sapwood_objstore::{self as objstore, Commit, DirTree, Format, Id, Totals};
@@ -116,7 +117,30 @@ impl TreeBuilder<'_> {
     /// # Errors
     /// As [`Repo::import`], and [`Error::MergeConflict`].
     pub fn add_dir(&mut self, dir: &Dir, on_event: &(dyn Fn(CommitEvent) + Sync)) -> Result<()> {
-        let imported = import::import(self, dir, on_event)?;
+        self.add(dir, None, on_event)
+    }
+
+    /// As [`add_dir`](Self::add_dir), for a directory that nobody will need any more: files become objects without being
+    /// copied, where that can be. What is returned removes the directory's content once the transaction has been committed;
+    /// until then all of it stays where it is.
+    ///
+    /// Nobody may write to the files from now on: those that became objects are objects by every name that they have.
+    ///
+    /// # Errors
+    /// As [`add_dir`](Self::add_dir).
+    pub fn consume_dir(&mut self, dir: &Dir, on_event: &(dyn Fn(CommitEvent) + Sync)) -> Result<Consumed> {
+        let consumed = Consumed::default();
+        self.add(dir, Some(&consumed), on_event)?;
+        Ok(consumed)
+    }
+
+    fn add(
+        &mut self,
+        dir: &Dir,
+        consumed: Option<&Consumed>,
+        on_event: &(dyn Fn(CommitEvent) + Sync),
+    ) -> Result<()> {
+        let imported = import::import(self, dir, consumed, on_event)?;
         self.counts.dirs += imported.totals.dirs;
         self.counts.trees += imported.totals.dirs;
         self.counts.files += imported.totals.files - imported.hits;

@@ -9,12 +9,15 @@ use super::devino::Devino;
 use super::modify::Rules;
 use super::record::FileReader;
 use crate::pool::{self, FirstError};
-use crate::{CommitEvent, Error, Links, Repo, Result, Root};
+use crate::{CommitEvent, Consumed, Error, Links, Repo, Result, Root};
 use rayon::Scope;
 use sapwood_fsio::{self as fsio, Dir, Entry, Kind};
-use sapwood_objstore::{self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, Totals};
+use sapwood_objstore::{
+    self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, NameError, Totals,
+};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +47,17 @@ struct Done {
 }
 
 impl Node {
+    /// The path from the top, as on disk: without a slash at its beginning, and empty for the top.
+    fn path_on_disk(&self) -> PathBuf {
+        let mut names = Vec::new();
+        let mut here = Some(self);
+        while let Some(node) = here {
+            names.extend(node.name.as_ref().map(EntryName::as_str));
+            here = node.parent.as_deref();
+        }
+        names.iter().rev().collect()
+    }
+
     /// The path in the tree of an entry, beginning with a slash.
     pub(crate) fn path(&self, entry: &[u8]) -> String {
         let mut names = vec![String::from_utf8_lossy(entry).into_owned()];
@@ -100,6 +114,8 @@ pub(crate) struct Import<'a> {
     pub(crate) links: Links,
     pub(crate) cache: Cache,
     pub(crate) format: objstore::Format,
+    /// What is noted of a directory that is consumed.
+    pub(crate) consumed: Option<&'a Consumed>,
     max_depth: usize,
     on_event: &'a (dyn Fn(CommitEvent) + Sync),
     failure: FirstError,
@@ -130,6 +146,7 @@ pub(crate) struct Imported {
 pub(crate) fn import(
     builder: &TreeBuilder<'_>,
     dir: &Dir,
+    consumed: Option<&Consumed>,
     on_event: &(dyn Fn(CommitEvent) + Sync),
 ) -> Result<Imported> {
     let TreeBuilder { repo, objects, options, rules, .. } = builder;
@@ -149,6 +166,7 @@ pub(crate) fn import(
         links: options.links,
         cache,
         format: store.format(),
+        consumed,
         max_depth: options.max_depth,
         on_event,
         failure: FirstError::default(),
@@ -237,9 +255,11 @@ impl Import<'_> {
             done: Mutex::default(),
         });
         self.dirs.fetch_add(1, Ordering::Relaxed);
+        let mut skipped = Vec::new();
         for entry in dirs {
             let name = entry_name(&node, &entry)?;
             if self.rules.lists().skips(|| node.path(name.as_str().as_bytes())) {
+                skipped.push(entry.name);
                 self.part_done(&node)?;
                 continue;
             }
@@ -247,6 +267,9 @@ impl Import<'_> {
             scope.spawn(move |scope| {
                 self.visit(scope, Place::Below(parent, name));
             });
+        }
+        if let Some(consumed) = self.consumed {
+            consumed.note_dir(node.path_on_disk(), skipped);
         }
         if files.len() <= FILES_PER_TASK {
             if !files.is_empty() {
@@ -291,12 +314,21 @@ impl Import<'_> {
         let mut done = Vec::with_capacity(files.len());
         let mut records = Vec::with_capacity(files.len());
         let (mut hits, mut linked) = (0, 0);
+        let mut consumed = Vec::new();
         for entry in files {
             if self.failure.is_set() {
                 return Ok(());
             }
             let name = entry_name(node, entry)?;
-            let Some(file) = reader.take(entry)? else { continue };
+            let Some(file) = reader.take(entry)? else {
+                if self.consumed.is_some() {
+                    consumed.push((entry.name.clone(), reader.stat(entry)?));
+                }
+                continue;
+            };
+            if self.consumed.is_some() {
+                consumed.push((entry.name.clone(), file.stat));
+            }
             hits += u64::from(file.is_hit);
             linked += u64::from(file.is_link);
             records.extend(file.record);
@@ -307,6 +339,9 @@ impl Import<'_> {
         }
         self.hits.fetch_add(hits, Ordering::Relaxed);
         self.linked.fetch_add(linked, Ordering::Relaxed);
+        if let Some(noted) = self.consumed {
+            noted.note_files(node.path_on_disk(), consumed.into_iter());
+        }
         lock(&self.records).append(&mut records);
         lock(&node.done).files.append(&mut done);
         (self.on_event)(CommitEvent::Imported {
@@ -341,8 +376,13 @@ impl Import<'_> {
 
 fn entry_name(node: &Node, entry: &Entry) -> Result<EntryName> {
     let name = entry.name.as_bytes();
-    EntryName::from_bytes(name)
-        .map_err(|error| Error::Unrecordable { path: node.path(name), reason: error.to_string() })
+    EntryName::from_bytes(name).map_err(|error| {
+        let reason = match error {
+            NameError::NotUtf8 => "Invalid UTF-8 in filename".to_owned(),
+            other => other.to_string(),
+        };
+        Error::Unrecordable { path: node.path(name), reason }
+    })
 }
 
 /// The same failure with the path in the tree instead of that in its directory.

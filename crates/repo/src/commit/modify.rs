@@ -4,7 +4,7 @@ use super::lists::{Lists, ModeChange, ModeList, SkipList};
 use crate::selinux::{LABEL, Labels};
 use crate::{Error, ImportOptions, Modifiers, Result};
 use sapwood_fsio::{Kind, Stat, xattr};
-use sapwood_objstore::{DirMeta, FileHeader, FileType, Mode, Store, Xattrs};
+use sapwood_objstore::{DirMeta, FileHeader, FileType, Format, Mode, Store, Xattrs};
 
 /// The modifiers that really apply: a `bare-user-only` repository always makes permissions canonical.
 #[derive(Debug, Clone)]
@@ -58,6 +58,20 @@ impl Rules {
             read_only_executables: modifiers.mode_ro_executables,
             labels: labels.filter(|_| store.mode() != Mode::BareUserOnly && store.options().xattrs).cloned(),
             lists: Lists::new(&options.modes, &options.skip),
+        }
+    }
+
+    /// The rules for what is looked at and not recorded.
+    pub(crate) fn of(format: Format, modifiers: &Modifiers) -> Self {
+        Self {
+            owner_uid: modifiers.owner_uid,
+            owner_gid: modifiers.owner_gid,
+            canonical: modifiers.canonical_permissions,
+            xattrs: !modifiers.canonical_permissions && !modifiers.no_xattrs,
+            empty_xattrs: format.records_empty_xattrs(),
+            read_only_executables: modifiers.mode_ro_executables,
+            labels: None,
+            lists: Lists::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::restore;
 use crate::{Error, Links, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
 use sapwood_objstore::{self as objstore, FileHeader, FileType, Id, Xattrs, kind};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::ffi::OsStrExt;
 
 /// Reads files of one directory.
@@ -32,6 +32,8 @@ pub(crate) struct Recorded {
     pub(crate) size: u64,
     /// For the stat cache, if it may be entered there.
     pub(crate) record: Option<Record>,
+    /// As it is on disk now.
+    pub(crate) stat: Stat,
     /// Whether it was recognised without reading it.
     pub(crate) is_hit: bool,
     /// Whether that was because it is a link to an object of the store.
@@ -51,13 +53,14 @@ impl FileReader<'_> {
                 id,
                 size: content_size(&stat),
                 record: None,
+                stat,
                 is_hit: true,
                 is_link: true,
             }));
         }
         let changes = self.import.rules.changes(entry.kind, path)?;
-        if let Some((id, _)) = object {
-            return self.modify(id, &changes).map(Some);
+        if let Some((id, stat)) = object {
+            return self.modify(id, stat, &changes).map(Some);
         }
         let key = ChangesKey::new(&changes);
         let known = Known { entry, changes, key };
@@ -93,10 +96,10 @@ impl FileReader<'_> {
     }
 
     /// Records an object anew with what is changed of it.
-    fn modify(&self, id: Id<kind::File>, changes: &Changes) -> Result<Recorded> {
+    fn modify(&self, id: Id<kind::File>, stat: Stat, changes: &Changes) -> Result<Recorded> {
         let restored = restore::file(self.import.objects, self.import.rules, id, changes)?;
         let restore::Restored { id: new, size } = restored;
-        Ok(Recorded { id: new, size, record: None, is_hit: new == id, is_link: new == id })
+        Ok(Recorded { id: new, size, record: None, stat, is_hit: new == id, is_link: new == id })
     }
 
     fn recognise(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
@@ -113,6 +116,7 @@ impl FileReader<'_> {
             id,
             size: content_size(&stat),
             record: Some(record),
+            stat,
             is_hit: true,
             is_link: false,
         }))
@@ -122,7 +126,7 @@ impl FileReader<'_> {
     fn read_file(&self, known: &Known<'_>) -> Result<Option<Recorded>> {
         let entry = known.entry;
         let read_at_ns = now_ns();
-        let (file, stat) = fsio::open_file_and_stat(&self.node.dir, &entry.name)
+        let (mut file, stat) = fsio::open_file_and_stat(&self.node.dir, &entry.name)
             .map_err(|error| self.placed(entry, error))?;
         let xattrs = if self.import.rules.xattrs {
             self.checked(entry, fsio::xattr::list(&file).map_err(|error| self.placed(entry, error))?)?
@@ -130,6 +134,22 @@ impl FileReader<'_> {
             Xattrs::default()
         };
         let header = self.header(known, &stat, FileType::Regular, xattrs)?;
+        if self.import.consumed.is_some() {
+            let adopted = self.import.objects.adopt_file(&header, &stat, &file, &self.node.dir, &entry.name);
+            if let Some(id) = adopted.map_err(|error| self.not_put(entry, error))? {
+                let stat = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
+                return Ok(Some(Recorded {
+                    id,
+                    size: stat.size,
+                    record: None,
+                    stat,
+                    is_hit: false,
+                    is_link: false,
+                }));
+            }
+            file.rewind()
+                .map_err(|source| self.placed(entry, fsio::Error { op: "read", path: "".into(), source }))?;
+        }
         let put = self.put(entry, &header, stat.size, &mut &file);
         // A file that grows or shrinks meanwhile fails to be stored, and is tried again rather than reported.
         let after = fsio::stat_open(&file).map_err(|error| self.placed(entry, error))?;
@@ -138,7 +158,7 @@ impl FileReader<'_> {
         }
         let id = put?;
         let record = if after == stat { Record::new(&stat, known.key, id, read_at_ns) } else { None };
-        Ok(Some(Recorded { id, size: stat.size, record, is_hit: false, is_link: false }))
+        Ok(Some(Recorded { id, size: stat.size, record, stat: after, is_hit: false, is_link: false }))
     }
 
     /// As [`read_file`](Self::read_file), for what has no content.
@@ -171,7 +191,7 @@ impl FileReader<'_> {
             return Ok(None);
         }
         let record = Record::new(&stat, known.key, id, read_at_ns);
-        Ok(Some(Recorded { id, size: 0, record, is_hit: false, is_link: false }))
+        Ok(Some(Recorded { id, size: 0, record, stat, is_hit: false, is_link: false }))
     }
 
     fn header(
@@ -195,7 +215,12 @@ impl FileReader<'_> {
         size: u64,
         content: &mut (dyn Read + Send),
     ) -> Result<Id<kind::File>> {
-        self.import.objects.put_file(header, size, content).map_err(|error| match error {
+        self.import.objects.put_file(header, size, content).map_err(|error| self.not_put(entry, error))
+    }
+
+    /// Why a file was not stored, with its path.
+    fn not_put(&self, entry: &Entry, error: objstore::Error) -> Error {
+        match error {
             objstore::Error::Source(source) => {
                 self.placed(entry, fsio::Error { op: "read", path: "".into(), source })
             }
@@ -203,10 +228,11 @@ impl FileReader<'_> {
                 self.refuse(entry, &format!("a {mode} repository cannot hold {what}"))
             }
             other => other.into(),
-        })
+        }
     }
 
-    fn stat(&self, entry: &Entry) -> Result<Stat> {
+    /// The file as it is on disk.
+    pub(crate) fn stat(&self, entry: &Entry) -> Result<Stat> {
         fsio::stat(&self.node.dir, &entry.name).map_err(|error| self.placed(entry, error))
     }
 

@@ -6,7 +6,7 @@ use sapwood_objstore::{Commit, DecodeError, DirTree, ObjectId, ObjectKind, Objec
 use std::collections::BTreeMap;
 
 /// The key in a commit's metadata.
-const SIZES: &str = "ostree.sizes";
+pub(crate) const SIZES: &str = "ostree.sizes";
 
 /// How large an object is, as a commit records it. Nothing of it is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Repo {
             for entry in tree.files() {
                 let key = (entry.id.raw(), ObjectKind::File.number());
                 if let std::collections::btree_map::Entry::Vacant(vacant) = sizes.entry(key) {
-                    let size = objects.archived_content_size(entry.id)?;
+                    let size = objects.unpacked_size(entry.id)?;
                     vacant.insert((objects.stored_size(entry.id.name())?, size));
                 }
             }
@@ -93,5 +93,42 @@ impl Repo {
             entry
         });
         Ok(Value::ByteArrays(entries.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sapwood_objstore::{Id, Metadata};
+
+    fn commit(value: Value) -> Commit {
+        let mut metadata = Metadata::default();
+        metadata.set(SIZES, value);
+        let id = ObjectId::from_bytes([0; 32]);
+        Commit {
+            metadata,
+            parent: None,
+            subject: String::new(),
+            body: String::new(),
+            timestamp: 0,
+            tree: Id::new(id),
+            meta: Id::new(id),
+            totals: None,
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_a_kind_and_without_and_nothing_else_is_taken_for_them() {
+        let entry = |end: &[u8]| [&[7; 32], end].concat();
+        let read = |end: &[u8]| recorded_sizes(&commit(Value::ByteArrays(vec![entry(end)])));
+        let sizes = read(&[0x8e, 0x01, 3, 2]).unwrap();
+        let name = ObjectName { kind: ObjectKind::DirTree, id: ObjectId::from_bytes([7; 32]) };
+        assert_eq!(sizes, [RecordedSize { name, stored_bytes: 142, content_bytes: 3 }]);
+        assert_eq!(read(&[1, 1]).unwrap().first().unwrap().name.kind, ObjectKind::File);
+        for end in [&[][..], &[1], &[1, 0x80], &[1, 1, 99], &[1, 1, 1, 1], &[0xff; 30]] {
+            assert!(read(end).is_err(), "{end:?}");
+        }
+        assert!(recorded_sizes(&commit(Value::Bool(true))).is_err());
+        assert!(recorded_sizes(&commit(Value::ByteArrays(vec![vec![1; 31]]))).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Commit objects: who made it is not recorded, what it is a version of is.
 
+use super::sizes::SIZES;
 use crate::{CommitOptions, Expected, ImportedTree, Parent, RefEdit, Repo, Result, Transaction};
 use sapwood_objstore::{Commit, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,20 +46,22 @@ pub(crate) fn stage(
     Ok(id)
 }
 
-/// The caller's facts, then the bindings, in the order in which OSTree writes them.
+/// The caller's facts, then the bindings, then the sizes: the order in which OSTree writes them.
 fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
     let mut metadata = options.metadata.clone();
-    if options.no_bindings {
-        return metadata;
+    if !options.no_bindings {
+        // With its remote, if it has one: that is how OSTree binds.
+        let branch = options.branch.iter().map(ToString::to_string);
+        let further = options.bind_refs.iter().map(ToString::to_string);
+        let mut refs: Vec<String> = branch.chain(further).collect();
+        refs.sort_unstable();
+        metadata.set(REF_BINDING, Value::Strs(refs));
+        if let Some(collection) = &repo.config().collection_id {
+            metadata.set(COLLECTION_BINDING, Value::Str(collection.to_string()));
+        }
     }
-    // With its remote, if it has one: that is how OSTree binds.
-    let branch = options.branch.iter().map(ToString::to_string);
-    let further = options.bind_refs.iter().map(ToString::to_string);
-    let mut refs: Vec<String> = branch.chain(further).collect();
-    refs.sort_unstable();
-    metadata.set(REF_BINDING, Value::Strs(refs));
-    if let Some(collection) = &repo.config().collection_id {
-        metadata.set(COLLECTION_BINDING, Value::Str(collection.to_string()));
+    if let Some(sizes) = &options.sizes {
+        metadata.set(SIZES, sizes.clone());
     }
     metadata
 }

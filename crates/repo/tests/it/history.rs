@@ -3,8 +3,7 @@
 use crate::commit_fixture::{FORMATS, Lab, branch, on, rich_tree};
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId, Value};
 use sapwood_repo::{
-    ChangeKind, CommitOptions, DiffOptions, Error, Expected, ImportOptions, Node, RefEdit, RefName, Refspec,
-    Repo, TreePath, WalkEntry, diff_trees,
+    CommitOptions, Error, Expected, ImportOptions, Node, RefEdit, RefName, Refspec, Repo, TreePath, WalkEntry,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
 use std::collections::BTreeSet;
@@ -173,67 +172,6 @@ fn a_walk_meets_what_ostree_lists() {
     for bad in ["../x", "usr/../a.txt", "a\0b"] {
         assert!(TreePath::parse(bad).is_err(), "{bad}");
     }
-}
-
-#[test]
-fn differences_are_those_that_ostree_lists() {
-    let Some(ostree) = Ostree::find() else { return skipped("the real ostree is not installed") };
-    let lab = Lab::new();
-    let (mut a, mut b) = (rich_tree(), rich_tree());
-    a.file("dir-to-file/sub/f", "1");
-    b.file("dir-to-file", "3");
-    a.file("file-to-dir", "1");
-    b.file("file-to-dir/g", "2");
-    a.file("gone/x/f", "4");
-    b.file("new/y/f", "4");
-    a.symlink("link", "a");
-    b.file("link", "l");
-    b.file("a.txt", "changed");
-    b.dir("void").mode(0o700);
-    a.file("usr/share/1", "1");
-    b.file("usr/share/1.1", "1");
-    lab.tree("a", &a);
-    lab.tree("b", &b);
-    let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
-    let [from, to] = ["a", "b"].map(|name| repo.root(commit(&repo, &lab, name, &on(name))).unwrap());
-    for (from, to, names) in [(from, to, ["a", "b"]), (to, from, ["b", "a"]), (from, from, ["a", "a"])] {
-        let changes = diff_trees(&repo, from, to, &DiffOptions::default()).unwrap();
-        let mut ours: Vec<String> = changes
-            .iter()
-            .map(|change| {
-                let letter = match change.kind {
-                    ChangeKind::Added => "A",
-                    ChangeKind::Removed => "D",
-                    ChangeKind::Modified => "M",
-                };
-                format!("{letter}    {}", change.path)
-            })
-            .collect();
-        let theirs = ostree.run(lab.args("repo", &["diff", names[0], names[1]])).unwrap();
-        let mut theirs: Vec<&str> = theirs.lines().collect();
-        theirs.sort_unstable();
-        ours.sort_unstable();
-        assert_eq!(ours, theirs);
-    }
-    let changes = diff_trees(&repo, from, to, &DiffOptions::default()).unwrap();
-    let text = changes.iter().find(|change| change.path == "/a.txt").unwrap();
-    assert_eq!((text.old_bytes, text.new_bytes), (Some(6), Some(7)));
-}
-
-#[test]
-fn a_diff_reads_no_directory_that_is_the_same() {
-    let lab = Lab::new();
-    let repo = lab.repo("repo", Format::Native, Mode::BareUser);
-    let mut tree = rich_tree();
-    lab.tree("a", &tree);
-    tree.file("etc/new", "x");
-    lab.tree("b", &tree);
-    let [from, to] = ["a", "b"].map(|name| repo.root(commit(&repo, &lab, name, &on(name))).unwrap());
-    let Node::Dir(usr) = repo.lookup(from, &TreePath::parse("usr").unwrap()).unwrap() else { panic!() };
-    repo.store().remove(usr.tree.name()).unwrap();
-    let changes = diff_trees(&repo, from, to, &DiffOptions::default()).unwrap();
-    let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
-    assert_eq!(paths, ["/etc", "/etc/new"]);
 }
 
 /// The bytes of both with `last-modified` made the same.

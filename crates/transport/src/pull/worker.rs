@@ -364,7 +364,11 @@ fn is_lacking(name: ObjectName, object: ObjectName, error: &Error) -> bool {
 pub(super) fn is_bad(error: &Error) -> bool {
     matches!(
         error,
-        Error::Corrupt { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Source(_)
+        Error::Corrupt { .. }
+            | Error::Malformed { .. }
+            | Error::SlashInName { .. }
+            | Error::TooLarge { .. }
+            | Error::Source(_)
     )
 }
 

@@ -1,15 +1,16 @@
 //! What `commit` records: `--base`, each `--tree`, or the directory.
 
 use super::{Args, labels};
-use crate::ctx::{Ctx, open_dir, read_file};
+use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::usage;
 use anyhow::Context as _;
+use sapwood_fsio::Dir;
 use sapwood_repo::{
-    BuiltTree, CommitEvent, Error, ImportOptions, Links, ModeList, Modifiers, PathFilter, Repo, SkipList,
-    TarOptions, Transaction, TreeBuilder,
+    BuiltTree, CommitEvent, Consumed, Error, ImportOptions, Links, ModeList, Modifiers, PathFilter, Repo,
+    SkipList, TarOptions, Transaction, TreeBuilder,
 };
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One `--tree`.
 enum Source<'a> {
@@ -28,27 +29,58 @@ fn parse(spec: &str) -> anyhow::Result<Source<'_>> {
     }
 }
 
-/// The directories that are recorded, other than the current one where nothing is said.
-pub(super) fn dirs(args: &Args) -> impl Iterator<Item = &Path> {
-    let trees = args.tree.iter().filter_map(|spec| spec.strip_prefix("dir=")).map(Path::new);
-    let path = args.path.as_deref().filter(|_| args.tree.is_empty());
-    trees.chain(path)
+/// A directory that is being consumed.
+pub(super) struct Consuming {
+    path: PathBuf,
+    dir: Dir,
+    consumed: Consumed,
+}
+
+impl Consuming {
+    /// Removes what was recorded, and the directory where it is empty then. What is recorded is durable as a commit.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        let Self { path, dir, consumed } = self;
+        let left = consumed.remove(&dir).with_context(|| format!("cannot consume {}", path.display()))?;
+        for name in &left {
+            let shown = path.join(name);
+            crate::ui::complain(&format!("not consumed, since it changed meanwhile: {}", shown.display()));
+        }
+        // The directory one is in stays, as does a link to one.
+        if left.is_empty() && path.file_name().is_some() && !path.is_symlink() {
+            let (parent, name) = open_parent(&path)?;
+            sapwood_fsio::remove_dir(&parent, name)?;
+        }
+        Ok(())
+    }
 }
 
 /// Puts the tree together in the transaction.
-pub(super) fn build(args: &Args, ctx: &Ctx, repo: &Repo, txn: &Transaction<'_>) -> anyhow::Result<BuiltTree> {
+pub(super) fn build(
+    args: &Args,
+    ctx: &Ctx,
+    repo: &Repo,
+    txn: &Transaction<'_>,
+) -> anyhow::Result<(BuiltTree, Vec<Consuming>)> {
     let options = options(args)?;
     let tar = tar_options(args)?;
     let mut builder = repo.build_tree(txn, &options)?;
     if let Some(revision) = &args.base {
         builder.add_base(repo.resolve(revision)?)?;
     }
+    let mut consuming = Vec::new();
+    let mut add_dir = |builder: &mut TreeBuilder<'_>, path: &Path| -> anyhow::Result<()> {
+        let dir = open_dir(path)?;
+        if let Some(consumed) = add_dir(builder, args, ctx, path, &dir)? {
+            consuming.push(Consuming { path: path.to_owned(), dir, consumed });
+        }
+        Ok(())
+    };
     if args.tree.is_empty() {
-        add_dir(&mut builder, ctx, args.path.as_deref().unwrap_or(Path::new(".")))?;
+        add_dir(&mut builder, args.path.as_deref().unwrap_or(Path::new(".")))?;
     }
     for spec in &args.tree {
         match parse(spec)? {
-            Source::Dir(path) => add_dir(&mut builder, ctx, path)?,
+            Source::Dir(path) => add_dir(&mut builder, path)?,
             Source::Ref(revision) => builder.add_commit(repo.resolve(revision)?)?,
             Source::Tar("-") => builder.add_tar(Box::new(std::io::stdin()), &tar)?,
             Source::Tar(path) => {
@@ -57,16 +89,15 @@ pub(super) fn build(args: &Args, ctx: &Ctx, repo: &Repo, txn: &Transaction<'_>) 
             }
         }
     }
-    builder
-        .finish()
-        .inspect_err(|error| {
-            if let Error::Unmatched { list, paths } = error {
-                for path in paths {
-                    crate::ui::complain(&format!("Unmatched {list} path: {path}"));
-                }
+    let built = builder.finish();
+    let built = built.inspect_err(|error| {
+        if let Error::Unmatched { list, paths } = error {
+            for path in paths {
+                crate::ui::complain(&format!("Unmatched {list} path: {path}"));
             }
-        })
-        .map_err(Into::into)
+        }
+    });
+    Ok((built?, consuming))
 }
 
 fn open_file(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
@@ -76,8 +107,13 @@ fn open_file(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     ))
 }
 
-fn add_dir(builder: &mut TreeBuilder<'_>, ctx: &Ctx, path: &Path) -> anyhow::Result<()> {
-    let dir = open_dir(path)?;
+fn add_dir(
+    builder: &mut TreeBuilder<'_>,
+    args: &Args,
+    ctx: &Ctx,
+    path: &Path,
+    dir: &Dir,
+) -> anyhow::Result<Option<Consumed>> {
     let progress = ctx.progress();
     let on_event = |event: CommitEvent| match event {
         CommitEvent::Imported { files, bytes } => {
@@ -85,7 +121,12 @@ fn add_dir(builder: &mut TreeBuilder<'_>, ctx: &Ctx, path: &Path) -> anyhow::Res
         }
         _ => progress.note("syncing".to_owned()),
     };
-    builder.add_dir(&dir, &on_event).with_context(|| format!("cannot commit {}", path.display()))
+    let added = if args.consume {
+        builder.consume_dir(dir, &on_event).map(Some)
+    } else {
+        builder.add_dir(dir, &on_event).map(|()| None)
+    };
+    added.with_context(|| format!("cannot commit {}", path.display()))
 }
 
 fn options(args: &Args) -> anyhow::Result<ImportOptions> {

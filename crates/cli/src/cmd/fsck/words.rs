@@ -1,10 +1,11 @@
 //! What a check found, in OSTree's words.
 
+use crate::report::words::corrupted;
 use sapwood_objstore::{ObjectKind, Totals};
 use sapwood_repo::{BadBinding, BindingProblem, BrokenRef, Finding, Problem};
 
-/// A finding in OSTree's words.
-pub(super) fn finding(finding: &Finding) -> String {
+/// A finding in OSTree's words; `reason` is why the object is malformed, where that is known.
+pub(super) fn finding(finding: &Finding, reason: Option<&str>) -> String {
     let object = finding.object;
     let commits: Vec<_> = finding.commits.iter().map(sapwood_objstore::Id::to_hex).collect();
     let what = match object.kind {
@@ -14,13 +15,7 @@ pub(super) fn finding(finding: &Finding) -> String {
     let problem = match &finding.problem {
         Problem::Missing if commits.is_empty() => format!("Object missing: {object}"),
         Problem::Missing => return format!("Object missing in commits {}: {object}", commits.join(", ")),
-        Problem::Corrupt { actual } => {
-            let id = object.id;
-            format!(
-                "{what}: Corrupted {} object; checksum expected='{id}' actual='{actual}'",
-                kind_name(object.kind)
-            )
-        }
+        Problem::Corrupt { actual } => format!("{what}: {}", corrupted(object, *actual)),
         Problem::WrongSize { file, announced, actual } => {
             format!("{what}: Wrong size of {file}.file: {announced} bytes announced, but it has {actual}")
         }
@@ -30,7 +25,10 @@ pub(super) fn finding(finding: &Finding) -> String {
             };
             format!("{what}: Wrong totals: {} announced, but it has {}", say(announced), say(actual))
         }
-        _ => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
+        _ => match reason {
+            Some(reason) => format!("{what}: {reason}"),
+            None => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
+        },
     };
     if commits.is_empty() {
         return problem;

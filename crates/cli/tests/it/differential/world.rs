@@ -116,7 +116,8 @@ impl World {
                 }
                 let repo = if *verb == "pull-local" { "--repo=other" } else { "--repo=repo" };
                 let mut words: Vec<_> = verb.split(' ').map(str::to_owned).collect();
-                words.push(repo.to_owned());
+                // The one verb that has no repository.
+                words.extend((*verb != "checksum").then(|| repo.to_owned()));
                 words.extend(
                     options.iter().copied().filter(claimed).chain(args).map(|word| self.resolve(word)),
                 );
@@ -224,7 +225,7 @@ fn commit_of(path: &str) -> Option<String> {
 }
 
 /// Text without what may differ: the time of a summary, how many files were known unread, what objects measure when
-/// compressed, the top directory in a list of differences, and the two programs' own words about what they do meanwhile;
+/// compressed, and the two programs' own words about what they do meanwhile;
 /// lists that the real one does not put in order, in order.
 fn normal(words: &[String], text: &str) -> String {
     let verb = words.first().map_or("", String::as_str);
@@ -232,7 +233,7 @@ fn normal(words: &[String], text: &str) -> String {
         return String::new();
     }
     let differs = |line: &&str| match verb {
-        "diff" => line.ends_with(" /") || line.starts_with("Common Object Size: "),
+        "diff" => line.starts_with("Common Object Size: "),
         "summary" => ["ast-Modified", "Latest Commit ("].iter().any(|part| line.contains(part)),
         "commit" => line.starts_with("Content Cache Hits: "),
         _ => false,

@@ -1,0 +1,93 @@
+//! Staging that is left behind, and objects that repositories beside each other share.
+
+use crate::place::Place;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Staging directories of a repository.
+fn staging(place: &Place) -> Vec<String> {
+    let names = fs::read_dir(place.path("r/tmp")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("staging-") && !name.ends_with("-lock")).collect()
+}
+
+#[test]
+fn what_a_failed_commit_staged_is_reused_in_the_same_boot_and_removed_after_it() {
+    let place = Place::new();
+    let commit = |boot: &str, fails: bool| {
+        let mut command = place.command(place.path("ostree"));
+        command.args(["--repo=r", "commit", "-b", "os", "--table-output", "t"]).env("OSTREE_BOOTID", boot);
+        if fails {
+            command.env("OSTREE_REPO_TEST_ERROR", "pre-commit");
+        }
+        let ran = crate::place::Ran::from(command.output().unwrap());
+        assert_eq!(ran.code, i32::from(fails), "{ran:?}");
+        ran
+    };
+    place.ok("init --repo=r --mode=bare-user");
+    fs::create_dir(place.path("t")).unwrap();
+    fs::write(place.path("t/one"), "1").unwrap();
+    assert!(commit("first-boot", true).err.contains("OSTREE_REPO_TEST_ERROR_PRE_COMMIT"));
+    let left = staging(&place);
+    assert!(matches!(left.as_slice(), [name] if name.starts_with("staging-first-boot-")), "{left:?}");
+    // Its objects are taken over, so the file need not be written again.
+    assert!(commit("first-boot", false).out.contains("Content Written: 0\n"));
+    assert_eq!(staging(&place), [""; 0]);
+
+    fs::write(place.path("t/two"), "2").unwrap();
+    commit("first-boot", true);
+    assert!(commit("second-boot", false).out.contains("Content Written: 1\n"));
+    assert_eq!(staging(&place), [""; 0]);
+    place.ok("fsck --repo=r");
+}
+
+/// Objects of a kind below a repository, with their inodes.
+fn objects(repo: &Path, suffix: &str) -> Vec<(PathBuf, u64)> {
+    let shards = fs::read_dir(repo.join("objects")).unwrap();
+    let files = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    let files =
+        files.map(|file| file.unwrap().path()).filter(|path| path.to_string_lossy().ends_with(suffix));
+    let mut found: Vec<_> = files
+        .map(|path| (path.strip_prefix(repo).unwrap().to_owned(), path.metadata().unwrap().ino()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_pull_from_beside_links_what_both_keep_alike_and_untrusted_only_what_is_right() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("t/d")).unwrap();
+    fs::write(place.path("t/d/file"), "content").unwrap();
+    let repo =
+        |name: &str, mode: &str| place.ok(&format!("init --repo={name} --mode={mode} --format=ostree"));
+    repo("from", "bare-user");
+    place.ok("commit --repo=from -b os --canonical-permissions t");
+    for (to, mode, options, files, metadata) in [
+        ("same", "bare-user", "", true, true),
+        ("untrusted", "bare-user", "--untrusted", true, false),
+        ("archive", "archive", "", false, true),
+        ("plain", "bare-user-only", "", true, true),
+    ] {
+        repo(to, mode);
+        place.ok(&format!("pull-local --repo={to} {options} from os"));
+        let same = |suffix| objects(&place.path(to), suffix) == objects(&place.path("from"), suffix);
+        assert_eq!((same(".file"), same(".dirtree"), same(".commit")), (files, metadata, metadata), "{to}");
+        place.ok(&format!("fsck --repo={to}"));
+    }
+    let (object, _) = objects(&place.path("from"), ".file").remove(0);
+    // Not in place: the others have the same file.
+    fs::rename(place.path("from").join(&object), place.path("was")).unwrap();
+    fs::copy(place.path("was"), place.path("from").join(&object)).unwrap();
+    let meta = sapwood_fsio::xattr::list(&fs::File::open(place.path("was")).unwrap()).unwrap();
+    let changed = fs::OpenOptions::new().append(true).open(place.path("from").join(&object)).unwrap();
+    for (name, value) in meta.iter().filter(|(name, _)| name.starts_with(b"user.")) {
+        sapwood_fsio::xattr::set(&changed, name, value).unwrap();
+    }
+    std::io::Write::write_all(&mut &changed, b"more").unwrap();
+    repo("careful", "bare-user");
+    let refused = place.run_as_ostree("pull-local --repo=careful --untrusted from os");
+    assert!(refused.err.contains("Corrupted file object; checksum expected='"), "{refused:?}");
+    assert_eq!(objects(&place.path("careful"), "").len(), 0);
+}
