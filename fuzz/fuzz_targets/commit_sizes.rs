@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sapwood_objstore::{Commit, Format};
+use sapwood_objstore::{Commit, Format, MetaObject as _};
 use sapwood_repo::recorded_sizes;
 
 fuzz_target!(|data: &[u8]| {
