@@ -216,16 +216,7 @@ fn version(persona: Persona) -> String {
 }
 
 /// OSTree's options that this version does not have: to be told apart from typing errors.
-const NOT_YET: &[&str] = &[
-    "--bind-ref-collection",
-    "--composefs",
-    "--kexec",
-    "--lock-finalization",
-    "--overlay-initrd",
-    "--reboot",
-    "--selinux-policy-from-base",
-    "--stage",
-];
+const NOT_YET: &[&str] = &["--bind-ref-collection", "--composefs", "--kexec", "--selinux-policy-from-base"];
 
 /// The one line that says what is wrong with a command line.
 fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]) -> Usage {

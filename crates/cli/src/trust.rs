@@ -4,9 +4,11 @@ use crate::connect::summary_cache;
 use crate::ctx::read_file;
 use crate::report::usage;
 use anyhow::Context as _;
-use sapwood_objstore::ObjectId;
-use sapwood_repo::sign::gpg::Keyring;
-use sapwood_repo::sign::{self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier};
+use sapwood_objstore::{Commit, Id, ObjectId};
+use sapwood_repo::sign::gpg::{Keyring, METADATA_KEY, Report};
+use sapwood_repo::sign::{
+    self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier, signatures,
+};
 use sapwood_repo::{Remote, Repo};
 use sapwood_transport::{Freshness, SummaryCache};
 use std::path::{Path, PathBuf};
@@ -258,4 +260,20 @@ pub(crate) fn add_dir(keyring: &mut Keyring, dir: &Path) -> anyhow::Result<()> {
 pub(crate) fn add_file(keyring: &mut Keyring, path: &Path) -> anyhow::Result<()> {
     keyring.add(&read_file(path, MAX_KEYRING_BYTES)?).with_context(|| path.display().to_string())?;
     Ok(())
+}
+
+/// What is to be said of each GPG signature of a commit, by the keys in a ring, which is made only where it has some.
+pub(crate) fn reports(
+    repo: &Repo,
+    id: Id<Commit>,
+    keyring: impl FnOnce() -> anyhow::Result<Keyring>,
+) -> anyhow::Result<Vec<Report>> {
+    let Some(beside) = repo.store().detached(id)? else { return Ok(Vec::new()) };
+    let list = signatures(&beside, METADATA_KEY);
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keyring = keyring()?;
+    let bytes = repo.store().load_bytes(id.name())?;
+    Ok(list.iter().flat_map(|blob| keyring.verify(&bytes, blob)).collect())
 }

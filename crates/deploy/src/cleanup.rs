@@ -6,8 +6,9 @@
 use crate::boot::kernel::BootId;
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::{BootVersion, Current};
-use crate::{Error, Locked, Result, Sysroot, bootloader, layout, write};
+use crate::{Error, Locked, Result, Sysroot, bootloader, layout, overlay, write};
 use sapwood_fsio::{self as fsio, Kind};
+use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, PruneOptions, Pruned, RefEdit};
 use std::collections::BTreeSet;
 
@@ -42,7 +43,7 @@ impl Locked<'_> {
     pub fn cleanup(&self, options: &CleanupOptions) -> Result<Cleaned> {
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         bootloader::of(self, &boot)?.switched(&boot)?;
-        let mut cleaned = remove_unneeded(self, &self.current()?)?;
+        let mut cleaned = remove_unneeded(self, &self.current()?, &Keep::default())?;
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.
             let prune = PruneOptions { depth: Some(0), refs_only: true, ..Default::default() };
@@ -50,6 +51,13 @@ impl Locked<'_> {
         }
         Ok(cleaned)
     }
+}
+
+/// What is kept though nothing names it yet. What is staged is kept in any case.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keep<'a> {
+    pub(crate) deployment: Option<&'a DeploymentId>,
+    pub(crate) overlays: &'a [String],
 }
 
 /// What goes, by path relative to the root of the sysroot.
@@ -62,14 +70,23 @@ struct Unneeded {
 }
 
 /// Removes all but objects of the repository.
-pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current) -> Result<Cleaned> {
+pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<'_>) -> Result<Cleaned> {
+    let staged = sysroot.staged_record(current)?.map(|record| record.blueprint);
+    let mut deployments: BTreeSet<_> = current.deployments.iter().map(|deployment| &deployment.id).collect();
+    deployments.extend(staged.iter().map(|staged| &staged.id).chain(keep.deployment));
+    let mut overlays: BTreeSet<_> = keep.overlays.iter().map(String::as_str).collect();
+    overlays.extend(staged.iter().flat_map(|staged| &staged.overlays).map(String::as_str));
+    for deployment in &current.deployments {
+        overlays.extend(deployment.entry.all("initrd").filter_map(overlay::named));
+    }
     let mut unneeded = Unneeded::default();
     find_boot(sysroot, current, &mut unneeded)?;
+    find_overlays(sysroot, &overlays, &mut unneeded)?;
     for stateroot in sysroot.stateroots()? {
-        find_deployments(sysroot, current, &stateroot, &mut unneeded)?;
+        find_deployments(sysroot, &deployments, &stateroot, &mut unneeded)?;
     }
     find_unfinished(sysroot, &mut unneeded)?;
-    find_refs(sysroot, current, &mut unneeded)?;
+    find_refs(sysroot, current, staged.as_ref().map(|staged| staged.id.commit), &mut unneeded)?;
     let Unneeded { deployments, kernels, leftovers, refs } = unneeded;
     let cleaned = Cleaned {
         deployments: deployments.len(),
@@ -151,17 +168,30 @@ fn find_temporary(sysroot: &Sysroot, path: &str, unneeded: &mut Unneeded) -> Res
     Ok(())
 }
 
+/// Overlays that no entry names.
+fn find_overlays(sysroot: &Sysroot, used: &BTreeSet<&str>, unneeded: &mut Unneeded) -> Result<()> {
+    let path = layout::boot(layout::OVERLAYS);
+    let Some(dir) = fsio::open_dir_optional(sysroot.root(), &path)? else { return Ok(()) };
+    for entry in fsio::entries(&dir)? {
+        let unused = |name: &&str| overlay::is_name(name) && !used.contains(name);
+        if let Some(name) = entry.name.to_str().filter(unused) {
+            unneeded.leftovers.push(format!("{path}/{name}"));
+        }
+    }
+    find_temporary(sysroot, &path, unneeded)
+}
+
 /// Trees and origins that are in no list.
 fn find_deployments(
     sysroot: &Sysroot,
-    current: &Current,
+    needed: &BTreeSet<&DeploymentId>,
     stateroot: &StaterootName,
     unneeded: &mut Unneeded,
 ) -> Result<()> {
     let listed = |name: &str| {
         let (commit, serial) = DeploymentId::parse_dir_name(name.as_bytes()).ok()?;
         let id = DeploymentId { stateroot: stateroot.clone(), commit, serial };
-        Some(current.deployments.iter().any(|deployment| deployment.id == id))
+        Some(needed.contains(&id))
     };
     let path = layout::deployments_dir(stateroot);
     find_temporary(sysroot, &path, unneeded)?;
@@ -206,11 +236,18 @@ fn find_unfinished(sysroot: &Sysroot, unneeded: &mut Unneeded) -> Result<()> {
     Ok(())
 }
 
-fn find_refs(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> Result<()> {
+/// Refs of deployments that are in no list, and those that are missing. What is staged has the one after the last.
+fn find_refs(
+    sysroot: &Sysroot,
+    current: &Current,
+    staged: Option<Id<Commit>>,
+    unneeded: &mut Unneeded,
+) -> Result<()> {
     let sub = current.sub(current.version).unwrap_or(BootVersion::Zero);
-    let needed: BTreeSet<String> = (0..current.deployments.len())
-        .map(|index| layout::deployment_ref(current.version, sub, index))
-        .collect();
+    let commits: Vec<_> =
+        current.deployments.iter().map(|deployment| deployment.id.commit).chain(staged).collect();
+    let needed: BTreeSet<String> =
+        (0..commits.len()).map(|index| layout::deployment_ref(current.version, sub, index)).collect();
     let mut present = BTreeSet::new();
     for entry in sysroot.repo().refs()? {
         let name = entry.name.name.as_str();
@@ -224,9 +261,8 @@ fn find_refs(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
         }
     }
     // A commit that a deployment was made of and that is here must not be pruned.
-    for (index, deployment) in current.deployments.iter().enumerate() {
+    for (index, commit) in commits.into_iter().enumerate() {
         let name = layout::deployment_ref(current.version, sub, index);
-        let commit = deployment.id.commit;
         if !present.contains(&name) && sysroot.repo().store().contains(commit.name()).map_err(Error::from)? {
             unneeded.refs.push(write::set_ref(&name, commit)?);
         }

@@ -2,9 +2,11 @@
 
 use crate::cleanup::{Cleaned, CleanupOptions};
 use crate::list::Current;
-use crate::plan::{DeployPlan, Slot};
+use crate::plan::{Change, DeployPlan, Slot};
 use crate::write::{self, Written};
-use crate::{Deployment, DeploymentId, Error, Locked, Result, bootloader, layout};
+use crate::{
+    Deployment, DeploymentId, Error, Kargs, Locked, Origin, Result, Sysroot, bootloader, layout, stage,
+};
 use sapwood_fsio as fsio;
 
 /// What came of removing a deployment.
@@ -19,18 +21,20 @@ pub struct Undeployed {
 }
 
 impl Locked<'_> {
-    /// Removes the deployment at a place of the boot order, pinned or not.
+    /// Removes the deployment at a place of the boot order, pinned or not. What is staged comes first in it.
     ///
     /// # Errors
     /// [`Error::NoSuchDeployment`], [`Error::Booted`]; or when the list cannot be written: it is the old one then.
     /// [`Error::AfterSwitch`] if only cleaning up failed.
     pub fn undeploy(&self, index: usize, options: &CleanupOptions) -> Result<Undeployed> {
         let current = self.current()?;
-        let removed = at(&current, index)?;
+        let Some(removed) = stage::at(self, &current, index)? else {
+            return self.unstage(&current, *options);
+        };
         if removed.booted {
             return Err(Error::Booted { index });
         }
-        let others = current.deployments.iter().filter(|deployment| deployment.index != index);
+        let others = current.deployments.iter().filter(|deployment| deployment.id != removed.id);
         let slots: Vec<Slot> = others.map(Slot::of).collect();
         let written = self.write_list(&current, &slots, &|| {})?;
         let cleaned =
@@ -38,7 +42,16 @@ impl Locked<'_> {
         Ok(Undeployed { id: removed.id.clone(), written, cleaned })
     }
 
-    /// Makes the deployment at a place of the boot order the default. Its tree, `/etc` included, is as it was when it
+    /// Removes what is staged.
+    fn unstage(&self, current: &Current, options: CleanupOptions) -> Result<Undeployed> {
+        let id = self.staged()?.ok_or(Error::NothingStaged)?.id;
+        self.forget_staged()?;
+        let count = current.deployments.len();
+        let written = Written { change: Change::Nothing, before: count, after: count };
+        Ok(Undeployed { id, written, cleaned: self.cleanup(&options)? })
+    }
+
+    /// Makes the deployment at a place of the boot order the default, and forgets what is staged. Its tree, `/etc` included, is as it was when it
     /// was last used: this is how one rolls back.
     ///
     /// # Errors
@@ -46,9 +59,10 @@ impl Locked<'_> {
     /// if only cleaning up failed.
     pub fn set_default(&self, index: usize) -> Result<DeploymentId> {
         let current = self.current()?;
-        let first = at(&current, index)?;
-        let others = current.deployments.iter().filter(|deployment| deployment.index != index);
+        let first = listed(self, &current, index)?;
+        let others = current.deployments.iter().filter(|deployment| deployment.id != first.id);
         let slots: Vec<Slot> = std::iter::once(first).chain(others).map(Slot::of).collect();
+        self.forget_staged()?;
         self.write_list(&current, &slots, &|| {})?;
         self.cleanup(&CleanupOptions { keep_objects: true })
             .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
@@ -61,7 +75,7 @@ impl Locked<'_> {
     /// [`Error::NoSuchDeployment`]; or when its origin cannot be written: it is the old one then.
     pub fn set_pinned(&self, index: usize, pinned: bool) -> Result<bool> {
         let current = self.current()?;
-        let deployment = at(&current, index)?;
+        let deployment = listed(self, &current, index)?;
         if deployment.pinned() == pinned {
             return Ok(false);
         }
@@ -70,6 +84,41 @@ impl Locked<'_> {
         let path = layout::origin_file(&deployment.id);
         fsio::replace(self.root(), path, 0o644, origin.to_text().as_bytes())?;
         Ok(true)
+    }
+
+    /// Replaces the origin of a deployment, staged or not. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchDeployment`]; or when the origin cannot be written: it is the old one then.
+    pub fn set_origin(&self, index: usize, origin: &Origin) -> Result<()> {
+        let current = self.current()?;
+        let id = match stage::at(self, &current, index)? {
+            Some(deployment) => deployment.id.clone(),
+            None => self.staged()?.ok_or(Error::NothingStaged)?.id,
+        };
+        Ok(fsio::replace(self.root(), layout::origin_file(&id), 0o644, origin.to_text().as_bytes())?)
+    }
+
+    /// Changes the kernel arguments of deployments that are in the boot order: `change` gives new ones for those that get
+    /// them. Trees stay as they are.
+    ///
+    /// # Errors
+    /// Those of `change`; or when the list cannot be written: it is the old one then. [`Error::AfterSwitch`] if only
+    /// cleaning up failed.
+    pub fn change_kargs(&self, change: &dyn Fn(&Deployment) -> Result<Option<Kargs>>) -> Result<Written> {
+        let current = self.current()?;
+        let slot = |deployment| {
+            let mut slot = Slot::of(deployment);
+            if let Some(kargs) = change(deployment)? {
+                slot.entry.set("options", &kargs.to_string());
+            }
+            Ok(slot)
+        };
+        let slots = current.deployments.iter().map(slot).collect::<Result<Vec<_>>>()?;
+        let written = self.write_list(&current, &slots, &|| {})?;
+        self.cleanup(&CleanupOptions { keep_objects: true })
+            .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
+        Ok(written)
     }
 
     /// Plans and writes a list.
@@ -85,7 +134,7 @@ impl Locked<'_> {
     }
 }
 
-fn at(current: &Current, index: usize) -> Result<&Deployment> {
-    let count = current.deployments.len();
-    current.deployments.get(index).ok_or(Error::NoSuchDeployment { index, count })
+/// The deployment at a place; what is staged is in no list yet.
+fn listed<'c>(sysroot: &Sysroot, current: &'c Current, index: usize) -> Result<&'c Deployment> {
+    stage::at(sysroot, current, index)?.ok_or(Error::IsStaged { index })
 }

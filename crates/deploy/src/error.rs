@@ -147,6 +147,46 @@ pub enum Error {
         /** Which. */
         name: String,
     },
+    /// Nothing of this sysroot runs, so there is no shutdown to wait for, and nothing to unlock.
+    #[error("Not currently booted into an OSTree system")]
+    NotBooted,
+    /// The running deployment is unlocked already, which ends with the next boot at the earliest.
+    #[error("Deployment is already in unlocked state: {state}")]
+    Unlocked {
+        /** How. */
+        state: &'static str,
+    },
+    /// Nothing is staged.
+    #[error("no deployment is staged")]
+    NothingStaged,
+    /// That can be done to a deployment only when it is in the boot order.
+    #[error("deployment {index} is staged: it is not in the boot order yet")]
+    IsStaged {
+        /** Its place. */
+        index: usize,
+    },
+    /// The deployment whose configuration the staged one was to take over is gone.
+    #[error("the deployment to merge with, {merge}, is gone")]
+    MergeGone {
+        /** Which. */
+        merge: DeploymentId,
+    },
+    /// The record of what is staged cannot be read.
+    #[error("malformed record of what is staged: {what}")]
+    Record {
+        /** What is wrong. */
+        what: String,
+    },
+    /// The boot directory is too small for one more kernel.
+    #[error(
+        "the boot directory has room for {available_bytes} bytes, and {needed_bytes} and 1 MiB are needed"
+    )]
+    NoRoom {
+        /// What has to be copied.
+        needed_bytes: u64,
+        /// What is free.
+        available_bytes: u64,
+    },
     /// A program that a boot loader needs failed.
     #[error("{name} failed: {what}")]
     Program {
@@ -187,6 +227,9 @@ pub enum Error {
 impl Error {
     /// Whether the disk, or the quota, is full.
     pub fn is_no_space(&self) -> bool {
+        if matches!(self, Self::NoRoom { .. }) {
+            return true;
+        }
         let mut error: Option<&dyn std::error::Error> = Some(self);
         while let Some(e) = error {
             let kind = e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);

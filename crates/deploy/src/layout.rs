@@ -8,6 +8,12 @@ use sapwood_fsio::{self as fsio, Dir, Kind};
 pub(crate) const OSTREE: &str = "ostree";
 /// The repository.
 pub(crate) const REPO: &str = "ostree/repo";
+/// The record of what is staged, as it outlives the boot.
+pub(crate) const STAGED: &str = "ostree/staged-deployment";
+/// The same in the run-time directory.
+pub(crate) const STAGED_NAME: &str = "staged-deployment";
+/// Overlays of initramfs, below [`BOOT`].
+pub(crate) const OVERLAYS: &str = "ostree/initramfs-overlays";
 /// The lock file of the sysroot.
 pub(crate) const LOCK: &str = "ostree/lock";
 /// The directory of stateroots.
@@ -34,6 +40,21 @@ pub(crate) const ENTRIES: &str = "entries";
 pub(crate) const REF_PREFIX: &str = "ostree/";
 /// Longest configuration or entry file read, in bytes.
 pub(crate) const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Something below [`BOOT`].
+pub(crate) fn boot(path: impl std::fmt::Display) -> String {
+    format!("{BOOT}/{path}")
+}
+
+/// An overlay, below [`BOOT`].
+pub(crate) fn overlay(name: &str) -> String {
+    format!("{OVERLAYS}/{name}")
+}
+
+/// Says why the last finalisation of what was staged failed.
+pub(crate) fn failure_stamp() -> String {
+    format!("{BOOT}/{BOOT_OSTREE}/finalize-failure.stamp")
+}
 
 /// `loader.N`, below [`BOOT`].
 pub(crate) fn loader_dir(version: BootVersion) -> String {

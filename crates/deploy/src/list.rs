@@ -152,12 +152,7 @@ fn resolve(root: &Dir, file: &str, entry: Bls) -> Result<Deployment> {
     if fsio::stat_optional(root, layout::deployment_dir(&id))?.is_none_or(|stat| stat.kind != Kind::Dir) {
         return Err(bad(format!("{} is missing", layout::deployment_dir(&id))));
     }
-    let origin = match fsio::read_optional(root, layout::origin_file(&id), layout::MAX_TEXT_BYTES)? {
-        Some(bytes) => {
-            Origin::parse(&bytes).map_err(|source| Error::Origin { deployment: id.clone(), source })?
-        }
-        None => Origin::default(),
-    };
+    let origin = Origin::read(root, &id)?;
     Ok(Deployment {
         index: 0,
         id,

@@ -1,5 +1,7 @@
 //! Origin files: which ref a deployment follows, and facts that concern it alone.
 
+use crate::{DeploymentId, Error, Result, layout};
+use sapwood_fsio::{self as fsio, Dir};
 use sapwood_repo::{Keyfile, KeyfileError};
 
 /// The group of what a new deployment inherits.
@@ -30,8 +32,18 @@ impl Origin {
     ///
     /// # Errors
     /// When they are no keyfile.
-    pub fn parse(bytes: &[u8]) -> Result<Self, OriginError> {
+    pub fn parse(bytes: &[u8]) -> std::result::Result<Self, OriginError> {
         Ok(Self { keyfile: Keyfile::parse(bytes)? })
+    }
+
+    /// Reads the origin of a deployment; it is empty where the file is missing.
+    pub(crate) fn read(root: &Dir, id: &DeploymentId) -> Result<Self> {
+        match fsio::read_optional(root, layout::origin_file(id), layout::MAX_TEXT_BYTES)? {
+            Some(bytes) => {
+                Self::parse(&bytes).map_err(|source| Error::Origin { deployment: id.clone(), source })
+            }
+            None => Ok(Self::default()),
+        }
     }
 
     /// The text of the file.

@@ -2,7 +2,7 @@
 
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::{self, Current};
-use crate::{Deployment, Error, Result, layout};
+use crate::{Deployment, DeviceTrees, Error, Result, layout};
 use sapwood_fsio::lock::{Lock, LockKind, Wait};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Format, Mode};
@@ -47,7 +47,11 @@ pub struct Sysroot {
     repo: Repo,
     /// Device and inode of the root directory of the running system.
     running: Option<(u64, u64)>,
+    /// The run-time directory of the running system, where this sysroot is its.
+    run: Option<Dir>,
     grub_generator: Option<PathBuf>,
+    immutable: bool,
+    device_trees: DeviceTrees,
 }
 
 /// A sysroot that no other process changes meanwhile. All that changes it is here.
@@ -108,7 +112,15 @@ impl Sysroot {
         let repo = fsio::open_dir_optional(root, layout::REPO)?
             .ok_or(Error::NotASysroot { missing: layout::REPO })?;
         let root = fsio::open_dir(root, ".")?;
-        Ok(Self { root, repo: Repo::open(&repo)?, running: None, grub_generator: None })
+        Ok(Self {
+            root,
+            repo: Repo::open(&repo)?,
+            running: None,
+            run: None,
+            grub_generator: None,
+            immutable: true,
+            device_trees: DeviceTrees::default(),
+        })
     }
 
     /// Says which directory is the root of the running system, by device and inode. A deployment that is it is never
@@ -117,6 +129,40 @@ impl Sysroot {
     pub fn with_running_root(mut self, dev: u64, ino: u64) -> Self {
         self.running = Some((dev, ino));
         self
+    }
+
+    /// Says where the running system keeps what other programs look for: `/run/ostree`. Without it, they do not learn
+    /// what is staged.
+    #[must_use]
+    pub fn with_run(mut self, run: Dir) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    pub(crate) fn run(&self) -> Option<&Dir> {
+        self.run.as_ref()
+    }
+
+    /// Leaves deployments without the immutable flag, so that anything can remove them.
+    #[must_use]
+    pub fn with_mutable_deployments(mut self) -> Self {
+        self.immutable = false;
+        self
+    }
+
+    pub(crate) fn immutable(&self) -> bool {
+        self.immutable
+    }
+
+    /// Says what is done with the device trees of kernels.
+    #[must_use]
+    pub fn with_device_trees(mut self, device_trees: DeviceTrees) -> Self {
+        self.device_trees = device_trees;
+        self
+    }
+
+    pub(crate) fn device_trees(&self) -> DeviceTrees {
+        self.device_trees
     }
 
     /// Has GRUB's configuration made by this program; without it, it is written here. See [`Grub2`](crate::Grub2).

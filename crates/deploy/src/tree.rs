@@ -8,7 +8,7 @@ use sapwood_etcmerge::{
     self as etcmerge, Change, ChangeKind, Conflict, NotKept, Policy, ScanOptions, Sides, Skipped, Snapshot,
 };
 use sapwood_fsio::{self as fsio, Dir};
-use sapwood_objstore::{LinkPolicy, Mode};
+use sapwood_objstore::{Commit, Id, LinkPolicy, Mode};
 use sapwood_repo::{Checkout, CheckoutEvent, CheckoutOptions, Node, Ownership, Root, TreePath};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub(crate) fn checkout(
     Ok(())
 }
 
-fn defaults(sysroot: &Sysroot, id: &DeploymentId, root: Root) -> Result<Defaults> {
+fn defaults(sysroot: &Sysroot, commit: Id<Commit>, root: Root) -> Result<Defaults> {
     let etc = lookup(sysroot, root, &TreePath::parse(ETC)?)?;
     let usr_etc = lookup(sysroot, root, &TreePath::parse(USR_ETC)?)?;
     let empty = match &etc {
@@ -76,7 +76,7 @@ fn defaults(sysroot: &Sysroot, id: &DeploymentId, root: Root) -> Result<Defaults
     };
     match (etc, usr_etc) {
         (_, Some(_)) if empty => Ok(Defaults::UsrEtc),
-        (_, Some(_)) => Err(Error::TwoEtcs { commit: id.commit.to_hex() }),
+        (_, Some(_)) => Err(Error::TwoEtcs { commit: commit.to_hex() }),
         (Some(_), None) => Ok(Defaults::Etc),
         (None, None) => Ok(Defaults::Nowhere),
     }
@@ -89,30 +89,48 @@ pub(crate) fn install(
     root: Root,
     on_files: &(dyn Fn(u64) + Sync),
 ) -> Result<Dir> {
-    let defaults = defaults(sysroot, id, root)?;
+    let defaults = defaults(sysroot, id.commit, root)?;
     let parent = fsio::ensure_dir(sysroot.root(), layout::deployments_dir(&id.stateroot), 0o755)?;
     let name = id.dir_name();
     checkout(sysroot, root, None, &parent, Path::new(&name), LinkPolicy::Prefer, on_files)?;
     let tree = fsio::open_dir(&parent, &name)?;
-    let from = match defaults {
+    match defaults {
         Defaults::Nowhere => return Ok(tree),
         Defaults::UsrEtc => {
             if fsio::stat_optional(&tree, ETC)?.is_some() {
                 fsio::remove_dir(&tree, ETC)?;
             }
-            USR_ETC
         }
         Defaults::Etc => {
             fsio::ensure_dir(&tree, "usr", 0o755)?;
             fsio::rename(&tree, ETC, &tree, USR_ETC)?;
-            ETC
         }
-    };
-    // Copies, since an administrator may write into these files.
-    let from = TreePath::parse(from)?;
-    checkout(sysroot, root, Some(&from), &tree, Path::new(ETC), LinkPolicy::Copy, &|_| {})?;
-    fsio::remove_file_optional(&tree, format!("{ETC}/.updated"))?;
+    }
+    new_etc(sysroot, &tree, root, defaults)?;
     Ok(tree)
+}
+
+/// Copies the defaults, since an administrator may write into these files.
+fn new_etc(sysroot: &Sysroot, tree: &Dir, root: Root, defaults: Defaults) -> Result<()> {
+    let from = match defaults {
+        Defaults::Nowhere => return Ok(()),
+        Defaults::UsrEtc => USR_ETC,
+        Defaults::Etc => ETC,
+    };
+    let from = TreePath::parse(from)?;
+    checkout(sysroot, root, Some(&from), tree, Path::new(ETC), LinkPolicy::Copy, &|_| {})?;
+    fsio::remove_file_optional(tree, format!("{ETC}/.updated"))?;
+    Ok(())
+}
+
+/// Makes the `/etc` of a deployment as new again, whatever is in it.
+pub(crate) fn renew_etc(sysroot: &Sysroot, id: &DeploymentId) -> Result<()> {
+    let root = sysroot.repo().root(id.commit)?;
+    let defaults = defaults(sysroot, id.commit, root)?;
+    let tree = sysroot.deployment_dir(id)?;
+    fsio::set_immutable(&tree, false)?;
+    fsio::remove_tree(&tree, ETC)?;
+    new_etc(sysroot, &tree, root, defaults)
 }
 
 /// What a merge came to.

@@ -2,7 +2,7 @@
 
 use crate::deploy::{DeployEvent, DeployOptions, Deployed};
 use crate::sysroot::merge_deployment;
-use crate::{Deployment, Error, Locked, Origin, Result, StaterootName, Sysroot};
+use crate::{Deployment, Error, Finalization, Locked, Origin, Result, Staged, StaterootName, Sysroot};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::Refspec;
 use std::collections::BTreeSet;
@@ -35,11 +35,32 @@ pub enum Downgrade {
     Allow,
 }
 
+/// When an upgrade gets into the boot order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// At once.
+    #[default]
+    Now,
+    /// When the running system shuts down.
+    Staged(Finalization),
+}
+
+/// What a commit says of the end of what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndOfLife {
+    /// Why, in its words.
+    pub reason: String,
+    /// The ref that goes on with it.
+    pub rebase: Option<String>,
+}
+
 /// How to upgrade.
 #[derive(Debug, Clone, Default)]
 pub struct UpgradeOptions {
     /// Whether an older commit may replace a newer one.
     pub downgrade: Downgrade,
+    /// When it gets into the boot order. Default: at once.
+    pub when: When,
     /// How it is deployed. The origin is that of the plan.
     pub deploy: DeployOptions,
 }
@@ -54,6 +75,27 @@ pub enum UpgradeOutcome {
     },
     /// A new deployment was made.
     Deployed(Box<Deployed>),
+    /// A new deployment waits for the shutdown.
+    Staged(Box<Staged>),
+}
+
+impl UpgradePlan {
+    /// Follows another ref, where what is followed came to its end and says how it goes on. One without a remote is one
+    /// of the remote that is followed now.
+    ///
+    /// # Errors
+    /// When it is no ref.
+    pub fn rebase(&mut self, refspec: &str) -> Result<()> {
+        let mut new = Refspec::parse(refspec).map_err(sapwood_repo::Error::from)?;
+        if new.is_local() {
+            new.namespace = self.refspec.namespace.clone();
+        }
+        self.origin.set_refspec(&new.to_string());
+        self.switched |= new != self.refspec;
+        self.override_commit = None;
+        self.refspec = new;
+        Ok(())
+    }
 }
 
 impl Sysroot {
@@ -90,7 +132,10 @@ impl Sysroot {
         let mut origin = from.origin.inherited();
         let parse = |text: &str| Refspec::parse(text).map_err(sapwood_repo::Error::from);
         let old = origin.refspec().map(|text| parse(&text)).transpose()?;
-        let mut new = parse(refspec)?;
+        // A remote alone: the same ref of another remote.
+        let same_ref =
+            old.as_ref().filter(|_| refspec.ends_with(':')).map(|old| format!("{refspec}{}", old.name));
+        let mut new = parse(same_ref.as_deref().unwrap_or(refspec))?;
         if let Some(old) = old.as_ref().filter(|_| new.is_local()) {
             new.namespace = old.namespace.clone();
         }
@@ -100,6 +145,29 @@ impl Sysroot {
         origin.set_refspec(&new.to_string());
         let stateroot = from.id.stateroot.clone();
         Ok(UpgradePlan { stateroot, from, refspec: new, override_commit: None, origin, switched: true })
+    }
+
+    /// Whether the commit that a plan would deploy is the end of what it belongs to.
+    ///
+    /// # Errors
+    /// When it is not here.
+    pub fn end_of_life(&self, plan: &UpgradePlan) -> Result<Option<EndOfLife>> {
+        let commit = self.repo().store().load(self.target(plan)?)?;
+        let text = |key| commit.metadata.get_str(key).map(str::to_owned);
+        let (reason, rebase) = (text("ostree.endoflife"), text("ostree.endoflife-rebase"));
+        if reason.is_none() && rebase.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(EndOfLife { reason: reason.unwrap_or_default(), rebase }))
+    }
+
+    fn target(&self, plan: &UpgradePlan) -> Result<Id<Commit>> {
+        match &plan.override_commit {
+            Some(commit) => Ok(self.repo().resolve(commit)?),
+            None => self.repo().ref_target(&plan.refspec)?.ok_or_else(|| {
+                sapwood_repo::Error::UnknownRevision { text: plan.refspec.to_string() }.into()
+            }),
+        }
     }
 
     fn upgraded_deployment(&self, stateroot: Option<&StaterootName>) -> Result<Deployment> {
@@ -132,22 +200,28 @@ impl Locked<'_> {
         options: &UpgradeOptions,
         on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
     ) -> Result<UpgradeOutcome> {
-        let commit = match &plan.override_commit {
-            Some(commit) => self.repo().resolve(commit)?,
-            None => self
-                .repo()
-                .ref_target(&plan.refspec)?
-                .ok_or_else(|| sapwood_repo::Error::UnknownRevision { text: plan.refspec.to_string() })?,
-        };
-        if commit == plan.from.id.commit && !plan.switched {
+        let commit = self.target(plan)?;
+        let is_staged = self.staged()?.is_some_and(|staged| {
+            staged.id.commit == commit
+                && staged.id.stateroot == plan.stateroot
+                && staged.origin == plan.origin
+        });
+        if is_staged || (commit == plan.from.id.commit && !plan.switched) {
             return Ok(UpgradeOutcome::Unchanged { commit });
         }
         if !plan.switched && options.downgrade == Downgrade::Refuse {
             self.refuse_older(plan.from.id.commit, commit)?;
         }
         let deploy = DeployOptions { origin: Some(plan.origin.clone()), ..options.deploy.clone() };
-        let deployed = self.deploy(&plan.stateroot, commit, &deploy, on_event)?;
-        Ok(UpgradeOutcome::Deployed(Box::new(deployed)))
+        Ok(match options.when {
+            When::Now => {
+                UpgradeOutcome::Deployed(Box::new(self.deploy(&plan.stateroot, commit, &deploy, on_event)?))
+            }
+            When::Staged(finalization) => {
+                let staged = self.stage(&plan.stateroot, commit, &deploy, finalization, on_event)?;
+                UpgradeOutcome::Staged(Box::new(staged))
+            }
+        })
     }
 
     fn refuse_older(&self, current: Id<Commit>, new: Id<Commit>) -> Result<()> {

@@ -67,8 +67,16 @@ fn is_new(var: &Dir) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes sure that a stateroot has a `/var`, and fills a new one from the commit with this root. Removes the stamp by
-/// which systemd would take the system for not updated.
+/// Removes the stamp by which systemd would take the system for not updated.
+pub(crate) fn forget_update(sysroot: &Sysroot, stateroot: &StaterootName) -> Result<()> {
+    fsio::remove_file_optional(
+        sysroot.root(),
+        format!("{}/{VAR}/{UPDATED}", layout::stateroot_dir(stateroot)),
+    )?;
+    Ok(())
+}
+
+/// Makes sure that a stateroot has a `/var`, and fills a new one from the commit with this root.
 pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) -> Result<Var> {
     let dir = fsio::open_dir(sysroot.root(), layout::stateroot_dir(stateroot))?;
     if fsio::stat_optional(&dir, VAR)?.is_none() {
@@ -79,7 +87,6 @@ pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) 
     if new {
         add_missing(&var)?;
     }
-    fsio::remove_file_optional(&var, UPDATED)?;
     let path = TreePath::parse("/var")?;
     let Some(Node::Dir(content)) = tree::lookup(sysroot, root, &path)? else { return Ok(Var::Nothing) };
     if !has_content(sysroot, content)? {

@@ -59,6 +59,7 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/objstore/src/gvariant/parse/lexer.rs",
         ],
     ),
+    ("staged", &["crates/deploy/src/stage/record.rs"]),
     ("kargs", &["crates/deploy/src/boot/kargs.rs"]),
     ("keyfile", &["crates/repo/src/keyfile.rs"]),
     ("metalink", &["crates/transport/src/http/metalink.rs"]),

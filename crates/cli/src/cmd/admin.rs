@@ -1,16 +1,23 @@
 //! `admin`: what is installed on a machine, and what boots.
 
+pub(crate) mod boot_complete;
 pub(crate) mod cleanup;
 pub(crate) mod config_diff;
 pub(crate) mod deploy;
+pub(crate) mod finalize_staged;
 pub(crate) mod init_fs;
+pub(crate) mod instutil;
+pub(crate) mod kargs;
+pub(crate) mod lock_finalization;
 pub(crate) mod os_init;
 pub(crate) mod outcome;
 pub(crate) mod pin;
 pub(crate) mod set_default;
+pub(crate) mod set_origin;
 pub(crate) mod status;
 pub(crate) mod switch;
 pub(crate) mod undeploy;
+pub(crate) mod unlock;
 pub(crate) mod upgrade;
 
 use crate::args::Persona;
@@ -19,10 +26,10 @@ use crate::report::{OrUsage, Usage, usage};
 use crate::running;
 use crate::ui::{self, Render, show as emit};
 use anyhow::Context as _;
-use sapwood_deploy::{StaterootName, Sysroot};
+use sapwood_deploy::{DeviceTrees, StaterootName, Sysroot};
 use sapwood_fsio::lock::Wait;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Manage what is installed on a machine
@@ -48,17 +55,28 @@ pub(crate) struct Machine {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(hide = true)]
+    BootComplete(boot_complete::Args),
     Cleanup(cleanup::Args),
     ConfigDiff(config_diff::Args),
     Deploy(deploy::Args),
+    #[command(hide = true)]
+    FinalizeStaged(finalize_staged::Args),
     InitFs(init_fs::Args),
+    #[command(hide = true)]
+    Instutil(instutil::Args),
+    Kargs(kargs::Args),
+    #[command(hide = true)]
+    LockFinalization(lock_finalization::Args),
     #[command(alias = "stateroot-init")]
     OsInit(os_init::Args),
     Pin(pin::Args),
     SetDefault(set_default::Args),
+    SetOrigin(set_origin::Args),
     Status(status::Args),
     Switch(switch::Args),
     Undeploy(undeploy::Args),
+    Unlock(unlock::Args),
     Upgrade(upgrade::Args),
 }
 
@@ -76,14 +94,21 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         return Err(usage.into());
     };
     match command {
+        Command::BootComplete(args) => emit(&boot_complete::run(args, machine)?, ctx.json),
         Command::Cleanup(args) => emit(&cleanup::run(args, machine)?, ctx.json),
         Command::ConfigDiff(args) => emit(&config_diff::run(args, machine)?, ctx.json),
         Command::Deploy(args) => emit(&deploy::run(args, machine, ctx)?, ctx.json),
+        Command::FinalizeStaged(args) => emit(&finalize_staged::run(args, machine, ctx)?, ctx.json),
+        Command::Instutil(args) => instutil::run(args, machine, ctx),
+        Command::Kargs(args) => emit(&kargs::run(args, machine)?, ctx.json),
+        Command::LockFinalization(args) => emit(&lock_finalization::run(args, machine)?, ctx.json),
+        Command::SetOrigin(args) => emit(&set_origin::run(args, machine)?, ctx.json),
+        Command::Unlock(args) => emit(&unlock::run(args, machine)?, ctx.json),
         Command::InitFs(args) => emit(&init_fs::run(args, machine, ctx)?, ctx.json),
         Command::OsInit(args) => emit(&os_init::run(args, machine)?, ctx.json),
         Command::Pin(args) => emit(&pin::run(args, machine)?, ctx.json),
         Command::SetDefault(args) => emit(&set_default::run(args, machine)?, ctx.json),
-        Command::Status(args) => emit(&status::run(args, machine)?, ctx.json),
+        Command::Status(args) => status::run(args, machine, ctx),
         Command::Switch(args) => emit(&switch::run(args, machine, ctx)?, ctx.json),
         Command::Undeploy(args) => emit(&undeploy::run(args, machine)?, ctx.json),
         Command::Upgrade(args) => emit(&upgrade::run(args, machine, ctx)?, ctx.json),
@@ -103,6 +128,12 @@ impl Machine {
     pub(super) fn open(&self) -> anyhow::Result<Sysroot> {
         let path = self.path();
         running::open_up(&path)?;
+        self.open_as_it_is()
+    }
+
+    /// The same without a mount namespace in which the disk can be written.
+    pub(super) fn open_as_it_is(&self) -> anyhow::Result<Sysroot> {
+        let path = self.path();
         let sysroot = Sysroot::open(&open_dir(&path)?);
         let sysroot = sysroot.with_context(|| format!("loading sysroot {}", path.display()))?;
         let (dev, ino) = running::root()?;
@@ -111,8 +142,32 @@ impl Machine {
             let program = if program.components().count() > 1 { program.canonicalize()? } else { program };
             sysroot = sysroot.with_grub_generator(program);
         }
+        // What OSTree's own switches for debugging ask for.
+        let debug = std::env::var("OSTREE_SYSROOT_DEBUG").unwrap_or_default();
+        if debug.split(',').any(|word| word == "mutable-deployments") {
+            sysroot = sysroot.with_mutable_deployments();
+        }
+        if debug.split(',').any(|word| word == "no-dtb") {
+            sysroot = sysroot.with_device_trees(DeviceTrees::Ignore);
+        }
+        // What is said there concerns the sysroot of the running system alone.
+        let runs = || sysroot.deployments().is_ok_and(|all| all.iter().any(|deployment| deployment.booted));
+        if Path::new(BOOTED).exists() && runs() {
+            let run = sapwood_fsio::ensure_dir(&open_dir("/run".as_ref())?, "ostree", 0o755)?;
+            sysroot = sysroot.with_run(run);
+        }
         Ok(sysroot)
     }
+}
+
+/// It is there where the running system is a deployment.
+const BOOTED: &str = "/run/ostree-booted";
+
+/// Restarts the machine.
+pub(super) fn reboot() -> anyhow::Result<()> {
+    let status = std::process::Command::new("systemctl").arg("reboot").status();
+    anyhow::ensure!(status.context("cannot run systemctl")?.success(), "systemctl reboot failed");
+    Ok(())
 }
 
 /// Checks the name of a stateroot.
@@ -138,6 +193,11 @@ pub(super) fn stateroot_or_running(
     };
     let message = "Not currently booted into an OSTree system and no --os= argument given";
     Err(Usage::new(message, vec![hint]).into())
+}
+
+/// How many deployments there are, what is staged among them.
+pub(super) fn count(sysroot: &Sysroot) -> anyhow::Result<usize> {
+    Ok(sysroot.deployments()?.len() + usize::from(sysroot.staged()?.is_some()))
 }
 
 /// Reads the place of a deployment in the boot order.

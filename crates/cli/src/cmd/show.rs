@@ -10,8 +10,7 @@ use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, human};
 use sapwood_objstore::{Commit, Id, Metadata, ObjectId, Value};
-use sapwood_repo::sign::gpg::{Keyring, METADATA_KEY, Report, Verdict};
-use sapwood_repo::sign::signatures;
+use sapwood_repo::sign::gpg::{Keyring, Report, Verdict};
 use sapwood_repo::{LogEntry, Repo};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -195,21 +194,18 @@ fn keys(metadata: &Metadata) -> Outcome {
 
 /// What is to be said of each GPG signature of a commit, by the keys that are trusted here.
 fn gpg_signatures(args: &Args, repo: &Repo, id: Id<Commit>) -> anyhow::Result<Vec<GpgSignature>> {
-    let Some(beside) = repo.store().detached(id)? else { return Ok(Vec::new()) };
-    let list = signatures(&beside, METADATA_KEY);
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut keyring = Keyring::default();
-    match &args.gpg_verify_remote {
-        Some(name) => keyring = trust::keyring(repo, &repo.remote(name)?)?,
-        None => trust::add_global(&mut keyring)?,
-    }
-    if let Some(dir) = &args.gpg_homedir {
-        trust::add_dir(&mut keyring, dir)?;
-    }
-    let bytes = repo.store().load_bytes(id.name())?;
-    let reports = list.iter().flat_map(|blob| keyring.verify(&bytes, blob));
+    let keyring = || {
+        let mut keyring = Keyring::default();
+        match &args.gpg_verify_remote {
+            Some(name) => keyring = trust::keyring(repo, &repo.remote(name)?)?,
+            None => trust::add_global(&mut keyring)?,
+        }
+        if let Some(dir) = &args.gpg_homedir {
+            trust::add_dir(&mut keyring, dir)?;
+        }
+        Ok(keyring)
+    };
+    let reports = trust::reports(repo, id, keyring)?.into_iter();
     let shown = |report: Report| GpgSignature {
         good: report.verdict == Verdict::Good,
         key: report.key_id.clone(),

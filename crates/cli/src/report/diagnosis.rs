@@ -134,6 +134,14 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
             "no-kernel",
             hint("a tree that can be booted has its kernel at /usr/lib/modules/VERSION/vmlinuz"),
         ),
+        Error::NotBooted => ("not-booted", Vec::new()),
+        Error::NothingStaged | Error::IsStaged { .. } => {
+            ("staged", hint("`sapwood admin status` says what is staged"))
+        }
+        Error::Unlocked { .. } => ("unlocked", Vec::new()),
+        Error::NoRoom { .. } => {
+            ("no-space", hint("`sapwood admin undeploy INDEX` makes room for another kernel"))
+        }
         Error::Karg(_) => ("kernel-argument", Vec::new()),
         Error::Bootloader { .. } => ("bootloader", Vec::new()),
         _ => return None,

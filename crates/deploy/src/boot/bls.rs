@@ -94,6 +94,13 @@ impl Bls {
         }
     }
 
+    /// Gives a key one more value, after those that it has.
+    pub fn add(&mut self, key: &str, value: &str) {
+        let mut one = Self::default();
+        one.set(key, value);
+        self.lines.append(&mut one.lines);
+    }
+
     /// The kernel arguments.
     pub fn kargs(&self) -> Kargs {
         Kargs::parse(self.get("options").unwrap_or_default())

@@ -53,6 +53,16 @@ pub struct Kernel {
     pub(crate) hmac: Option<BootFile>,
 }
 
+/// What is done with device trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceTrees {
+    /// They are installed with the kernel they belong to.
+    #[default]
+    Install,
+    /// Nothing: the firmware brings its own.
+    Ignore,
+}
+
 /// Why a tree cannot be booted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,8 +115,17 @@ impl Kernel {
     ///
     /// # Errors
     /// [`KernelError::Several`] if there is a choice: whichever was taken, it might be the wrong one.
-    pub fn discover(root: &Dir) -> Result<Self, KernelError> {
-        let found = in_modules(root)?;
+    pub fn discover(root: &Dir, policy: DeviceTrees) -> Result<Self, KernelError> {
+        let mut kernel = Self::find(root, policy)?;
+        if kernel.boot_id.as_str().is_empty() {
+            kernel.boot_id = digest(root, &kernel)?;
+        }
+        Ok(kernel)
+    }
+
+    /// The same without computing a checksum: that of a kernel below `usr/lib/modules` is empty.
+    pub(crate) fn find(root: &Dir, policy: DeviceTrees) -> Result<Self, KernelError> {
+        let found = in_modules(root, policy)?;
         if let Some(found) = found.clone().filter(|found| found.initramfs.is_some()) {
             return Ok(found);
         }
@@ -144,7 +163,7 @@ fn is_file(dir: &Dir, name: &str) -> Result<bool, fsio::Error> {
     Ok(fsio::stat_optional(dir, name)?.is_some_and(|stat| stat.kind == Kind::File))
 }
 
-fn in_modules(root: &Dir) -> Result<Option<Kernel>, KernelError> {
+fn in_modules(root: &Dir, policy: DeviceTrees) -> Result<Option<Kernel>, KernelError> {
     let Some(modules) = fsio::open_dir_optional(root, MODULES)? else { return Ok(None) };
     let mut versions = Vec::new();
     for entry in fsio::entries(&modules)? {
@@ -170,16 +189,18 @@ fn in_modules(root: &Dir) -> Result<Option<Kernel>, KernelError> {
         Some(found) => Some(found),
         None => optional("initramfs", initramfs_name)?,
     };
-    let devicetree = optional("devicetree", format!("devicetree-{version}"))?;
+    let wanted = policy == DeviceTrees::Install;
+    let devicetree = if wanted { optional("devicetree", format!("devicetree-{version}"))? } else { None };
     let mut devicetrees = Vec::new();
-    if devicetree.is_none()
+    if wanted
+        && devicetree.is_none()
         && let Some(dtb) = fsio::open_dir_optional(&dir, "dtb")?
     {
         let path: PathBuf = [MODULES, &version, "dtb"].iter().collect();
         let top = BootFile { path, installed: "dtb".into() };
         list_devicetrees(&dtb, &top, MAX_DTB_DEPTH, &mut devicetrees)?;
     }
-    let mut kernel = Kernel {
+    Ok(Some(Kernel {
         image: file("vmlinuz", format!("vmlinuz-{version}")),
         hmac: optional(".vmlinuz.hmac", format!(".vmlinuz-{version}.hmac"))?,
         boot_id: BootId(String::new()),
@@ -187,9 +208,7 @@ fn in_modules(root: &Dir) -> Result<Option<Kernel>, KernelError> {
         initramfs,
         devicetree,
         devicetrees,
-    };
-    kernel.boot_id = digest(root, &kernel)?;
-    Ok(Some(kernel))
+    }))
 }
 
 /// Files below `dtb`, each directory in the order of its names.

@@ -67,6 +67,22 @@ pub fn open_up(root: &Dir) -> Result<(), BootError> {
     Ok(())
 }
 
+/// Lets the disk be written by all who share the mount namespace for as long as `act` takes, if it [is
+/// closed](is_closed): for what has to be seen by the whole system, as a mount.
+///
+/// # Errors
+/// Those of `act`; when the caller may not mount, `act` is not called.
+pub fn while_open<T, E: From<BootError>>(root: &Dir, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let set = |dirs: &[Dir], access| {
+        dirs.iter().try_for_each(|dir| mount::set_access(dir, access)).map_err(BootError::from)
+    };
+    let dirs = if BootRecord::read(root)?.is_some() { closed(root)? } else { Vec::new() };
+    set(&dirs, Access::ReadWrite)?;
+    let acted = act();
+    set(&dirs, Access::ReadOnly)?;
+    acted
+}
+
 fn closed(root: &Dir) -> Result<Vec<Dir>, BootError> {
     let mut closed = Vec::new();
     for path in ["sysroot", "boot"] {

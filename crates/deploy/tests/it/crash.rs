@@ -82,7 +82,7 @@ fn disk(machine: &Machine) -> BTreeMap<PathBuf, String> {
     all
 }
 
-type Operation = dyn Fn(&Locked<'_>) -> Result<()>;
+pub(crate) type Operation = dyn Fn(&Locked<'_>) -> Result<()>;
 
 fn run(machine: &Machine, operation: &Operation) -> Result<()> {
     operation(&machine.open().lock(WAIT)?)
@@ -95,7 +95,7 @@ fn retry(machine: &Machine, operation: &Operation) {
 }
 
 /// Ends the process at each write operation of `operation`, which must be one that can be run twice.
-fn survives_every_crash(before: &Machine, operation: &Operation) {
+pub(crate) fn survives_every_crash(before: &Machine, operation: &Operation) {
     let done = before.copy();
     retry(&done, operation);
     let (old, new, clean) = (bootable(before), bootable(&done), disk(&done));

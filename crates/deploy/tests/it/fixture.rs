@@ -99,10 +99,28 @@ impl Machine {
         self.commit_with(&import, REF, number, tree)
     }
 
+    /// Commits an empty tree that says that the branch ended, and what goes on with it.
+    pub(crate) fn commit_ending(&self, branch: &str, number: u64, rebase: &str) -> Id<Commit> {
+        let mut metadata = Metadata::default();
+        metadata.set("ostree.endoflife", Value::Str("enough".to_owned()));
+        metadata.set("ostree.endoflife-rebase", Value::Str(rebase.to_owned()));
+        self.commit_saying(metadata, &ImportOptions::default(), branch, number, &Tree::default())
+    }
+
     fn commit_with(&self, import: &ImportOptions, branch: &str, number: u64, tree: &Tree) -> Id<Commit> {
+        self.commit_saying(Metadata::default(), import, branch, number, tree)
+    }
+
+    fn commit_saying(
+        &self,
+        mut metadata: Metadata,
+        import: &ImportOptions,
+        branch: &str,
+        number: u64,
+        tree: &Tree,
+    ) -> Id<Commit> {
         let from = tempfile::tempdir().unwrap();
         tree.write_to(from.path()).unwrap();
-        let mut metadata = Metadata::default();
         metadata.set("version", Value::Str(format!("{number}.0")));
         let options = CommitOptions {
             branch: Some(Refspec::local(RefName::new(branch).unwrap())),

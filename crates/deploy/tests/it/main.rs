@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod behaviour;
+mod changes;
 mod crash;
 mod early;
 mod fixture;
@@ -10,4 +11,5 @@ mod interop;
 mod modes;
 mod namespace;
 mod refused;
+mod staged;
 mod upgrade;

@@ -1,11 +1,15 @@
 //! `admin deploy`.
 
-use super::outcome::{EtcMerge, Shown};
+use super::outcome::{EtcMerge, Shown, StagedShown};
 use super::{Machine, PATIENCE, narrate, stateroot_or_running};
-use crate::ctx::{Ctx, read_file};
+use crate::ctx::{Ctx, open_parent, read_file};
+use crate::ui::Render;
+use anyhow::Context as _;
 use sapwood_deploy::{
-    DeployEvent, DeployOptions, KargEdit, Kargs, KargsFrom, Merge, Origin, Policy, Position, Retain,
+    DeployEvent, DeployOptions, Finalization, KargEdit, Kargs, KargsFrom, Merge, Origin, Policy, Position,
+    Retain,
 };
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -50,6 +54,15 @@ pub(crate) struct Args {
     /// Take over no kernel arguments
     #[arg(long)]
     karg_none: bool,
+    /// Put it into the boot order when the running system shuts down
+    #[arg(long)]
+    stage: bool,
+    /// As --stage, and hold it until `admin lock-finalization --unlock`
+    #[arg(long)]
+    lock_finalization: bool,
+    /// Give the kernel this archive, too, after the initramfs
+    #[arg(long, value_name = "FILE")]
+    overlay_initrd: Vec<PathBuf>,
     /// Remove a kernel argument
     #[arg(long, value_name = "NAME=VALUE")]
     karg_delete: Vec<String>,
@@ -92,7 +105,7 @@ impl Args {
         Ok(KargsFrom::Merge)
     }
 
-    fn options(&self, sysroot: &sapwood_deploy::Sysroot) -> anyhow::Result<DeployOptions> {
+    fn options(&self, sysroot: &sapwood_deploy::Locked<'_>) -> anyhow::Result<DeployOptions> {
         let origin = match &self.origin_file {
             Some(path) => Some(Origin::parse(&read_file(path, 1 << 20)?)?),
             // A ref is followed from now on; the bare id of a commit is not.
@@ -111,6 +124,11 @@ impl Args {
                 edits(&self.karg_append, KargEdit::Append),
             ]
             .concat(),
+            overlays: self
+                .overlay_initrd
+                .iter()
+                .map(|path| overlay(sysroot, path))
+                .collect::<Result<_, _>>()?,
             retain: match (
                 self.retain || (self.retain_pending && self.retain_rollback),
                 self.retain_pending,
@@ -127,6 +145,12 @@ impl Args {
     }
 }
 
+fn overlay(sysroot: &sapwood_deploy::Locked<'_>, path: &std::path::Path) -> anyhow::Result<String> {
+    let (dir, name) =
+        open_parent(&path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?)?;
+    Ok(sysroot.add_overlay(&sapwood_fsio::open_file(&dir, name)?)?)
+}
+
 /// Whether a revision is a ref, so that upgrades can follow it.
 fn follows(sysroot: &sapwood_deploy::Sysroot, revision: &str) -> anyhow::Result<bool> {
     match sapwood_repo::Refspec::parse(revision) {
@@ -135,15 +159,57 @@ fn follows(sysroot: &sapwood_deploy::Sysroot, revision: &str) -> anyhow::Result<
     }
 }
 
-pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Shown> {
+/// What is said where nothing can be staged, before the reason.
+pub(super) const CANNOT_STAGE: &str = "Cannot stage deployment";
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Deployed(Box<Shown>),
+    Staged(StagedShown),
+}
+
+impl serde::Serialize for Outcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Deployed(shown) => shown.serialize(serializer),
+            Self::Staged(staged) => staged.serialize(serializer),
+        }
+    }
+}
+
+impl Render for Outcome {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Deployed(shown) => shown.render(out),
+            Self::Staged(staged) => staged.render(out),
+        }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        match self {
+            Self::Deployed(shown) => shown.remarks(),
+            Self::Staged(_) => Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
     let stateroot = stateroot_or_running(&locked, args.os.as_ref())?;
     let commit = locked.repo().resolve(&args.revision)?;
     let options = args.options(&locked)?;
     let watch = Watch::new(ctx);
+    if args.stage || args.lock_finalization {
+        let finalization = if args.lock_finalization { Finalization::Held } else { Finalization::AtShutdown };
+        let staged = locked
+            .stage(&stateroot, commit, &options, finalization, &|event| watch.see(event))
+            .context(CANNOT_STAGE)?;
+        return Ok(Outcome::Staged(StagedShown::new(&staged)));
+    }
     let deployed = locked.deploy(&stateroot, commit, &options, &|event| watch.see(event))?;
-    Ok(Shown::new(deployed, watch.etc()))
+    Ok(Outcome::Deployed(Box::new(Shown::new(deployed, watch.etc()))))
 }
 
 /// Shows progress, and remembers what the outcome does not say.

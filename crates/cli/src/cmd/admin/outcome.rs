@@ -1,7 +1,7 @@
 //! What deploying did, as `deploy`, `upgrade` and `switch` tell it.
 
 use crate::ui::{Render, human};
-use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, Written};
+use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, Finalization, Staged, Written};
 use sapwood_etcmerge::{ConflictKind, NotKeptWhat, Resolution};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -11,6 +11,34 @@ use std::io::{self, Write};
 pub(crate) struct Shown {
     deployed: Deployed,
     etc: Option<EtcMerge>,
+}
+
+/// A deployment that waits for the shutdown.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct StagedShown {
+    staged: bool,
+    stateroot: String,
+    commit: String,
+    serial: u32,
+    held: bool,
+}
+
+impl StagedShown {
+    pub(crate) fn new(staged: &Staged) -> Self {
+        Self {
+            staged: true,
+            stateroot: staged.id.stateroot.to_string(),
+            commit: staged.id.commit.to_hex(),
+            serial: staged.id.serial,
+            held: staged.finalization == Finalization::Held,
+        }
+    }
+}
+
+impl Render for StagedShown {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "Staged deployment: {} {}.{}", self.stateroot, self.commit, self.serial)
+    }
 }
 
 /// What was changed locally in the `/etc` that is taken over.

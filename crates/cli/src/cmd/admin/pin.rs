@@ -1,6 +1,6 @@
 //! `admin pin`.
 
-use super::{Machine, PATIENCE, index};
+use super::{Machine, PATIENCE, count, index};
 use crate::ui::Render;
 use std::io::{self, Write};
 
@@ -42,7 +42,7 @@ impl Render for Outcome {
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
-    let count = locked.deployments()?.len();
+    let count = count(&locked)?;
     let indices = args.indices.iter().map(|text| index(text, count)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut deployments = Vec::new();
     for index in indices {

@@ -1,6 +1,6 @@
 //! `admin set-default`: this is how one goes back.
 
-use super::{Machine, PATIENCE, index};
+use super::{Machine, PATIENCE, count, index};
 use crate::ui::Render;
 use std::io::{self, Write};
 
@@ -31,6 +31,6 @@ impl Render for Outcome {
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
-    let id = locked.set_default(index(&args.index, locked.deployments()?.len())?)?;
+    let id = locked.set_default(index(&args.index, count(&locked)?)?)?;
     Ok(Outcome { stateroot: id.stateroot.to_string(), commit: id.commit.to_hex(), serial: id.serial })
 }

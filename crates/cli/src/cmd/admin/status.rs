@@ -1,13 +1,28 @@
 //! `admin status`.
 
 use super::Machine;
-use crate::ui::Render;
-use sapwood_deploy::StatusEntry;
+use crate::ctx::Ctx;
+use crate::report::usage;
+use crate::trust;
+use crate::ui::{Render, show as emit};
+use sapwood_deploy::{Finalization, StagedEntry, StatusEntry, Sysroot};
+use sapwood_objstore::{Commit, Id};
+use sapwood_repo::Refspec;
 use std::io::{self, Write};
 
 /// List deployments in boot order: the first boots by default
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Accepted: signatures are checked anyway
+    #[arg(long, short = 'V')]
+    verify: bool,
+    /// Do not check signatures
+    #[arg(long, short = 'S')]
+    skip_signatures: bool,
+    /// Print `default` where the running deployment boots by default, else `not-default`
+    #[arg(long, short = 'D')]
+    is_default: bool,
+}
 
 /// The deployments.
 #[derive(Debug, serde::Serialize)]
@@ -15,7 +30,7 @@ pub(crate) struct Outcome {
     deployments: Vec<Shown>,
 }
 
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Shown {
     index: usize,
@@ -23,15 +38,20 @@ struct Shown {
     commit: String,
     serial: u32,
     version: Option<String>,
+    source_title: Option<String>,
     timestamp: Option<u64>,
     booted: bool,
     pending: bool,
     rollback: bool,
+    staged: bool,
+    finalization_held: bool,
     pinned: bool,
+    unlocked: Option<&'static str>,
     origin: Option<String>,
     override_commit: Option<String>,
     options: String,
-    path: String,
+    path: Option<String>,
+    gpg_signatures: Vec<Vec<String>>,
 }
 
 impl Render for Outcome {
@@ -41,14 +61,24 @@ impl Render for Outcome {
         }
         for shown in &self.deployments {
             let star = if shown.booted { '*' } else { ' ' };
-            let note = match (shown.pending, shown.rollback) {
-                (true, _) => " (pending)",
-                (_, true) => " (rollback)",
+            let note = match (shown.staged, shown.pending, shown.rollback) {
+                (true, ..) => " (staged)",
+                (_, true, _) => " (pending)",
+                (.., true) => " (rollback)",
                 _ => "",
             };
             writeln!(out, "{star} {} {}.{}{note}", shown.stateroot, shown.commit, shown.serial)?;
+            if shown.finalization_held {
+                writeln!(out, "    Finalization: held")?;
+            }
             if let Some(version) = &shown.version {
                 writeln!(out, "    Version: {version}")?;
+            }
+            if let Some(title) = &shown.source_title {
+                writeln!(out, "    `- {title}")?;
+            }
+            if let Some(unlocked) = shown.unlocked {
+                writeln!(out, "    Unlocked: {unlocked}")?;
             }
             if shown.pinned {
                 writeln!(out, "    Pinned: yes")?;
@@ -57,19 +87,61 @@ impl Render for Outcome {
                 Some(refspec) => writeln!(out, "    origin refspec: {refspec}")?,
                 None => writeln!(out, "    origin: <unknown origin type>")?,
             }
+            for line in shown.gpg_signatures.iter().flatten() {
+                writeln!(out, "    GPG: {line}")?;
+            }
         }
         Ok(())
     }
 }
 
-pub(crate) fn run(_args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
-    let status = machine.open()?.status()?;
+/// Whether the running deployment boots by default.
+#[derive(Debug, serde::Serialize)]
+struct IsDefault {
+    is_default: bool,
+}
+
+impl Render for IsDefault {
+    fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", if self.is_default { "default" } else { "not-default" })
+    }
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u8> {
+    let sysroot = machine.open()?;
+    if args.is_default {
+        let all = sysroot.deployments()?;
+        if !all.iter().any(|deployment| deployment.booted) {
+            return Err(usage("Not currently booted into an OSTree system"));
+        }
+        let is_default = sysroot.staged()?.is_none() && all.first().is_some_and(|first| first.booted);
+        return emit(&IsDefault { is_default }, ctx.json);
+    }
+    let status = sysroot.status()?;
     // What is next and what one can go back to is told of a running system only, as OSTree does.
     let runs = status.deployments.iter().any(|entry| entry.deployment.booted);
-    let deployments = status.deployments.into_iter().map(|entry| {
-        let StatusEntry { deployment, version, timestamp, pending, rollback } = entry;
-        Shown {
-            index: deployment.index,
+    let shift = usize::from(status.staged.is_some());
+    let mut deployments: Vec<Shown> = Vec::new();
+    let signatures = !args.skip_signatures || args.verify;
+    if let Some(StagedEntry { staged, version, timestamp }) = status.staged {
+        deployments.push(Shown {
+            stateroot: staged.id.stateroot.to_string(),
+            commit: staged.id.commit.to_hex(),
+            serial: staged.id.serial,
+            version,
+            timestamp,
+            staged: true,
+            finalization_held: staged.finalization == Finalization::Held,
+            origin: staged.origin.refspec(),
+            override_commit: staged.origin.override_commit(),
+            options: staged.kargs.to_string(),
+            ..facts(&sysroot, staged.id.commit, staged.origin.refspec(), signatures)?
+        });
+    }
+    for entry in status.deployments {
+        let StatusEntry { deployment, version, timestamp, unlocked, pending, rollback } = entry;
+        deployments.push(Shown {
+            index: deployment.index + shift,
             stateroot: deployment.id.stateroot.to_string(),
             commit: deployment.id.commit.to_hex(),
             serial: deployment.id.serial,
@@ -79,11 +151,38 @@ pub(crate) fn run(_args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
             pending: runs && pending,
             rollback: runs && rollback,
             pinned: deployment.pinned(),
+            unlocked: unlocked.map(sapwood_deploy::Unlock::as_str),
             origin: deployment.origin.refspec(),
             override_commit: deployment.origin.override_commit(),
             options: deployment.entry.get("options").unwrap_or_default().to_owned(),
-            path: deployment.path(),
-        }
-    });
-    Ok(Outcome { deployments: deployments.collect() })
+            path: Some(deployment.path()),
+            ..facts(&sysroot, deployment.id.commit, deployment.origin.refspec(), signatures)?
+        });
+    }
+    emit(&Outcome { deployments }, ctx.json)
+}
+
+/// What the commit says: a title, and signatures by the keys of the remote it came from, if that is to be verified.
+fn facts(
+    sysroot: &Sysroot,
+    commit: Id<Commit>,
+    refspec: Option<String>,
+    signatures: bool,
+) -> anyhow::Result<Shown> {
+    let repo = sysroot.repo();
+    let mut shown = Shown::default();
+    if !repo.store().contains(commit.name())? {
+        return Ok(shown);
+    }
+    let metadata = repo.store().load(commit)?.metadata;
+    shown.source_title = metadata.get_str("ostree.source-title").map(str::to_owned);
+    let remote = refspec.and_then(|text| Refspec::parse(&text).ok()?.remote().cloned());
+    let Some(remote) = remote.filter(|_| signatures) else { return Ok(shown) };
+    // An origin may name a remote that is not configured any more.
+    let Ok(remote) = repo.remote(remote.as_str()) else { return Ok(shown) };
+    if remote.flag("gpg-verify", true) {
+        let reports = trust::reports(repo, commit, || trust::keyring(repo, &remote))?;
+        shown.gpg_signatures = reports.iter().map(sapwood_repo::sign::gpg::Report::lines).collect();
+    }
+    Ok(shown)
 }

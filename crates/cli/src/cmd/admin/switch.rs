@@ -2,8 +2,9 @@
 
 use super::deploy::How;
 use super::upgrade::{self, Outcome};
-use super::{Machine, PATIENCE, stateroot};
+use super::{Machine, PATIENCE, reboot, stateroot};
 use crate::ctx::Ctx;
+use sapwood_deploy::When;
 use sapwood_repo::{Expected, RefEdit, Refspec};
 use sapwood_transport::Age;
 
@@ -15,6 +16,9 @@ pub(crate) struct Args {
     os: Option<String>,
     #[command(flatten)]
     how: How,
+    /// Restart the machine when it is done
+    #[arg(long, short = 'r')]
+    reboot: bool,
     /// REMOTE:REF, or a ref of the remote that is followed now
     #[arg(value_name = "REFSPEC")]
     refspec: String,
@@ -27,7 +31,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let plan = locked.plan_switch(name.as_ref(), &args.refspec)?;
     let pulled = upgrade::fetch(ctx, &locked, &plan, Age::Any)?;
     // Another ref may well be older.
-    let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true)?;
+    let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true, When::Now)?;
     // What was pulled of the old ref is kept by the deployments that need it.
     let old = plan.from.origin.refspec().and_then(|text| Refspec::parse(&text).ok());
     let old = old.filter(|old| old.remote().is_some() && *old != plan.refspec);
@@ -38,5 +42,8 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         deleted_ref = Some(old.to_string());
         locked.repo().edit_refs(vec![RefEdit::Delete { name: old, expected: Expected::Any }])?;
     }
-    Ok(Outcome { pulled, result, deleted_ref, persona: ctx.persona })
+    if args.reboot {
+        reboot()?;
+    }
+    Ok(Outcome { pulled, result, ended: Vec::new(), deleted_ref, persona: ctx.persona })
 }

@@ -1,6 +1,6 @@
 //! `admin undeploy`.
 
-use super::{Machine, PATIENCE, index, outcome};
+use super::{Machine, PATIENCE, count, index, outcome};
 use crate::ui::Render;
 use sapwood_deploy::{Cleaned, CleanupOptions, DeploymentId, Written};
 use serde::Serialize;
@@ -50,7 +50,7 @@ impl Render for Outcome {
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
-    let index = index(&args.index, locked.deployments()?.len())?;
+    let index = index(&args.index, count(&locked)?)?;
     let undeployed = locked.undeploy(index, &CleanupOptions { keep_objects: args.no_prune })?;
     Ok(Outcome { id: undeployed.id, written: undeployed.written, cleaned: undeployed.cleaned })
 }

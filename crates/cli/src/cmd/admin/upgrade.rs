@@ -1,16 +1,20 @@
 //! `admin upgrade`: pulls what the origin of a deployment names, and deploys it.
 
-use super::deploy::{How, Watch};
-use super::outcome::Shown;
-use super::{Machine, PATIENCE, stateroot};
+use super::deploy::{CANNOT_STAGE, How, Watch};
+use super::outcome::{Shown, StagedShown};
+use super::{Machine, PATIENCE, reboot, stateroot};
 use crate::args::Persona;
 use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, variable};
 use crate::report::OrUsage;
 use crate::trust;
 use crate::ui::Render;
-use sapwood_deploy::{DeployOptions, Downgrade, Locked, Merge, UpgradeOptions, UpgradeOutcome, UpgradePlan};
+use anyhow::Context as _;
+use sapwood_deploy::{
+    DeployOptions, Downgrade, EndOfLife, Finalization, Locked, Merge, UpgradeOptions, UpgradeOutcome,
+    UpgradePlan, When,
+};
 use sapwood_objstore::{Id, ObjectId};
 use sapwood_transport::{Age, PullOptions, RefsInto, Wanted};
 use serde::Serialize;
@@ -22,6 +26,7 @@ use std::io::{self, Write};
 ///
 /// Exit code 77 says that there was nothing to upgrade (0 where the program is called as `ostree`).
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     /// The stateroot; that of the running system, or the only one that has deployments, if missing
     #[arg(long, visible_alias = "stateroot", value_name = "OSNAME")]
@@ -34,6 +39,12 @@ pub(crate) struct Args {
     /// Deploy this commit instead of the newest one
     #[arg(long, value_name = "CHECKSUM")]
     override_commit: Option<String>,
+    /// Put it into the boot order when the running system shuts down
+    #[arg(long)]
+    stage: bool,
+    /// Restart the machine if there was something to upgrade
+    #[arg(long, short = 'r')]
+    reboot: bool,
     /// Pull, and deploy nothing
     #[arg(long, conflicts_with = "deploy_only")]
     pull_only: bool,
@@ -47,6 +58,8 @@ pub(crate) struct Args {
 pub(crate) struct Outcome {
     pub(super) pulled: Option<pull::Outcome>,
     pub(super) result: Result,
+    /// What was followed came to its end; why, and what goes on with it.
+    pub(super) ended: Vec<EndOfLife>,
     /// The ref that is not followed any more, and was deleted.
     pub(super) deleted_ref: Option<String>,
     pub(super) persona: Persona,
@@ -55,17 +68,22 @@ pub(crate) struct Outcome {
 /// What became of the list of deployments.
 #[derive(Debug)]
 pub(super) enum Result {
-    Unchanged { commit: String },
+    Unchanged {
+        commit: String,
+    },
     Deployed(Box<Shown>),
-    PulledOnly,
+    Staged(StagedShown),
+    /// Nothing was to be deployed; whether something was pulled.
+    PulledOnly(bool),
 }
 
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let (result, deployed) = match &self.result {
-            Result::Unchanged { .. } => ("unchanged", None),
             Result::Deployed(shown) => ("deployed", Some(shown.json())),
-            Result::PulledOnly => ("pulled", None),
+            Result::Staged(staged) => ("staged", serde_json::to_value(staged).ok()),
+            Result::PulledOnly(true) => ("pulled", None),
+            Result::Unchanged { .. } | Result::PulledOnly(false) => ("unchanged", None),
         };
         let commit = match &self.result {
             Result::Unchanged { commit } => Some(commit),
@@ -77,6 +95,7 @@ impl Serialize for Outcome {
             "deployed": deployed,
             "pulled": self.pulled,
             "deleted_ref": self.deleted_ref,
+            "end_of_life": self.ended.iter().map(|end| json!({ "reason": end.reason, "rebase": end.rebase })).collect::<Vec<_>>(),
         })
         .serialize(serializer)
     }
@@ -90,7 +109,8 @@ impl Render for Outcome {
         match &self.result {
             Result::Unchanged { .. } => writeln!(out, "No update available.")?,
             Result::Deployed(shown) => shown.render(out)?,
-            Result::PulledOnly => {}
+            Result::Staged(staged) => staged.render(out)?,
+            Result::PulledOnly(_) => {}
         }
         match &self.deleted_ref {
             Some(name) => writeln!(out, "Deleting ref '{name}'"),
@@ -99,15 +119,20 @@ impl Render for Outcome {
     }
 
     fn remarks(&self) -> Vec<String> {
-        match &self.result {
-            Result::Deployed(shown) => shown.remarks(),
-            _ => Vec::new(),
+        let ended = |end: &EndOfLife| match &end.rebase {
+            Some(refspec) => format!("warning: end of life: {}; going on with {refspec}", end.reason),
+            None => format!("warning: end of life: {}", end.reason),
+        };
+        let mut lines: Vec<_> = self.ended.iter().map(ended).collect();
+        if let Result::Deployed(shown) = &self.result {
+            lines.extend(shown.remarks());
         }
+        lines
     }
 
     fn exit_code(&self) -> u8 {
         match (&self.result, self.persona) {
-            (Result::Unchanged { .. }, Persona::Sapwood) => 77,
+            (Result::Unchanged { .. } | Result::PulledOnly(false), Persona::Sapwood) => 77,
             _ => 0,
         }
     }
@@ -118,26 +143,47 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let name = args.os.as_deref().map(stateroot).transpose()?;
     let mut plan = locked.plan_upgrade(name.as_ref())?;
+    // A commit that it was held at counts once.
+    plan.override_commit = None;
+    plan.origin.set_override_commit(None);
     if let Some(commit) = &args.override_commit {
         let id = ObjectId::from_hex(commit).or_usage(|| format!("Invalid commit '{commit}'"))?;
         plan.override_commit = Some(id.to_hex());
         plan.origin.set_override_commit(Some(&id.to_hex()));
     }
-    let age = if args.allow_downgrade || plan.override_commit.is_some() {
-        Age::Any
-    } else {
-        Age::NotBefore(plan.from.id.commit)
-    };
-    let pulled = if args.deploy_only { None } else { fetch(ctx, &locked, &plan, age)? };
-    if args.pull_only {
-        let result = match &pulled {
-            Some(pulled) if !pulled.is_empty() => Result::PulledOnly,
-            _ => Result::Unchanged { commit: locked.repo().resolve(&plan.refspec.to_string())?.to_hex() },
-        };
-        return Ok(Outcome { pulled, result, deleted_ref: None, persona: ctx.persona });
+    let age = if args.allow_downgrade { Age::Any } else { not_before(&locked, &plan)? };
+    let mut pulled = if args.deploy_only { None } else { fetch(ctx, &locked, &plan, age)? };
+    let mut ended = Vec::new();
+    while let Some(end) = locked.end_of_life(&plan)? {
+        let rebase = end.rebase.clone();
+        ended.push(end);
+        let Some(refspec) = rebase.filter(|_| ended.len() <= MAX_REBASES) else { break };
+        plan.rebase(&refspec)?;
+        if !args.deploy_only {
+            pulled = fetch(ctx, &locked, &plan, Age::Any)?;
+        }
     }
-    let result = deploy(ctx, &locked, &plan, &args.how, args.allow_downgrade)?;
-    Ok(Outcome { pulled, result, deleted_ref: None, persona: ctx.persona })
+    let result = if args.pull_only {
+        Result::PulledOnly(pulled.as_ref().is_some_and(|pulled| !pulled.is_empty()))
+    } else {
+        let staged = args.stage || variable("OSTREE_EX_STAGE_DEPLOYMENTS").is_some();
+        let when = if staged { When::Staged(Finalization::AtShutdown) } else { When::Now };
+        deploy(ctx, &locked, &plan, &args.how, args.allow_downgrade, when)?
+    };
+    if args.reboot && matches!(result, Result::Deployed(_) | Result::Staged(_)) {
+        reboot()?;
+    }
+    Ok(Outcome { pulled, result, ended, deleted_ref: None, persona: ctx.persona })
+}
+
+/// How often in a row what is followed may come to its end.
+const MAX_REBASES: usize = 8;
+
+/// Nothing older is even pulled, where it is known how old what is deployed is.
+fn not_before(locked: &Locked<'_>, plan: &UpgradePlan) -> anyhow::Result<Age> {
+    let current = plan.from.id.commit;
+    let known = locked.repo().store().contains(current.name())?;
+    Ok(if known { Age::NotBefore(current) } else { Age::Any })
 }
 
 /// Pulls what the plan follows, where that is a ref of a remote; nothing that is older than `age` allows.
@@ -156,9 +202,9 @@ pub(super) fn fetch(
         None => Wanted::Ref(branch),
     };
     let options = PullOptions {
+        age,
         wanted: vec![wanted],
         into: RefsInto::Remote(name.clone()),
-        age,
         ..PullOptions::default()
     };
     let terms = trust::terms(repo, &remote, None)?;
@@ -176,9 +222,11 @@ pub(super) fn deploy(
     plan: &UpgradePlan,
     how: &How,
     allow_downgrade: bool,
+    when: When,
 ) -> anyhow::Result<Result> {
     let options = UpgradeOptions {
         downgrade: if allow_downgrade { Downgrade::Allow } else { Downgrade::Refuse },
+        when,
         deploy: DeployOptions {
             merge: Merge::Etc(how.policy()),
             keep_objects: how.no_prune,
@@ -186,8 +234,14 @@ pub(super) fn deploy(
         },
     };
     let watch = Watch::new(ctx);
-    Ok(match locked.upgrade(plan, &options, &|event| watch.see(event))? {
+    let upgraded = locked.upgrade(plan, &options, &|event| watch.see(event));
+    let upgraded = match when {
+        When::Now => upgraded?,
+        When::Staged(_) => upgraded.context(CANNOT_STAGE)?,
+    };
+    Ok(match upgraded {
         UpgradeOutcome::Unchanged { commit } => Result::Unchanged { commit: commit.to_hex() },
+        UpgradeOutcome::Staged(staged) => Result::Staged(StagedShown::new(&staged)),
         UpgradeOutcome::Deployed(deployed) => Result::Deployed(Box::new(Shown::new(*deployed, watch.etc()))),
     })
 }

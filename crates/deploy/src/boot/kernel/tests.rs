@@ -15,6 +15,10 @@ fn tree(files: &[(&str, &str)]) -> cap_tempfile::TempDir {
 /// `printf k123 | sha256sum`
 const K123: &str = "66164fd1c9a8234940536d902d18a712e7a9e74c6819b41fb014e33740f6e0dc";
 
+fn discover(dir: &Dir) -> Result<Kernel, KernelError> {
+    Kernel::discover(dir, DeviceTrees::Install)
+}
+
 const M: &str = "usr/lib/modules/6.1.0";
 
 fn names(kernel: &Kernel) -> Vec<String> {
@@ -29,7 +33,7 @@ fn a_modern_tree_is_named_by_its_version_and_hashed_in_order() {
         (&format!("{M}/.vmlinuz.hmac"), "h"),
         ("usr/lib/modules/6.0.0/modules.dep", ""),
     ]);
-    let kernel = Kernel::discover(&dir).unwrap();
+    let kernel = discover(&dir).unwrap();
     // printf kernelinitrd | sha256sum; the same as real ostree computed.
     assert_eq!(kernel.boot_id.as_str(), "3822c8916ff94fb5cd0710581582600efdb585747470c3ef45ead0e6ed5b3982");
     assert_eq!(
@@ -50,7 +54,7 @@ fn device_trees_count_each_directory_in_the_order_of_its_names() {
         (&format!("{M}/dtb/a/x.dtb"), "1"),
         (&format!("{M}/dtb/c/y.dtb"), "3"),
     ]);
-    let kernel = Kernel::discover(&dir).unwrap();
+    let kernel = discover(&dir).unwrap();
     assert_eq!(kernel.boot_id.as_str(), K123);
     assert_eq!(
         names(&kernel)[1..],
@@ -69,7 +73,7 @@ fn a_single_device_tree_hides_the_directory_of_them() {
         (&format!("{M}/devicetree"), "123"),
         (&format!("{M}/dtb/b.dtb"), "2"),
     ]);
-    let kernel = Kernel::discover(&dir).unwrap();
+    let kernel = discover(&dir).unwrap();
     assert_eq!(kernel.boot_id.as_str(), K123);
     assert_eq!(names(&kernel)[1..], [format!("{M}/devicetree devicetree-6.1.0")]);
 }
@@ -83,7 +87,7 @@ fn the_checksum_in_a_legacy_name_is_believed() {
             (&format!("{dir}/initramfs-3.10-{id}"), "i"),
             (&format!("{dir}/config-3.10"), "c"),
         ]);
-        let kernel = Kernel::discover(&made).unwrap();
+        let kernel = discover(&made).unwrap();
         assert_eq!((kernel.version.as_str(), kernel.boot_id.as_str()), ("3.10", id.as_str()));
         assert_eq!(
             names(&kernel),
@@ -98,7 +102,7 @@ fn the_checksum_in_a_legacy_name_is_believed() {
 #[test]
 fn a_tree_without_a_clear_kernel_is_refused() {
     let (a, b) = ("a".repeat(64), "b".repeat(64));
-    let error = |files: &[(&str, &str)]| Kernel::discover(&tree(files)).unwrap_err().to_string();
+    let error = |files: &[(&str, &str)]| discover(&tree(files)).unwrap_err().to_string();
     let missing = KernelError::Missing.to_string();
     assert_eq!(error(&[]), missing);
     assert_eq!(error(&[("boot/vmlinuz-3.10", "k")]), missing);
@@ -118,7 +122,7 @@ fn a_tree_without_a_clear_kernel_is_refused() {
 fn a_link_is_not_a_kernel() {
     let dir = tree(&[(&format!("{M}/other"), "k")]);
     fsio::symlink("other", &dir, format!("{M}/vmlinuz")).unwrap();
-    assert!(matches!(Kernel::discover(&dir), Err(KernelError::Missing)));
+    assert!(matches!(discover(&dir), Err(KernelError::Missing)));
 }
 
 /// As the real program chooses (2022.7).
@@ -130,10 +134,10 @@ fn a_legacy_kernel_with_an_initramfs_comes_before_a_modern_one_without() {
     let modern = (&*format!("{M}/vmlinuz"), "modern");
     let both = tree(&[modern, (&kernel, "k"), (&initramfs, "i")]);
     assert_eq!(
-        names(&Kernel::discover(&both).unwrap()),
+        names(&discover(&both).unwrap()),
         [format!("{kernel} vmlinuz"), format!("{initramfs} initramfs")],
         "and a name need not have a version"
     );
     let neither = tree(&[modern, (&kernel, "k")]);
-    assert_eq!(names(&Kernel::discover(&neither).unwrap()), [format!("{M}/vmlinuz vmlinuz-6.1.0")]);
+    assert_eq!(names(&discover(&neither).unwrap()), [format!("{M}/vmlinuz vmlinuz-6.1.0")]);
 }

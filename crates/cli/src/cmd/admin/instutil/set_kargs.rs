@@ -1,0 +1,60 @@
+//! `admin instutil set-kargs`.
+
+use super::super::kargs::Outcome;
+use super::super::{Machine, PATIENCE};
+use crate::ctx::read_file;
+use crate::report::usage;
+use sapwood_deploy::{KargEdit, Kargs};
+
+/// Set the kernel arguments of the deployment that boots by default
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Begin with the arguments of the running kernel
+    #[arg(long)]
+    import_proc_cmdline: bool,
+    /// Begin with those that it has
+    #[arg(long)]
+    merge: bool,
+    /// Set an argument, instead of those with the same name
+    #[arg(long, value_name = "NAME=VALUE")]
+    replace: Vec<String>,
+    /// Append an argument
+    #[arg(long, value_name = "NAME=VALUE")]
+    append: Vec<String>,
+    /// Arguments to append
+    #[arg(value_name = "ARGS")]
+    words: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
+    let sysroot = machine.open()?;
+    let locked = sysroot.lock(PATIENCE)?;
+    if locked.deployments()?.is_empty() {
+        return Err(usage("Unable to find a deployment in sysroot"));
+    }
+    let mut running = None;
+    if args.import_proc_cmdline {
+        running = Some(Kargs::parse_proc_cmdline(&read_file("/proc/cmdline".as_ref(), 64 << 10)?));
+    }
+    let edits =
+        |texts: &[String], edit: fn(String) -> KargEdit| texts.iter().cloned().map(edit).collect::<Vec<_>>();
+    let edits = [
+        edits(&args.replace, KargEdit::Set),
+        edits(&args.append, KargEdit::Append),
+        edits(&args.words, KargEdit::Append),
+    ]
+    .concat();
+    let written = locked.change_kargs(&|deployment| {
+        if deployment.index != 0 {
+            return Ok(None);
+        }
+        let mut kargs = match &running {
+            Some(running) => running.clone(),
+            None if args.merge => deployment.entry.kargs(),
+            None => Kargs::default(),
+        };
+        kargs.edit(&edits)?;
+        Ok(Some(kargs))
+    })?;
+    Ok(Outcome { written })
+}

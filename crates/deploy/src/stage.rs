@@ -1,0 +1,273 @@
+//! Staged deployments: made while the system runs, put into the boot order when it shuts down.
+//!
+//! What is to be done is a record, in OSTree's form: `staged-deployment` in the run-time directory, as there, and also
+//! beside the repository, where it survives a power loss. It is deleted only when the new boot order is durable. So
+//! whatever happens to a finalisation, the machine boots the old order with the update still staged, or the new one.
+
+mod record;
+
+use crate::bootloader;
+use crate::cleanup::{self, CleanupOptions, Keep};
+use crate::deploy::{DeployEvent, DeployOptions, Deployed};
+use crate::deployment::{Deployment, DeploymentId};
+use crate::list::Current;
+use crate::origin::Origin;
+use crate::{Error, Locked, Result, StaterootName, Sysroot, layout, tree, write};
+use record::Record;
+use sapwood_fsio::{self as fsio, Kind};
+use sapwood_objstore::{Commit, Id};
+
+/// Whether a staged deployment waits for more than the shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Finalization {
+    /// It is put into the boot order at the next shutdown.
+    #[default]
+    AtShutdown,
+    /// It stays staged until this is changed.
+    Held,
+}
+
+/// A deployment that waits for its time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Staged {
+    /// Which it is.
+    pub id: DeploymentId,
+    /// The deployment whose `/etc` it will take over.
+    pub merge: Option<DeploymentId>,
+    /// Its kernel arguments.
+    pub kargs: crate::Kargs,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What it waits for.
+    pub finalization: Finalization,
+}
+
+impl Staged {
+    /// Reads a record. The origin, which is a file of its own, is left empty.
+    ///
+    /// # Errors
+    /// [`Error::Record`], [`Error::Name`] where it is malformed.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        Ok(Self::of(Record::decode(bytes)?, Origin::default()))
+    }
+
+    fn of(record: Record, origin: Origin) -> Self {
+        let blueprint = record.blueprint;
+        Self {
+            id: blueprint.id,
+            merge: blueprint.merge,
+            kargs: blueprint.kargs,
+            origin,
+            finalization: record.finalization,
+        }
+    }
+}
+
+/// What the boot that is now found of the last shutdown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BootComplete {
+    /// Why the finalisation failed, if it did. It is told once.
+    pub failure: Option<String>,
+    /// The deployment that is still staged, and is finalised at the next shutdown.
+    pub staged: Option<DeploymentId>,
+}
+
+impl Sysroot {
+    /// The staged deployment. A record whose tree is gone, or boots already, is none.
+    ///
+    /// # Errors
+    /// [`Error::Record`] for a record that cannot be read.
+    pub fn staged(&self) -> Result<Option<Staged>> {
+        let Some(record) = self.staged_record(&self.current()?)? else { return Ok(None) };
+        let origin = Origin::read(self.root(), &record.blueprint.id)?;
+        Ok(Some(Staged::of(record, origin)))
+    }
+
+    /// The record that counts: the run-time one, which real `ostree` writes too, else the one that outlives the boot.
+    pub(crate) fn staged_record(&self, current: &Current) -> Result<Option<Record>> {
+        let run = match self.run() {
+            Some(run) => fsio::read_optional(run, layout::STAGED_NAME, layout::MAX_TEXT_BYTES)?,
+            None => None,
+        };
+        let bytes = match run {
+            Some(bytes) => bytes,
+            None => match fsio::read_optional(self.root(), layout::STAGED, layout::MAX_TEXT_BYTES)? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        };
+        let record = Record::decode(&bytes)?;
+        let id = &record.blueprint.id;
+        let there = fsio::stat_optional(self.root(), layout::deployment_dir(id))?;
+        let waits = there.is_some_and(|stat| stat.kind == Kind::Dir)
+            && current.deployments.iter().all(|deployment| deployment.id != *id);
+        Ok(waits.then_some(record))
+    }
+}
+
+impl Locked<'_> {
+    /// Makes a deployment, and leaves it to [`finalize_staged`](Self::finalize_staged) to merge `/etc` and put it into the
+    /// boot order. It replaces one that was staged before. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NotBooted`] where nothing of this sysroot runs; else those of [`deploy`](Self::deploy). What boots, and
+    /// what was staged before, is as before then; only where the record cannot be written is what was staged gone.
+    pub fn stage(
+        &self,
+        stateroot: &StaterootName,
+        commit: Id<Commit>,
+        options: &DeployOptions,
+        finalization: Finalization,
+        on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
+    ) -> Result<Staged> {
+        let current = self.current()?;
+        if !current.deployments.iter().any(|deployment| deployment.booted) {
+            return Err(Error::NotBooted);
+        }
+        let boot = fsio::open_dir(self.root(), layout::BOOT)?;
+        bootloader::of(self, &boot)?;
+        self.recover(&current, &options.overlays, on_event)?;
+        let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
+        let staged = Staged {
+            id: blueprint.id.clone(),
+            merge: blueprint.merge.clone(),
+            kargs: blueprint.kargs.clone(),
+            origin: origin.clone(),
+            finalization,
+        };
+        let record = Record { blueprint, finalization };
+        let laid = self.lay(&staged.id, &origin, on_event).and_then(|()| {
+            on_event(DeployEvent::Syncing);
+            write::sync_all(self, &boot)?;
+            self.write_record(&record)
+        });
+        if let Err(error) = laid {
+            self.abandon(&staged.id);
+            return Err(error);
+        }
+        // What was staged before goes, and the commit of this one gets its ref.
+        cleanup::remove_unneeded(self, &current, &Keep::default())?;
+        Ok(staged)
+    }
+
+    fn write_record(&self, record: &Record) -> Result<()> {
+        let bytes = record.encode();
+        fsio::replace(self.root(), layout::STAGED, 0o644, &bytes)?;
+        match self.run() {
+            Some(run) => Ok(fsio::replace(run, layout::STAGED_NAME, 0o644, &bytes)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what is staged. Its tree goes with the next clean-up.
+    pub(crate) fn forget_staged(&self) -> Result<()> {
+        if fsio::remove_file_optional(self.root(), layout::STAGED)? {
+            fsio::sync_dir(&fsio::open_dir_followed(self.root(), layout::OSTREE)?)?;
+        }
+        if let Some(run) = self.run() {
+            fsio::remove_file_optional(run, layout::STAGED_NAME)?;
+        }
+        Ok(())
+    }
+
+    /// Holds what is staged, or no longer. Says whether that is a change.
+    ///
+    /// # Errors
+    /// [`Error::NothingStaged`]; or when the record cannot be written.
+    pub fn set_finalization(&self, finalization: Finalization) -> Result<bool> {
+        let mut record = self.staged_record(&self.current()?)?.ok_or(Error::NothingStaged)?;
+        if record.finalization == finalization {
+            return Ok(false);
+        }
+        record.finalization = finalization;
+        self.write_record(&record)?;
+        Ok(true)
+    }
+
+    /// Merges `/etc` into what is staged, and puts it into the boot order; `None` where nothing is staged, or it is held.
+    /// The repository is not pruned.
+    ///
+    /// # Errors
+    /// As [`deploy`](Self::deploy), and [`Error::MergeGone`]. What was staged stays so, and why it failed is written to
+    /// the boot directory, for [`boot_complete`](Self::boot_complete).
+    pub fn finalize_staged(&self, on_event: &(dyn Fn(DeployEvent<'_>) + Sync)) -> Result<Option<Deployed>> {
+        let finalized = self.try_finalize(on_event);
+        if let Err(error) = &finalized {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(error) = source {
+                text = format!("{text}: {error}");
+                source = error.source();
+            }
+            let path = layout::failure_stamp();
+            if let Err(error) = fsio::replace(self.root(), path, 0o644, text.as_bytes()) {
+                tracing::error!(%error, "why the finalisation failed cannot be written down");
+            }
+        }
+        finalized
+    }
+
+    fn try_finalize(&self, on_event: &(dyn Fn(DeployEvent<'_>) + Sync)) -> Result<Option<Deployed>> {
+        let current = self.current()?;
+        let Some(record) = self.staged_record(&current)? else {
+            self.forget_staged()?;
+            return Ok(None);
+        };
+        if record.finalization == Finalization::Held {
+            return Ok(None);
+        }
+        let Record { blueprint, .. } = record;
+        if let Some(merge) = &blueprint.merge
+            && !current.deployments.iter().any(|deployment| deployment.id == *merge)
+        {
+            return Err(Error::MergeGone { merge: merge.clone() });
+        }
+        // An earlier attempt may have got into the middle of the merge.
+        tree::renew_etc(self, &blueprint.id)?;
+        self.make_room(&current, &blueprint)?;
+        let mut deployed = self.place(&blueprint, on_event)?;
+        let clean = || {
+            fsio::remove_file_optional(self.root(), layout::failure_stamp())?;
+            self.cleanup(&CleanupOptions { keep_objects: true })
+        };
+        deployed.cleaned = clean().map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
+        Ok(Some(deployed))
+    }
+
+    /// What has to be done once a boot succeeded: tells of a finalisation that failed, and makes known again what is
+    /// still staged, so that it is finalised at the next shutdown.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn boot_complete(&self) -> Result<BootComplete> {
+        let path = layout::failure_stamp();
+        let failure = fsio::read_optional(self.root(), &path, layout::MAX_TEXT_BYTES)?;
+        let record = self.staged_record(&self.current()?)?;
+        match &record {
+            Some(record) => self.write_record(record)?,
+            None => self.forget_staged()?,
+        }
+        if failure.is_some() {
+            fsio::remove_file_optional(self.root(), &path)?;
+            fsio::sync_dir(&fsio::open_dir(self.root(), layout::boot(layout::BOOT_OSTREE))?)?;
+        }
+        Ok(BootComplete {
+            failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            staged: record.map(|record| record.blueprint.id),
+        })
+    }
+}
+
+/// The deployment at a place of the boot order, where what is staged comes first and is `None`.
+pub(crate) fn at<'c>(
+    sysroot: &Sysroot,
+    current: &'c Current,
+    index: usize,
+) -> Result<Option<&'c Deployment>> {
+    let staged = usize::from(sysroot.staged_record(current)?.is_some());
+    let count = current.deployments.len() + staged;
+    match index.checked_sub(staged) {
+        None => Ok(None),
+        Some(at) => current.deployments.get(at).map(Some).ok_or(Error::NoSuchDeployment { index, count }),
+    }
+}

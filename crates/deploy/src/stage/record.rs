@@ -1,0 +1,150 @@
+//! The record of what is staged: OSTree's keys, and ours beside them.
+#![deny(clippy::indexing_slicing)]
+
+use super::Finalization;
+use crate::boot::kargs::Kargs;
+use crate::deployment::DeploymentId;
+use crate::plan::{Position, Retain};
+use crate::prepare::Blueprint;
+use crate::{Error, Result, StaterootName};
+use sapwood_etcmerge::Policy;
+use sapwood_objstore::Value;
+use sapwood_objstore::gvariant::{Layout, Reader, Writer};
+use std::collections::BTreeMap;
+
+/// What is to become of a staged deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) blueprint: Blueprint,
+    pub(crate) finalization: Finalization,
+}
+
+const POLICIES: [(&str, Policy); 3] =
+    [("keep-local", Policy::KeepLocal), ("keep-new", Policy::KeepNew), ("keep-both", Policy::KeepBoth)];
+const RETAINS: [(&str, Retain); 4] = [
+    ("necessary", Retain::Necessary),
+    ("pending", Retain::Pending),
+    ("rollback", Retain::Rollback),
+    ("all", Retain::All),
+];
+const POSITIONS: [(&str, Position); 2] =
+    [("default", Position::Default), ("not-default", Position::NotDefault)];
+
+/// The word for a value.
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    words.iter().find(|(_, other)| other == value).map_or("", |(word, _)| word)
+}
+
+/// The value for a word; the default for one that is not known.
+fn pick<T: Copy + Default>(words: &[(&str, T)], word: &str) -> T {
+    words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).unwrap_or_default()
+}
+
+type Dict = BTreeMap<String, Value>;
+
+impl Record {
+    /// The bytes: a GVariant `a{sv}`.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let blueprint = &self.blueprint;
+        let strs = |texts: Vec<String>| Value::Strs(texts);
+        let mut dict = Dict::new();
+        let mut set = |key: &str, value| dict.insert(key.to_owned(), value);
+        set("target", of_id(&blueprint.id));
+        if let Some(merge) = &blueprint.merge {
+            set("merge-deployment", of_id(merge));
+        }
+        set("kargs", strs(blueprint.kargs.iter().map(str::to_owned).collect()));
+        set("overlay-initrds", strs(blueprint.overlays.clone()));
+        set("locked", Value::Bool(self.finalization == Finalization::Held));
+        let own = [
+            ("sapwood.policy", word(&POLICIES, &blueprint.policy)),
+            ("sapwood.retain", word(&RETAINS, &blueprint.retain)),
+            ("sapwood.position", word(&POSITIONS, &blueprint.position)),
+        ];
+        for (key, word) in own {
+            set(key, Value::Str(word.to_owned()));
+        }
+        write(&dict)
+    }
+
+    /// Reads what [`encode`](Self::encode) or OSTree wrote; keys that are not known are ignored.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let bad = |what: &str| Error::Record { what: what.to_owned() };
+        let dict = read(bytes)?;
+        let target = dict.get("target").ok_or_else(|| bad("it names no deployment"))?;
+        let known = |key: &str| match dict.get(key) {
+            Some(Value::Str(text)) => text.as_str(),
+            _ => "",
+        };
+        let list = |key: &str| match dict.get(key) {
+            Some(Value::Strs(texts)) => texts.clone(),
+            _ => Vec::new(),
+        };
+        let overlays = list("overlay-initrds");
+        if overlays.iter().any(|name| !crate::overlay::is_name(name)) {
+            return Err(bad("the name of an overlay is malformed"));
+        }
+        Ok(Self {
+            blueprint: Blueprint {
+                id: to_id(target)?,
+                merge: dict.get("merge-deployment").map(to_id).transpose()?,
+                policy: pick(&POLICIES, known("sapwood.policy")),
+                kargs: Kargs::parse(&list("kargs").join(" ")),
+                overlays,
+                retain: pick(&RETAINS, known("sapwood.retain")),
+                position: pick(&POSITIONS, known("sapwood.position")),
+            },
+            finalization: match dict.get("locked") {
+                Some(Value::Bool(true)) => Finalization::Held,
+                _ => Finalization::AtShutdown,
+            },
+        })
+    }
+}
+
+fn of_id(id: &DeploymentId) -> Value {
+    let mut dict = Dict::new();
+    dict.insert("name".to_owned(), Value::Str(id.dir_name()));
+    dict.insert("osname".to_owned(), Value::Str(id.stateroot.to_string()));
+    Value::Variant { signature: "a{sv}".to_owned(), bytes: write(&dict) }
+}
+
+fn to_id(value: &Value) -> Result<DeploymentId> {
+    let bad = |what: &str| Error::Record { what: what.to_owned() };
+    let Value::Variant { signature, bytes } = value else { return Err(bad("a deployment is no dictionary")) };
+    if signature != "a{sv}" {
+        return Err(bad("a deployment is no dictionary"));
+    }
+    let dict = read(bytes)?;
+    let text = |key: &str| match dict.get(key) {
+        Some(Value::Str(text)) => Ok(text.as_str()),
+        _ => Err(bad(&format!("a deployment has no {key}"))),
+    };
+    let (commit, serial) = DeploymentId::parse_dir_name(text("name")?.as_bytes())?;
+    Ok(DeploymentId { stateroot: StaterootName::new(text("osname")?)?, commit, serial })
+}
+
+fn write(dict: &Dict) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.array(8, |writer| {
+        for (key, value) in dict {
+            writer.entry(key, |writer| {
+                writer.variant(value.signature(), |writer| writer.raw(1, &value.to_gvariant()));
+            });
+        }
+    });
+    writer.finish()
+}
+
+fn read(bytes: &[u8]) -> Result<Dict> {
+    let parse = || {
+        let mut dict = Dict::new();
+        for entry in Reader::new(bytes).array(Layout::ENTRY)? {
+            let (key, value) = entry?.entry()?;
+            let (signature, value) = value.variant()?;
+            dict.insert(key.str()?.to_owned(), Value::from_gvariant(signature, value.raw())?);
+        }
+        Ok(dict)
+    };
+    parse().map_err(|error: sapwood_objstore::DecodeError| Error::Record { what: error.to_string() })
+}

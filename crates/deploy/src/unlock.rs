@@ -1,0 +1,118 @@
+//! Making the `/usr` of the running deployment writable.
+
+use crate::deploy::{DeployOptions, KargsFrom};
+use crate::plan::{Position, Retain};
+use crate::{DeploymentId, Error, Locked, Result, Sysroot, layout};
+use rustix::mount::{MountFlags, mount};
+use sapwood_fsio::{self as fsio, Dir};
+use std::os::fd::AsRawFd as _;
+
+/// In which way the `/usr` of a deployment is writable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlock {
+    /// Until the next boot.
+    Development,
+    /// For good: changes are kept as long as the deployment is.
+    Hotfix,
+    /// Until the next boot, and only for who mounts it writable in a namespace of its own.
+    Transient,
+}
+
+impl Unlock {
+    /// The word for it, as origins and OSTree's status have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Hotfix => "hotfix",
+            Self::Transient => "transient",
+        }
+    }
+}
+
+/// The directories of a hotfix, in the deployment, where the program that prepares the root finds them at boot.
+const HOTFIX_DIRS: [&str; 2] = [layout::HOTFIX_UPPER, layout::HOTFIX_WORK];
+
+/// The file in the run-time directory that says so, but for a hotfix, which the origin says.
+fn stamp(id: &DeploymentId, unlock: Unlock) -> String {
+    format!("deployment-state/{}/unlocked-{}", id.dir_name(), unlock.as_str())
+}
+
+impl Sysroot {
+    /// Whether a deployment is unlocked.
+    ///
+    /// # Errors
+    /// When its state cannot be read.
+    pub fn unlocked(&self, deployment: &crate::Deployment) -> Result<Option<Unlock>> {
+        if deployment.origin.keyfile().get("origin", "unlocked").as_deref() == Some("hotfix") {
+            return Ok(Some(Unlock::Hotfix));
+        }
+        let Some(run) = self.run() else { return Ok(None) };
+        for unlock in [Unlock::Development, Unlock::Transient] {
+            if fsio::stat_optional(run, stamp(&deployment.id, unlock))?.is_some() {
+                return Ok(Some(unlock));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Locked<'_> {
+    /// Mounts a writable overlay over the `/usr` of the running deployment; it cannot be undone before the next boot. For
+    /// a hotfix, the deployment as it is goes into the boot order once more, behind the running one, to go back to.
+    ///
+    /// `usr` is the directory to mount over: `/usr` of the running system.
+    ///
+    /// # Errors
+    /// [`Error::NotBooted`], [`Error::Unlocked`]; those of [`deploy`](Self::deploy) for the copy of a hotfix; or when
+    /// the overlay cannot be mounted: the deployment is as before then, but for empty directories.
+    pub fn unlock(&self, unlock: Unlock, usr: &Dir) -> Result<()> {
+        let current = self.current()?;
+        let booted =
+            current.deployments.iter().find(|deployment| deployment.booted).ok_or(Error::NotBooted)?;
+        if let Some(already) = self.unlocked(booted)? {
+            return Err(Error::Unlocked { state: already.as_str() });
+        }
+        let tree = self.deployment_dir(&booted.id)?;
+        let (upper, work) = if unlock == Unlock::Hotfix {
+            let copy = DeployOptions {
+                origin: Some(booted.origin.clone()),
+                kargs_from: KargsFrom::Given(booted.entry.kargs()),
+                retain: Retain::All,
+                position: Position::NotDefault,
+                keep_objects: true,
+                ..DeployOptions::default()
+            };
+            self.deploy(&booted.id.stateroot, booted.id.commit, &copy, &|_| {})?;
+            fsio::set_immutable(&tree, false)?;
+            let [upper, work] = HOTFIX_DIRS;
+            (fsio::ensure_dir(&tree, upper, 0o755)?, fsio::ensure_dir(&tree, work, 0o755)?)
+        } else {
+            let backing = format!("{}/usr-transient", layout::backing_dir(&booted.id));
+            fsio::remove_tree(self.root(), &backing)?;
+            let dir = |name: &str| fsio::ensure_dir(self.root(), format!("{backing}/{name}"), 0o755);
+            (dir("upper")?, dir("work")?)
+        };
+        fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
+        let flags = if unlock == Unlock::Transient { MountFlags::RDONLY } else { MountFlags::empty() };
+        let path = |dir: &Dir| format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let options = format!("lowerdir={},upperdir={},workdir={}", path(usr), path(&upper), path(&work));
+        let options = std::ffi::CString::new(options).unwrap_or_default();
+        mount("overlay", path(usr), "overlay", flags, options.as_c_str()).map_err(|errno| fsio::Error {
+            op: "mount an overlay on",
+            path: "usr".into(),
+            source: errno.into(),
+        })?;
+        if unlock == Unlock::Hotfix {
+            let mut origin = booted.origin.clone();
+            origin.keyfile_mut().set("origin", "unlocked", unlock.as_str());
+            fsio::replace(self.root(), layout::origin_file(&booted.id), 0o644, origin.to_text().as_bytes())?;
+        } else if let Some(run) = self.run() {
+            let path = stamp(&booted.id, unlock);
+            if let Some((parent, _)) = path.rsplit_once('/') {
+                fsio::ensure_dir(run, parent, 0o755)?;
+            }
+            fsio::replace(run, path, 0o644, b"")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Deployments that wait for the shutdown: what happens until then, and when it fails.
+
+use crate::crash::survives_every_crash;
+use crate::fixture::{Machine, REF, WAIT, os, tree};
+use sapwood_deploy::{
+    CleanupOptions, DeployOptions, Error, Finalization, InitOptions, Locked, Origin, Result, Staged, Sysroot,
+};
+use sapwood_fsio::fault::{self, Failure};
+use sapwood_fsio::{self as fsio, Dir};
+use std::os::unix::fs::MetadataExt as _;
+
+fn options() -> DeployOptions {
+    DeployOptions { origin: Some(Origin::from_refspec(REF)), ..DeployOptions::default() }
+}
+
+/// The sysroot as its first deployment sees it when it runs, with a run-time directory of its own.
+fn running(machine: &Machine) -> Sysroot {
+    let path = machine.open().deployments().unwrap().remove(0).path();
+    let root = std::fs::metadata(machine.path().join(path)).unwrap();
+    machine.open().with_running_root(root.dev(), root.ino()).with_run(run(machine))
+}
+
+fn run(machine: &Machine) -> Dir {
+    fsio::ensure_dir(&machine.dir(), "run", 0o755).unwrap()
+}
+
+fn stage(machine: &Machine) -> Result<Staged> {
+    let sysroot = running(machine);
+    let commit = sysroot.repo().resolve(REF).unwrap();
+    sysroot.lock(WAIT)?.stage(&os(), commit, &options(), Finalization::AtShutdown, &|_| {})
+}
+
+fn finalize(locked: &Locked<'_>) -> Result<()> {
+    locked.finalize_staged(&|_| {}).map(drop)
+}
+
+/// A machine that runs version 1, with an edited `/etc`, and a commit of version 2.
+fn updatable() -> Machine {
+    let machine = Machine::new(&InitOptions::default());
+    let commit = machine.commit(1, &tree(1, "kernel 1"));
+    machine.deploy(commit, &options()).unwrap();
+    machine.write(0, "etc/changed-by-both", "mine\n");
+    machine.commit(2, &tree(2, "kernel 2"));
+    machine
+}
+
+fn staged_machine() -> Machine {
+    let machine = updatable();
+    stage(&machine).unwrap();
+    machine
+}
+
+#[test]
+fn what_is_staged_boots_after_it_was_finalised_with_the_etc_of_that_time() {
+    let machine = updatable();
+    let staged = stage(&machine).unwrap();
+    assert_eq!(machine.boots(), ["Tiny OS 1.0 (ostree:0)"]);
+    assert_eq!(running(&machine).staged().unwrap(), Some(staged.clone()));
+    machine.write(0, "etc/untouched", "edited after staging\n");
+    machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();
+
+    let deployed = running(&machine).lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap().unwrap();
+    assert_eq!((deployed.id, deployed.index), (staged.id, 0));
+    assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
+    assert_eq!(machine.read(0, "etc/untouched").as_deref(), Some("edited after staging\n"));
+    assert_eq!(machine.read(0, "etc/changed-by-both").as_deref(), Some("mine\n"));
+    assert_eq!(machine.open().staged().unwrap(), None);
+    assert!(!machine.exists("run/staged-deployment") && !machine.exists("ostree/staged-deployment"));
+    assert!(machine.open().lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap().is_none());
+}
+
+#[test]
+fn nothing_can_be_staged_where_nothing_runs() {
+    let machine = updatable();
+    let commit = machine.open().repo().resolve(REF).unwrap();
+    let staged = machine.open().lock(WAIT).unwrap().stage(
+        &os(),
+        commit,
+        &options(),
+        Finalization::AtShutdown,
+        &|_| {},
+    );
+    assert!(matches!(staged, Err(Error::NotBooted)));
+}
+
+#[test]
+fn what_is_held_is_finalised_only_when_it_is_let_go() {
+    let machine = staged_machine();
+    let sysroot = machine.open();
+    let locked = sysroot.lock(WAIT).unwrap();
+    assert!(locked.set_finalization(Finalization::Held).unwrap());
+    assert!(!locked.set_finalization(Finalization::Held).unwrap());
+    assert!(locked.finalize_staged(&|_| {}).unwrap().is_none());
+    assert!(locked.set_finalization(Finalization::AtShutdown).unwrap());
+    assert!(locked.finalize_staged(&|_| {}).unwrap().is_some());
+    assert!(matches!(locked.set_finalization(Finalization::Held), Err(Error::NothingStaged)));
+}
+
+#[test]
+fn what_is_staged_comes_first_and_is_replaced_removed_and_forgotten() {
+    let machine = staged_machine();
+    let first = machine.open().staged().unwrap().unwrap().id;
+    machine.commit(3, &tree(3, "kernel 3"));
+    let second = stage(&machine).unwrap().id;
+    assert!(!machine.exists(&format!("ostree/deploy/os/deploy/{}", first.dir_name())), "one at a time");
+    let sysroot = running(&machine);
+    let locked = sysroot.lock(WAIT).unwrap();
+    assert!(matches!(locked.set_pinned(0, true), Err(Error::IsStaged { index: 0 })));
+    assert!(locked.set_pinned(1, true).unwrap());
+    assert_eq!(locked.undeploy(0, &CleanupOptions::default()).unwrap().id, second);
+    assert_eq!(locked.staged().unwrap(), None);
+    assert!(!machine.exists(&format!("ostree/deploy/os/deploy/{}", second.dir_name())));
+    drop(locked);
+
+    stage(&machine).unwrap();
+    let commit = machine.open().repo().resolve(REF).unwrap();
+    running(&machine).lock(WAIT).unwrap().deploy(&os(), commit, &options(), &|_| {}).unwrap();
+    assert_eq!(machine.open().staged().unwrap(), None, "what was asked for later counts");
+}
+
+#[test]
+fn a_record_that_outlived_a_power_loss_is_made_known_again() {
+    let machine = staged_machine();
+    fsio::remove_file(&machine.dir(), "run/staged-deployment").unwrap();
+    let staged = machine.open().staged().unwrap().unwrap();
+    let complete = running(&machine).lock(WAIT).unwrap().boot_complete().unwrap();
+    assert_eq!((complete.failure, complete.staged), (None, Some(staged.id)));
+    assert!(machine.exists("run/staged-deployment"));
+}
+
+#[test]
+fn a_failed_finalisation_is_told_once_and_leaves_the_update_staged() {
+    let machine = staged_machine();
+    let gone = machine.open().deployments().unwrap().remove(0).path();
+    fsio::rename(&machine.dir(), format!("{gone}/usr/etc"), &machine.dir(), "kept").unwrap();
+    fsio::replace(&machine.dir(), format!("{gone}/usr/etc"), 0o644, b"in the way").unwrap();
+    let boots = machine.boots();
+    let error = machine.open().lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap_err();
+    assert_eq!(machine.boots(), boots);
+    fsio::remove_file(&machine.dir(), format!("{gone}/usr/etc")).unwrap();
+    fsio::rename(&machine.dir(), "kept", &machine.dir(), format!("{gone}/usr/etc")).unwrap();
+
+    let sysroot = running(&machine);
+    let locked = sysroot.lock(WAIT).unwrap();
+    let complete = locked.boot_complete().unwrap();
+    assert!(complete.failure.unwrap().starts_with(&error.to_string()));
+    assert!(complete.staged.is_some());
+    assert_eq!(locked.boot_complete().unwrap().failure, None);
+    finalize(&locked).unwrap();
+    assert_eq!(machine.boots().len(), 2);
+}
+
+#[test]
+fn a_malformed_record_is_an_error_and_nothing_is_removed_by_it() {
+    let machine = staged_machine();
+    let tree = machine.open().staged().unwrap().unwrap().id.dir_name();
+    let good = fsio::read(&machine.dir(), "ostree/staged-deployment", 1 << 16).unwrap();
+    for bytes in [&b"x"[..], &[0xff; 64], &good[..good.len() - 1], &good[1..]] {
+        fsio::replace(&machine.dir(), "ostree/staged-deployment", 0o644, bytes).unwrap();
+        let sysroot = machine.open();
+        assert!(matches!(sysroot.staged(), Err(Error::Record { .. } | Error::Name(_))));
+        assert!(sysroot.lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).is_err());
+    }
+    assert!(machine.exists(&format!("ostree/deploy/os/deploy/{tree}")));
+}
+
+#[test]
+fn a_crash_at_any_step_of_staging_changes_nothing_that_boots_and_can_be_repeated() {
+    let before = updatable();
+    let boots = before.boots();
+    for step in 1.. {
+        let machine = before.copy();
+        let crashed = fault::crash_at(step, || stage(&machine));
+        assert_eq!(machine.boots(), boots);
+        let survived = machine.open().staged().unwrap();
+        assert!(crashed.fired || survived.is_some());
+        stage(&machine).unwrap();
+        machine.open().lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap().unwrap();
+        assert_eq!(
+            machine.boots().first().map(String::as_str),
+            Some("Tiny OS 2.0 (ostree:0)"),
+            "step {step}"
+        );
+        if !crashed.fired {
+            assert!(step > 20);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_finalisation_leaves_the_old_order_with_the_update_staged_or_the_new_one() {
+    survives_every_crash(&staged_machine(), &finalize);
+}
+
+#[test]
+fn a_finalisation_that_fails_at_any_step_leaves_the_update_staged() {
+    let before = staged_machine();
+    let old = before.boots();
+    for failure in [Failure::NoSpace, Failure::Io] {
+        for step in 1.. {
+            let machine = before.copy();
+            let sysroot = machine.open();
+            let failed = fault::fail_from(step, failure, || finalize(&sysroot.lock(WAIT)?));
+            match &failed.value {
+                Ok(()) | Err(Error::AfterSwitch { .. }) => assert_eq!(machine.boots().len(), 2),
+                Err(error) => {
+                    assert_eq!(machine.boots(), old, "{error}");
+                    assert!(machine.open().staged().unwrap().is_some(), "{error}");
+                }
+            }
+            if !failed.fired {
+                break;
+            }
+            finalize(&machine.open().lock(WAIT).unwrap()).unwrap();
+            assert_eq!(machine.boots().len(), 2, "{failure:?} at step {step}");
+        }
+    }
+}
