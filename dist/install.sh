@@ -31,9 +31,12 @@ ln -sf ../../sapwood/sapwood-boot "$dest/usr/lib/systemd/system-generators/sapwo
 for unit in "$here"/systemd/*; do
     install -D -m 644 "$unit" "$dest/usr/lib/systemd/system/${unit##*/}"
 done
-wants=$dest/usr/lib/systemd/system/local-fs.target.wants
-mkdir -p "$wants"
-ln -sf ../sapwood-remount.service "$wants/sapwood-remount.service"
+for wanted in local-fs/sapwood-remount.service paths/sapwood-finalize-staged.path \
+    multi-user/sapwood-boot-complete.service; do
+    wants=$dest/usr/lib/systemd/system/${wanted%%/*}.target.wants
+    mkdir -p "$wants"
+    ln -sf "../${wanted##*/}" "$wants/${wanted##*/}"
+done
 install -D -m 644 "$here/tmpfiles/sapwood.conf" "$dest/usr/lib/tmpfiles.d/sapwood.conf"
 install -D -m 755 "$here/dracut/98sapwood/module-setup.sh" "$dest/usr/lib/dracut/modules.d/98sapwood/module-setup.sh"
 install -D -m 755 "$here/initramfs-tools/hooks/sapwood" "$dest/usr/share/initramfs-tools/hooks/sapwood"

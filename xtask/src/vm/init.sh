@@ -5,5 +5,7 @@ mount -t tmpfs tmpfs /tmp
 ifconfig lo up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 /usr/libexec/sapwood-vm-step
+# As a shutdown does.
+sapwood admin finalize-staged >/dev/ttyS0 2>&1
 sync
 poweroff -f

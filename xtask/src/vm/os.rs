@@ -171,11 +171,15 @@ impl Real {
         symlink("usr/etc", self.merged.join("etc"))?;
         let temporary = self.merged.join("var/tmp");
         std::fs::create_dir_all(&temporary)?;
+        // Debian's kernels have it; mkinitramfs looks where a deployed tree has nothing.
+        let config = self.merged.join(format!("boot/config-{version}"));
+        std::fs::write(&config, "CONFIG_RD_ZSTD=y\n")?;
         let image = format!("/usr/lib/modules/{version}/initramfs.img");
         let mut make = Command::new("chroot");
         make.arg(&self.merged).args(["/usr/sbin/mkinitramfs", "-o", &image, version]);
         sh::output(make.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
         std::fs::remove_dir_all(&temporary)?;
+        std::fs::remove_file(&config)?;
         Ok(std::fs::remove_file(self.merged.join("etc"))?)
     }
 }

@@ -12,6 +12,7 @@ check() {
 }
 not() { ! "$@"; }
 holds() { [ "$(cat "$1")" = "$2" ]; }
+staged() { sapwood admin status | grep -q staged; }
 booted() { sapwood admin status | grep -q '^\* '; }
 step=$(cat /var/sapwood-vm-step)
 
@@ -33,11 +34,16 @@ upgrade)
     sound 1
     echo mine >/etc/sapwood-vm/changed
     echo kept >/var/data
-    check "an upgrade is pulled and deployed" sapwood admin upgrade
+    check "an upgrade is pulled and staged" sapwood admin upgrade --stage
+    check "status tells what is staged" staged
+    # The merge is at shutdown: what changes until then counts.
+    echo late >/etc/sapwood-vm/late
     ;;
 merged)
     sound 2
     check "what was changed in /etc is kept" holds /etc/sapwood-vm/changed mine
+    check "so is what came after staging" holds /etc/sapwood-vm/late late
+    check "nothing is staged any more" not staged
     check "what was not is the new default" holds /etc/sapwood-vm/default "default 2"
     check "/var is as it was left" holds /var/data kept
     check "the version before is made the default" sapwood admin set-default 1
