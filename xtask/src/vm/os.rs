@@ -23,21 +23,26 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Builds the programs (unless one is given) and finds a kernel for virtual machines: an installed one, else one
-    /// of a package that is downloaded and unpacked below `cache`.
+    /// Builds the programs (unless one is given) and finds a kernel.
     pub(crate) fn find(given: Option<&Path>, profile: sh::Profile, cache: &Path) -> Result<Self> {
         let sapwood = sh::sapwood(given, profile)?;
         let boot_program = sapwood.with_file_name("sapwood-boot");
         ensure!(boot_program.is_file(), "{} is not beside {}", boot_program.display(), sapwood.display());
-        let (kernel, modules) = match installed_kernel(Path::new("/"))? {
-            Some(found) => found,
-            None => downloaded_kernel(cache)?,
-        };
+        let (kernel, modules) = kernel(cache)?;
         Ok(Self { sapwood, boot_program, kernel, modules })
     }
 
     fn version(&self) -> String {
         self.modules.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// The image of a kernel for virtual machines, and the folder of its modules: installed ones, else those of a package,
+/// unpacked below `cache`.
+pub(crate) fn kernel(cache: &Path) -> Result<(PathBuf, PathBuf)> {
+    match installed_kernel(Path::new("/"))? {
+        Some(found) => Ok(found),
+        None => downloaded_kernel(cache),
     }
 }
 
