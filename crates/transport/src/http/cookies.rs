@@ -118,6 +118,10 @@ impl CookieJar {
 }
 
 fn cookie(line: &str) -> Result<Cookie, &'static str> {
+    // Nothing that a header may not hold, and no line end in the eyes of another reader.
+    if line.contains(|c: char| c.is_control() && c != '\t') {
+        return Err("a control character in a cookie");
+    }
     let mut fields = line.split('\t');
     let mut next = || fields.next().ok_or("fewer than seven fields");
     let (domain, subdomains, path, secure) = (next()?, next()?, next()?, next()?);
@@ -188,9 +192,13 @@ mod tests {
     fn a_jar_is_written_as_it_is_read_and_a_bad_line_is_named() {
         let mut jar = CookieJar::parse(JAR.as_bytes()).expect("valid");
         assert_eq!(CookieJar::parse(jar.to_text().expect("valid").as_bytes()), Ok(jar.clone()));
-        for bad in
-            ["x", "a\tb\tc\td\te\tf\tg", "a\tFALSE\t/\tFALSE\t0\tn\tv\tmore", "\tFALSE\t/\tFALSE\t0\tn\tv"]
-        {
+        for bad in [
+            "x\tTRUE\t/\tTRUE\t0\tname\ta\rb",
+            "x",
+            "a\tb\tc\td\te\tf\tg",
+            "a\tFALSE\t/\tFALSE\t0\tn\tv\tmore",
+            "\tFALSE\t/\tFALSE\t0\tn\tv",
+        ] {
             let text = format!("# first\n{bad}\n");
             assert_eq!(CookieJar::parse(text.as_bytes()).map_err(|error| error.line), Err(2), "{bad}");
         }
