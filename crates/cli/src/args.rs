@@ -216,7 +216,7 @@ fn version(persona: Persona) -> String {
 }
 
 /// OSTree's options that this version does not have: to be told apart from typing errors.
-const NOT_YET: &[&str] = &["--bind-ref-collection", "--composefs", "--kexec", "--selinux-policy-from-base"];
+const NOT_YET: &[&str] = &["--bind-ref-collection", "--composefs", "--kexec"];
 
 /// The one line that says what is wrong with a command line.
 fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]) -> Usage {

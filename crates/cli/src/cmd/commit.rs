@@ -1,21 +1,20 @@
 //! `commit`: records a directory.
 
 mod editor;
+mod labels;
 mod source;
 
 use super::signing::Signing;
-use crate::ctx::{Ctx, open_dir, read_file};
+use crate::ctx::{Ctx, read_file};
 use crate::report::{OrUsage, usage};
 use crate::time;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, DirTree, Id, MetaObject as _, Metadata, Mode, ObjectId, Published, Value};
-use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
 use sapwood_repo::{BuildCounts, BuiltTree, CommitOptions, Parent, RefName, Refspec, Repo, Transaction};
 use source::Consuming;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Record a directory as a new commit
 ///
@@ -77,6 +76,9 @@ pub(crate) struct Args {
     /// Set SELinux labels, by the policy of the root file system PATH
     #[arg(long, value_name = "PATH")]
     selinux_policy: Option<PathBuf>,
+    /// Set SELinux labels, by the policy of --base, else of the first --tree (no archive), else of the directory
+    #[arg(long, short = 'P')]
+    selinux_policy_from_base: bool,
     /// Version of the rules by which labels are set: 1 labels /usr/etc as /etc
     #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u8).range(0..=1), default_value_t = 0, hide_default_value = true)]
     selinux_labeling_epoch: u8,
@@ -301,15 +303,6 @@ fn outcome(args: &Args, commit: Id<Commit>, counts: BuildCounts, published: Opti
         content_bytes_written: published.bytes_written,
         as_table: args.table_output,
     }
-}
-
-/// How what is recorded is labelled, if at all.
-fn labels(args: &Args) -> anyhow::Result<Option<Labels>> {
-    let Some(path) = &args.selinux_policy else { return Ok(None) };
-    let policy =
-        Policy::of_dir(&open_dir(path)?).with_context(|| format!("selinux-policy: {}", path.display()))?;
-    let epoch = if args.selinux_labeling_epoch == 0 { LabelEpoch::Zero } else { LabelEpoch::One };
-    Ok(policy.map(|policy| Labels { policy: Arc::new(policy), epoch, prefix: String::new() }))
 }
 
 /// The parent as the repository takes it, and its id if there is one.

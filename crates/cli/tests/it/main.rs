@@ -13,6 +13,7 @@ mod differential;
 mod failure;
 mod json;
 mod keeping;
+mod labels;
 mod local;
 mod names;
 mod peer;

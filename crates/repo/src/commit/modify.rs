@@ -141,6 +141,13 @@ impl Rules {
         self.labels.as_ref().map_or(Ok(None), |labels| labels.of(&path(), kind))
     }
 
+    /// What a directory gets that an archive has in its paths only.
+    pub(crate) fn implied_dir(&self, uid: u32, gid: u32, path: impl FnOnce() -> String) -> Result<DirMeta> {
+        let mut xattrs = Xattrs::default();
+        set_label(&mut xattrs, self.label(Kind::Dir, path)?.as_deref());
+        Ok(DirMeta { uid, gid, mode: 0o755, xattrs })
+    }
+
     fn uid(&self, uid: u32) -> u32 {
         if self.canonical { 0 } else { self.owner_uid.unwrap_or(uid) }
     }

@@ -122,6 +122,7 @@ pub(crate) fn unpack(
     };
     let mut placer = Placer {
         tree: &mut builder.tree,
+        rules: &builder.rules,
         objects: builder.objects,
         max_depth: builder.options.max_depth,
         autocreate: options.autocreate_parents,
@@ -131,7 +132,7 @@ pub(crate) fn unpack(
     if options.autocreate_parents && placer.tree.meta.is_none() {
         let modifiers = &builder.options.modifiers;
         let (uid, gid) = (modifiers.owner_uid.unwrap_or(0), modifiers.owner_gid.unwrap_or(0));
-        placer.tree.meta = Some(placer.objects.put(&plain_meta(uid, gid))?);
+        placer.tree.meta = Some(placer.implied_dir(uid, gid, "/")?);
     }
     let mut outcome = Ok(());
     let (threads, objects) = (builder.options.threads, builder.objects);
@@ -161,10 +162,6 @@ fn broken(path: &str, error: &ArchiveError) -> Error {
 
 fn refused(path: &str, reason: impl Into<String>) -> Error {
     Error::Archive { path: path.to_owned(), reason: reason.into() }
-}
-
-fn plain_meta(uid: u32, gid: u32) -> DirMeta {
-    DirMeta { uid, gid, mode: 0o755, xattrs: Xattrs::default() }
 }
 
 /// Reads the archive, checks paths, and applies what is changed on the way.
@@ -294,6 +291,7 @@ impl Reader<'_> {
 /// Stores files and gives them their names.
 struct Placer<'a> {
     tree: &'a mut Branch,
+    rules: &'a Rules,
     objects: &'a objstore::Transaction<'a>,
     max_depth: usize,
     autocreate: bool,
@@ -365,10 +363,15 @@ impl Placer<'_> {
             return Ok(());
         }
         let objects = self.objects;
-        let meta = objects.put(&plain_meta(uid, gid))?;
-        self.tree.meta = Some(meta);
-        let mut here = &mut *self.tree;
+        self.tree.meta = Some(self.implied_dir(uid, gid, "/")?);
+        let mut metas = Vec::with_capacity(parents.len());
+        let mut path = String::new();
         for name in parents {
+            path = path + "/" + name.as_str();
+            metas.push(self.implied_dir(uid, gid, &path)?);
+        }
+        let mut here = &mut *self.tree;
+        for (name, meta) in parents.iter().zip(metas) {
             let slot = here.open(objects)?.entry(name.clone());
             match slot.or_insert_with(|| Slot::Dir(Box::new(Branch::new()))) {
                 Slot::Dir(dir) => {
@@ -381,6 +384,11 @@ impl Placer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Stores the attributes of a directory that the archive has in its paths only.
+    fn implied_dir(&self, uid: u32, gid: u32, path: &str) -> Result<Id<DirMeta>> {
+        Ok(self.objects.put(&self.rules.implied_dir(uid, gid, || path.to_owned())?)?)
     }
 
     /// The directory at a path; `None` if nothing is there.

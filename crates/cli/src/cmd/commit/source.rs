@@ -1,6 +1,7 @@
 //! What `commit` records: `--base`, each `--tree`, or the directory.
 
-use super::{Args, labels};
+use super::Args;
+use super::labels::labels;
 use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::usage;
 use anyhow::Context as _;
@@ -13,13 +14,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// One `--tree`.
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Dir(&'a Path),
     Tar(&'a str),
     Ref(&'a str),
 }
 
-fn parse(spec: &str) -> anyhow::Result<Source<'_>> {
+pub(super) fn parse(spec: &str) -> anyhow::Result<Source<'_>> {
     match spec.split_once('=') {
         Some(("dir", path)) => Ok(Source::Dir(Path::new(path))),
         Some(("tar", path)) => Ok(Source::Tar(path)),
@@ -61,7 +62,7 @@ pub(super) fn build(
     repo: &Repo,
     txn: &Transaction<'_>,
 ) -> anyhow::Result<(BuiltTree, Vec<Consuming>)> {
-    let options = options(args)?;
+    let options = options(args, repo)?;
     let tar = tar_options(args)?;
     let mut builder = repo.build_tree(txn, &options)?;
     if let Some(revision) = &args.base {
@@ -129,7 +130,7 @@ fn add_dir(
     added.with_context(|| format!("cannot commit {}", path.display()))
 }
 
-fn options(args: &Args) -> anyhow::Result<ImportOptions> {
+fn options(args: &Args, repo: &Repo) -> anyhow::Result<ImportOptions> {
     let list = |path: &Path| {
         let text = String::from_utf8(read_file(path, ModeList::MAX_BYTES)?);
         text.with_context(|| format!("{} is not UTF-8", path.display()))
@@ -142,7 +143,7 @@ fn options(args: &Args) -> anyhow::Result<ImportOptions> {
             canonical_permissions: args.canonical_permissions,
             mode_ro_executables: args.mode_ro_executables,
         },
-        labels: labels(args)?,
+        labels: labels(args, repo)?,
         modes: match &args.statoverride {
             Some(path) => ModeList::parse(&list(path)?).with_context(|| path.display().to_string())?,
             None => ModeList::default(),
