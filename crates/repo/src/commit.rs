@@ -149,6 +149,9 @@ pub struct CommitOptions {
     pub timestamp: Option<u64>,
     /// Further facts. `ostree.ref-binding` is added to them as OSTree adds it: last, and empty without a branch.
     pub metadata: Metadata,
+    /// The version of the kernel, if the tree can be booted. The metadata say both then, and have the order that OSTree gives
+    /// them.
+    pub bootable: Option<String>,
     /// The sizes of its objects, as [`Repo::sizes`] gives them: they come last, as in OSTree.
     pub sizes: Option<Value>,
     /// Without `ostree.ref-binding` (and collection binding).

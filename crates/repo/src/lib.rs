@@ -37,6 +37,7 @@ mod diff;
 mod error;
 mod export;
 mod fsck;
+mod glib;
 mod ids;
 mod keyfile;
 mod leb128;

@@ -5,13 +5,12 @@
 
 mod branch;
 mod deltas;
-mod glib;
 mod native;
 mod ostree;
 #[cfg(test)]
 mod tests;
 
-use crate::{RefName, Refspec, Repo, Result};
+use crate::{RefName, Refspec, Repo, Result, glib};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};

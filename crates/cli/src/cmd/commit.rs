@@ -231,6 +231,7 @@ fn attempt(
             None => time::source_date_epoch()?,
         },
         metadata: metadata(args, repo, parent_id)?,
+        bootable: None,
         sizes: None,
         no_bindings: args.no_bindings,
         bind_refs: args.bind_ref.iter().map(|name| RefName::new(name)).collect::<Result<_, _>>()?,
@@ -241,12 +242,7 @@ fn attempt(
     let mut txn = repo.begin()?;
     let (BuiltTree { tree, counts }, consuming) = source::build(args, ctx, repo, &txn)?;
     if args.bootable {
-        let kernel = kernel_version(repo, &txn, tree.root)?;
-        // In this order, which is OSTree's with no other metadata or a version; with more, its order is that of hashes.
-        let others = std::mem::take(&mut options.metadata);
-        options.metadata.set("ostree.linux", Value::Str(kernel));
-        others.iter().for_each(|(key, value)| options.metadata.set(key, value.clone()));
-        options.metadata.set("ostree.bootable", Value::Bool(true));
+        options.bootable = Some(kernel_version(repo, &txn, tree.root)?);
     }
     if let Some(parent) = parent_id.filter(|_| args.skip_if_unchanged)
         && repo.root(parent)? == tree.root

@@ -190,6 +190,11 @@ fn commits_have_the_ids_that_ostree_gives_them() {
         "-b fourth --timestamp=@11 --tree=ref=second",
         "-b remote:fourth --timestamp=@12 t",
         "-b fifth --timestamp=@13 --bootable --add-metadata-string=version=1 t",
+        // In the order of a hash table, which grows with the seventh key.
+        "-b fifth --timestamp=@13 --bootable --add-metadata-string=zz=1 --add-metadata-string=version=1 t",
+        "-b fifth --timestamp=@13 --bootable --add-metadata-string=ostree.linux=x --add-metadata-string=a=1 t",
+        "-b fifth --timestamp=@13 --bootable --add-metadata=o.x=true --add-metadata=o.y=7 --add-metadata=o.z=8 \
+         --add-metadata=o.u=9 --add-metadata-string=ostree.source-title=x --generate-sizes t",
         "-b fifth --timestamp=@14 --skip-if-unchanged t",
         "-b sixth --timestamp=@15 --generate-sizes t",
     ] {

@@ -1,6 +1,7 @@
 //! Commit objects: who made it is not recorded, what it is a version of is.
 
 use super::sizes::SIZES;
+use crate::glib;
 use crate::{CommitOptions, Expected, ImportedTree, Parent, RefEdit, Repo, Result, Transaction};
 use sapwood_objstore::{Commit, Id, Metadata, Value};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Under which names a commit may be served; clients check it.
 pub(crate) const REF_BINDING: &str = "ostree.ref-binding";
 pub(crate) const COLLECTION_BINDING: &str = "ostree.collection-binding";
+/// That a tree can be booted, and with which kernel.
+const BOOTABLE: &str = "ostree.bootable";
+const LINUX: &str = "ostree.linux";
 
 /// Writes the commit object and queues the move of its branch.
 pub(crate) fn stage(
@@ -46,7 +50,8 @@ pub(crate) fn stage(
     Ok(id)
 }
 
-/// The caller's facts, then the bindings, then the sizes: the order in which OSTree writes them.
+/// The caller's facts, then the bindings, then the sizes: the order in which OSTree writes them. Where the tree can be booted,
+/// it has put all but the sizes into a hash table.
 fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
     let mut metadata = options.metadata.clone();
     if !options.no_bindings {
@@ -60,10 +65,27 @@ fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
             metadata.set(COLLECTION_BINDING, Value::Str(collection.to_string()));
         }
     }
+    if let Some(kernel) = &options.bootable {
+        metadata.set(BOOTABLE, Value::Bool(true));
+        metadata.set(LINUX, Value::Str(kernel.clone()));
+        metadata = as_hashed(&metadata);
+    }
     if let Some(sizes) = &options.sizes {
         metadata.set(SIZES, sizes.clone());
     }
     metadata
+}
+
+/// In the order in which a hash table gives them.
+fn as_hashed(metadata: &Metadata) -> Metadata {
+    let keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+    let mut hashed = Metadata::default();
+    for key in glib::order(&keys) {
+        if let Some(value) = metadata.get(key) {
+            hashed.set(key, value.clone());
+        }
+    }
+    hashed
 }
 
 fn now() -> u64 {

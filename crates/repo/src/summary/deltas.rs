@@ -7,13 +7,12 @@ use crate::delta::{
     DeltaName, INDEXES, LISTED, ListedDelta, MAX_SUPERBLOCK_BYTES, SUPERBLOCK, delta_digest,
     delta_index_path, names_of,
 };
-use crate::{Repo, Result};
+use crate::{Repo, Result, glib};
 use sapwood_fsio::Kind;
 use sapwood_objstore::gvariant::Writer;
 use sapwood_objstore::{Commit, Format, Id, Metadata, Value};
 use std::collections::BTreeMap;
 
-use super::glib;
 
 /// The value of the key `ostree.static-deltas`.
 pub(super) fn as_value(deltas: &[ListedDelta]) -> Value {

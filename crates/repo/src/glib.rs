@@ -1,8 +1,9 @@
 //! The order in which `GLib`'s dictionaries give back their keys.
 //!
-//! OSTree builds some dictionaries in a hash table, so the order of their entries, and with it the bytes of a summary,
-//! follows from `GLib`'s hash function and the table's growth. Any order is valid; this one makes our summary equal to
-//! that of OSTree's own program, byte by byte, so that a signature made for one is good for the other.
+//! OSTree builds some dictionaries in a hash table, so the order of their entries, and with it the bytes of a summary and of
+//! a commit that can be booted, follows from `GLib`'s hash function and the table's growth. Any order is valid; this one
+//! makes them equal to those of OSTree's own program, byte by byte: a commit has the same id, and a signature that was made
+//! for one summary is good for the other.
 
 /// The largest primes below the powers of two, by which hashes are reduced.
 const PRIMES: [u32; 21] = [
@@ -13,7 +14,7 @@ const PRIMES: [u32; 21] = [
 const FIRST_SHIFT: usize = 3;
 
 /// The keys, inserted in this order, as iterating over the table gives them.
-pub(super) fn order<'k>(keys: &[&'k str]) -> Vec<&'k str> {
+pub(crate) fn order<'k>(keys: &[&'k str]) -> Vec<&'k str> {
     let mut table = Table { slots: vec![None; 1 << FIRST_SHIFT], shift: FIRST_SHIFT, used: 0 };
     for key in keys {
         table.insert(key);
