@@ -13,7 +13,6 @@ use sapwood_objstore::gvariant::Writer;
 use sapwood_objstore::{Commit, Format, Id, Metadata, Value};
 use std::collections::BTreeMap;
 
-
 /// The value of the key `ostree.static-deltas`.
 pub(super) fn as_value(deltas: &[ListedDelta]) -> Value {
     let by_name: Vec<(String, &ListedDelta)> =
