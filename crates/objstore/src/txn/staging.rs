@@ -295,6 +295,24 @@ pub(crate) fn random() -> u64 {
 }
 
 impl Store {
+    /// Removes files from among the objects that never became any. OSTree moves them there with the rest when it takes over
+    /// the staging of a run of ours that was killed. Nobody may be adding objects meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clean_unfinished(&self) -> Result<(), Error> {
+        for shard in 0..=u8::MAX {
+            let Some(dir) = self.shard(shard)? else { continue };
+            for entry in fsio::entries(&dir)? {
+                let is_unfinished = entry.name.to_string_lossy().starts_with(layout::UNFINISHED_PREFIX);
+                if is_unfinished && entry.kind != Kind::Dir {
+                    fsio::remove_file_optional(&dir, &entry.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes from `tmp` what interrupted runs left and nobody uses: staging of earlier boots, and whatever else was
     /// not touched for longer than `expiry`. Returns the number of entries removed.
     ///

@@ -271,3 +271,22 @@ fn a_prune_forgets_cached_summaries_of_remotes_that_are_gone() {
     left.sort();
     assert_eq!(left, ["here", "here.sig"]);
 }
+
+#[test]
+fn what_ostree_takes_over_of_a_killed_run_is_removed_from_among_the_objects() {
+    let lab = Lab::new();
+    let repo = lab.repo("repo", Format::Ostree, Mode::BareUser);
+    history(&lab, &repo);
+    prune(&repo, &PruneOptions::default());
+    let objects = lab.path("repo/objects");
+    let shard = std::fs::read_dir(&objects).unwrap().next().unwrap().unwrap().path();
+    let count = || std::fs::read_dir(&shard).unwrap().count();
+    let before = count();
+    std::fs::write(shard.join(".new-7"), "half of a file").unwrap();
+    std::os::unix::fs::symlink("nowhere", shard.join(".new-8")).unwrap();
+    std::fs::write(shard.join("of-the-user"), "is left alone").unwrap();
+    prune(&repo, &PruneOptions::default());
+    assert!(!shard.join(".new-7").exists() && !shard.join(".new-8").is_symlink());
+    assert!(shard.join("of-the-user").exists());
+    assert_eq!(count(), before + 1);
+}
