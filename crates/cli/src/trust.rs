@@ -80,10 +80,10 @@ pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Resu
     };
     // Where the publishers of the repository vouch for its state, GPG is asked for by name only.
     let gpg_default = remote.option(ROOT).is_none();
-    if asked.gpg.unwrap_or_else(|| remote.flag("gpg-verify", gpg_default)) {
+    if asked.gpg.map_or_else(|| verifies(remote, "gpg-verify", gpg_default), Ok)? {
         policy.commit.push(gpg("gpg-verify")?);
     }
-    if asked.gpg_summary.unwrap_or_else(|| remote.flag("gpg-verify-summary", false)) {
+    if asked.gpg_summary.map_or_else(|| verifies(remote, "gpg-verify-summary", false), Ok)? {
         policy.summary.push(gpg("gpg-verify-summary")?);
     }
     if let Some(names) = engine_names(remote, "sign-verify", asked.sign)? {
@@ -93,6 +93,16 @@ pub(crate) fn policy(repo: &Repo, remote: &Remote, asked: Asked) -> anyhow::Resu
         policy.summary.push(sign("sign-verify-summary", names)?);
     }
     Ok(policy)
+}
+
+/// Whether a key asks for verification. What is no boolean must not pass for "no".
+fn verifies(remote: &Remote, option: &str, default: bool) -> anyhow::Result<bool> {
+    match remote.option(option) {
+        Some(text) if remote.flag(option, true) != remote.flag(option, false) => {
+            anyhow::bail!("remote {}: {option} is {text:?}, and must be true or false", remote.name)
+        }
+        _ => Ok(remote.flag(option, default)),
+    }
 }
 
 /// Which engines verify.

@@ -5,7 +5,7 @@ use super::{DeltaError, DeltaFiles, PartInfo, PartPayload, Recipe, recipes};
 use crate::tree::MAX_DEPTH;
 use crate::{Error, Repo, Result, pool};
 use rayon::prelude::*;
-use sapwood_objstore::{Commit, DirTree, FileHeader, Format, Id, Transaction, kind};
+use sapwood_objstore::{Commit, DirTree, FileHeader, Format, Id, ObjectKind, Transaction, kind};
 use std::collections::HashSet;
 
 impl Repo {
@@ -83,6 +83,8 @@ pub fn apply_part(
     let scratch = objects.scratch()?;
     for recipe in recipes(info, &part)? {
         match recipe {
+            // The caller judges and stores the target itself; no other is in a delta.
+            Recipe::Meta { name, .. } if name.kind == ObjectKind::Commit => {}
             Recipe::Meta { name, range } => {
                 let bytes = part.blob().get(range).unwrap_or_default();
                 objects.put_bytes(name, bytes)?;

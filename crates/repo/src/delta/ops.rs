@@ -189,7 +189,7 @@ pub enum Piece {
 /// [`DeltaError::Malformed`] with the offset in the operations: an operation is unknown or out of place, points out of
 /// the blob or the tables, or there is not one recipe for each object.
 pub fn recipes(info: &PartInfo, part: &PartPayload) -> Result<Vec<Recipe>, DeltaError> {
-    let mut cook = Cook { part, source: None, open: None, made: Vec::new() };
+    let mut cook = Cook { part, source: None, open: None, made: Vec::new(), pieces: 0, attribute_bytes: 0 };
     let mut operations = Operations::new(part.operations());
     let mut read = || {
         loop {
@@ -219,7 +219,18 @@ struct Cook<'a> {
     source: Option<Id<kind::File>>,
     open: Option<(FileHeader, u64, Vec<Piece>)>,
     made: Vec<Recipe>,
+    /// Pieces of all recipes so far.
+    pieces: usize,
+    /// Bytes of the attributes in all recipes so far.
+    attribute_bytes: usize,
 }
+
+/// Longest target of a link, in bytes: Linux allows no longer path.
+const MAX_TARGET_BYTES: usize = 4096;
+/// Most pieces of all files of a part together: each takes a few bytes of the part, and many in memory.
+const MAX_PIECES: usize = 1 << 20;
+/// Most bytes of attributes of all files of a part together. Many files can share one row of the table.
+const MAX_ATTRIBUTE_BYTES: usize = 256 << 20;
 
 impl Cook<'_> {
     fn step(&mut self, name: ObjectName, operation: Operation) -> Result<(), &'static str> {
@@ -241,6 +252,10 @@ impl Cook<'_> {
                 self.open = Some((self.header(mode, xattrs, None)?, size, Vec::new()));
             }
             Operation::Write { size, offset } => {
+                self.pieces += 1;
+                if self.pieces > MAX_PIECES {
+                    return Err("files in too many pieces");
+                }
                 let piece = match self.source {
                     Some(id) => Piece::Source { id, offset, size },
                     None => Piece::Blob(self.range(offset, size)?),
@@ -280,7 +295,7 @@ impl Cook<'_> {
 
     /// `target` is where the target of a link would be.
     fn header(
-        &self,
+        &mut self,
         mode: u64,
         xattrs: u64,
         target: Option<Range<usize>>,
@@ -289,9 +304,17 @@ impl Cook<'_> {
             table.get(usize::try_from(index).ok()?)
         }
         let row_of_mode = row(&self.part.modes, mode).ok_or("a mode outside of the table")?;
-        let xattrs = row(&self.part.xattrs, xattrs).ok_or("attributes outside of the table")?.clone();
+        let xattrs = row(&self.part.xattrs, xattrs).ok_or("attributes outside of the table")?;
+        self.attribute_bytes += xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if self.attribute_bytes > MAX_ATTRIBUTE_BYTES {
+            return Err("too many attributes");
+        }
+        let xattrs = xattrs.clone();
         let (file_type, mode) = match (row_of_mode.mode & TYPE_BITS, target) {
             (REGULAR, _) => (FileType::Regular, row_of_mode.mode & !TYPE_BITS),
+            (SYMLINK, Some(range)) if range.len() > MAX_TARGET_BYTES => {
+                return Err("a link target that is too long");
+            }
             (SYMLINK, Some(range)) => {
                 let bytes = self.part.blob().get(range).unwrap_or_default();
                 let target = std::str::from_utf8(bytes).map_err(|_not_text| "a link target is not text")?;

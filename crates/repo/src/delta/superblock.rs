@@ -116,7 +116,19 @@ impl Superblock {
             fallbacks: fallbacks.collect::<Result<_, _>>()?,
         };
         superblock.read_metadata(metadata)?;
+        superblock.refuse_other_commits().map_err(|what| whole.error(what))?;
         Ok(superblock)
+    }
+
+    /// A commit that came with another one would be in the store though nobody judged it, and as if it were complete.
+    fn refuse_other_commits(&self) -> Result<(), &'static str> {
+        let parts = self.parts.iter().flat_map(|part| &part.objects);
+        let mut all = parts.chain(self.fallbacks.iter().map(|fallback| &fallback.name));
+        let other = |name: &ObjectName| match name.kind {
+            ObjectKind::Commit => name.id != self.name.to.raw(),
+            ObjectKind::File | ObjectKind::DirTree | ObjectKind::DirMeta => false,
+        };
+        if all.any(other) { Err("a delta brings another commit than its target") } else { Ok(()) }
     }
 
     /// Takes over what is known of the metadata; what is not is left alone.

@@ -66,7 +66,7 @@ fn a_ref_is_a_file_with_its_id_and_a_newline() {
     assert_eq!(RefDb::new(&dir).target(&spec("os/x86_64/stable")).unwrap(), Some(id(0xab)));
     assert_eq!(RefDb::new(&dir).target(&spec("os")).unwrap(), None);
     assert_eq!(RefDb::new(&dir).target(&spec("os/x86_64/stable/more")).unwrap(), None);
-    assert_eq!(dir.entries().unwrap().count(), 3, "tmp, refs and the lock");
+    assert_eq!(dir.entries().unwrap().count(), 4, "tmp, refs, the lock and the log of moves");
     assert_eq!(dir.read_dir("tmp").unwrap().count(), 0);
 }
 

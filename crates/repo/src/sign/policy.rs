@@ -26,6 +26,9 @@ pub struct Policy {
     pub summary: Vec<Mechanism>,
 }
 
+/// Most signatures of one engine that are looked at: each is tried with each key, on all of what is signed.
+const MAX_SIGNATURES: usize = 64;
+
 impl Mechanism {
     /// Checks `data` against the signatures beside it; gives what is to be said of the good ones.
     ///
@@ -37,6 +40,7 @@ impl Mechanism {
         for engine in &self.engines {
             let list = signatures(beside, engine.metadata_key());
             any |= !list.is_empty();
+            let list = list.get(..MAX_SIGNATURES).unwrap_or(list);
             for judgement in engine.judge(data, list) {
                 let words = match engine.name() {
                     "gpg" => judgement.words,
@@ -44,7 +48,8 @@ impl Mechanism {
                 };
                 match judgement.good_by {
                     Some(key) => {
-                        keys.insert((engine.name(), key));
+                        // The same key in the form of another engine is no second one.
+                        keys.insert(key);
                         good.push(words);
                     }
                     None => bad.push(words),

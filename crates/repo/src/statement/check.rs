@@ -112,8 +112,10 @@ pub fn check(
         return Err(FreshnessError::NotSigned);
     }
     let id = envelope.id(Signed::Statement);
-    // Other publishers may begin anew: that is how one gets over a counter that a stolen key drove up.
-    if let Some(seen) = seen.filter(|_| trusted.publishers == newest.publishers) {
+    // Other publishers may begin anew: that is how one gets over a counter that a stolen key drove up. What was stated
+    // under the old key set is no new beginning, though one of its publishers may still be one.
+    let anew = trusted.publishers != newest.publishers && statement.key_set > trusted.version;
+    if let Some(seen) = seen.filter(|_| !anew) {
         let (offered, known) = (statement.counter, seen.counter);
         if offered < known {
             return Err(FreshnessError::RolledBack { offered, seen: known });

@@ -141,6 +141,21 @@ fn a_counter_driven_up_with_a_stolen_key_is_overcome_by_new_publishers() {
     assert!(looked(&stolen, Some(&seen), NOW + 1).is_err());
 }
 
+#[test]
+fn a_publisher_more_does_not_make_what_was_said_before_new() {
+    let old = stated(&begun(), SUMMARY, NOW);
+    let newer = stated(&old, b"newer", NOW + 5);
+    let seen = looked(&newer, None, NOW + 5).unwrap().seen;
+    let rotated = |file: &StatementFile| {
+        let mut file = file.clone();
+        file.rotate(role(2, &[1, 2, 3]), role(1, &[8, 9]), &keys(&[1, 2])).unwrap();
+        file
+    };
+    // The new keys, with what one of the publishers said long ago.
+    assert!(matches!(looked(&rotated(&old), Some(&seen), NOW + 5), Err(FreshnessError::RolledBack { .. })));
+    looked(&stated(&rotated(&newer), b"newest", NOW + 6), Some(&seen), NOW + 6).unwrap();
+}
+
 /// A file with the first key set of `first`, and what follows the first in `rest`.
 fn spliced(first: &StatementFile, rest: &StatementFile) -> Vec<u8> {
     let begin = |file: &StatementFile| StatementFile::begin(file.first().clone()).encode();

@@ -5,7 +5,7 @@ use crate::world::{
     BRANCH, Place, http, local, noise, pull_quietly, runtime, served, small_tree, stored, verified_objects,
     want,
 };
-use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, ObjectId, ObjectKind, Value};
+use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, ObjectId, ObjectKind, ObjectName, Value};
 use sapwood_repo::sign::{Mechanism, Policy, verifier};
 use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, Superblock, delta_index_path};
 use sapwood_testkit::Tree;
@@ -218,6 +218,12 @@ fn attacks(source: &Source) -> Vec<(&'static str, Attack)> {
         }),
         ("harmless: parts that are said to hold nothing", {
             forged(&|block| block.parts.iter_mut().for_each(|part| part.objects.clear()))
+        }),
+        ("a commit besides the target, which nobody would judge", {
+            forged(&|block| {
+                let id = ObjectId::from_bytes([7; 32]);
+                block.parts[0].objects.push(ObjectName { kind: ObjectKind::Commit, id });
+            })
         }),
         ("a delta of another source", {
             forged(&|block| block.name.from = Some(Id::new(ObjectId::from_bytes([7; 32]))))
