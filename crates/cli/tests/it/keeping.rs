@@ -86,10 +86,10 @@ fn write(place: &Place, ostree: Option<&Ostree>, writer: usize, until: Instant) 
             }
         }
         if !last.is_empty() {
-            drop(run_or_kill(
-                program(&format!("refs --repo r --force --create=tag/{branch} {branch}")),
-                &mut random,
-            ));
+            // Ours: the real one lists refs for this, and fails when a temporary file of another goes meanwhile.
+            let mut tag = place.command(place.path("ostree"));
+            tag.args(["refs", "--repo", "r", "--force"]).arg(format!("--create=tag/{branch}")).arg(&branch);
+            drop(run_or_kill(tag, &mut random));
         }
     }
     assert_eq!(tip(), last);
@@ -126,12 +126,13 @@ fn ten_writers_and_a_pruner_on_one_repository_lose_nothing_though_killed() {
     });
     println!("commits and pulls of each writer: {written:?}; prunes: {pruned}");
     assert!(written.iter().sum::<u64>() > 0);
+    // What is left when all is quiet is what the branches need, and that is whole. Before, there can be commits that no
+    // ref names and that lack objects: the real program publishes what a killed writer of the same boot had staged, its
+    // commit too, though a prune may have taken what that commit shared with others.
+    place.ok("prune --repo r --refs-only --depth=0");
     place.ok("fsck --repo r");
     if let Some(ostree) = &ostree {
         let checked = real(&place, ostree, "--repo=r fsck");
         assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
     }
-    // What is left when all is quiet is what the branches need.
-    place.ok("prune --repo r --refs-only --depth=0");
-    place.ok("fsck --repo r");
 }
