@@ -2,6 +2,7 @@
 
 use crate::selinux::ContextsError;
 use crate::sign::SignError;
+use crate::statement::FreshnessError;
 use crate::{ConfigError, KeyfileError, NameError, Refspec};
 use sapwood_objstore::{Commit, DecodeError, EntryName, Id};
 
@@ -42,6 +43,14 @@ pub enum Error {
     /// A statement, or what is known of one, is malformed.
     #[error("malformed statement")]
     Statement(#[source] DecodeError),
+    /// What a remote offers is not its newest state, as far as can be told.
+    #[error(transparent)]
+    NotFresh(FreshnessError),
+    /// A copy of another repository's summary would be beside a statement that is not about it.
+    #[error(
+        "the repository has a statement that is not about the summary to be copied, and is not followed by the remote's"
+    )]
+    OwnStatement,
     /// Several commits begin so.
     #[error("{text:?} is the beginning of {count} commits")]
     AmbiguousRevision {

@@ -43,6 +43,8 @@ pub enum Expected {
     Absent,
     /// It must be here.
     At(Id<Commit>),
+    /// It must still lead where it led when it was looked at, or nowhere; or be already where the edit takes it.
+    Still(Option<Id<Commit>>),
 }
 
 /// One change of a ref.

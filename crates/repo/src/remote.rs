@@ -172,7 +172,7 @@ impl Repo {
             let _lock = self.store().lock(LockKind::Shared)?;
             let refs = self.refs()?.into_iter().filter(|entry| entry.name.remote() == Some(name));
             let deletions = refs.map(|entry| RefEdit::Delete { name: entry.name, expected: Expected::Any });
-            self.edit_refs_locked(deletions.collect())?;
+            self.edit_refs_locked(deletions.collect(), &|| Ok(()))?;
         }
         self.edit_config(|keyfile| {
             keyfile.remove_group(&group_of(name));

@@ -264,15 +264,16 @@ impl Repo {
         self.config.check_writable()?;
         let _lock = self.store.lock(LockKind::Shared)?;
         let any = !edits.is_empty();
-        self.edit_refs_locked(edits)?;
+        self.edit_refs_locked(edits, &|| Ok(()))?;
         if any && self.config.auto_update_summary {
             self.write_summary_locked()?;
         }
         Ok(())
     }
 
-    /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock.
-    pub(crate) fn edit_refs_locked(&self, edits: Vec<RefEdit>) -> Result<()> {
+    /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock, and if `holds` says so when nobody
+    /// else can move refs any more.
+    pub(crate) fn edit_refs_locked(&self, edits: Vec<RefEdit>, holds: &dyn Fn() -> Result<()>) -> Result<()> {
         let exists = |commit: Id<Commit>| {
             if self.store.contains(commit.name())? {
                 return Ok(());
@@ -281,7 +282,7 @@ impl Repo {
         };
         let lock_wait = self.config.locking.then_some(self.config.lock_wait);
         let writing = RefWriting { fsync: self.config.fsync, lock_wait };
-        RefTxn::new(&self.dir, writing, edits).prepare(&exists)?.commit()
+        RefTxn::new(&self.dir, writing, edits).prepare(holds, &exists)?.commit()
     }
 
     pub(crate) fn ref_db(&self) -> RefDb<'_> {

@@ -216,6 +216,13 @@ impl StatementFile {
         })
     }
 
+    /// Whether this can take the place of `other`: it is of the same repository, and neither its keys nor what it states are
+    /// older. Signatures are not looked at.
+    pub(crate) fn follows(&self, other: &Self) -> bool {
+        let age = |file: &Self| (file.newest().version, file.statement().map(|said| said.counter));
+        self.newest().repository == other.newest().repository && age(self) >= age(other)
+    }
+
     /// Adds a key set. What is stated stays; if others are publishers now, it counts for nothing until they say it.
     ///
     /// # Errors

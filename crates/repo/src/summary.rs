@@ -4,11 +4,14 @@
 //! that are read under the lock that moving them takes, so it never mixes two states of the repository.
 
 mod branch;
+mod copy;
 mod deltas;
 mod native;
 mod ostree;
 #[cfg(test)]
 mod tests;
+
+pub use copy::SummaryCopy;
 
 use crate::{RefName, Refspec, Repo, Result, glib};
 use sapwood_fsio::lock::LockKind;

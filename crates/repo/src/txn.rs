@@ -4,7 +4,8 @@
 //! visible, marks of incompleteness removed, refs checked, refs moved, summary renewed. So a ref that can be seen leads
 //! to a commit that is complete, whatever moment the power fails.
 
-use crate::{RefEdit, Repo, Result};
+use crate::statement::Seen;
+use crate::{RefEdit, RemoteName, Repo, Result};
 use sapwood_objstore::{Commit, Id, ObjectName, Published};
 
 /// Objects and ref changes that take effect together. Dropping it leaves nothing visible.
@@ -15,12 +16,13 @@ pub struct Transaction<'repo> {
     objects: sapwood_objstore::Transaction<'repo>,
     edits: Vec<RefEdit>,
     completed: Vec<Id<Commit>>,
+    believed: Option<(RemoteName, Seen)>,
 }
 
 impl<'repo> Transaction<'repo> {
     pub(crate) fn begin(repo: &'repo Repo) -> Result<Self> {
         let objects = repo.store().begin()?;
-        Ok(Self { repo, objects, edits: Vec::new(), completed: Vec::new() })
+        Ok(Self { repo, objects, edits: Vec::new(), completed: Vec::new(), believed: None })
     }
 
     /// The repository it belongs to.
@@ -43,6 +45,11 @@ impl<'repo> Transaction<'repo> {
         self.edits.push(edit);
     }
 
+    /// Has refs moved only if this is still what is known of a remote's statements then: see [`Repo::see`].
+    pub fn believe(&mut self, remote: RemoteName, seen: Seen) {
+        self.believed = Some((remote, seen));
+    }
+
     /// Has the mark of incompleteness of a commit removed once the objects are durable.
     pub fn complete(&mut self, commit: Id<Commit>) {
         self.completed.push(commit);
@@ -51,8 +58,8 @@ impl<'repo> Transaction<'repo> {
     /// Makes the objects durable and visible, then moves the refs, then (where configured) renews the summary.
     ///
     /// # Errors
-    /// Those of [`sapwood_objstore::Transaction::publish`]: nothing is visible. Those of [`Repo::edit_refs`]: the objects
-    /// are there, no ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but
+    /// Those of [`sapwood_objstore::Transaction::publish`]: nothing is visible. Those of [`Repo::edit_refs`], and
+    /// [`Error::NotFresh`](crate::Error::NotFresh) where a remote was not to be believed any more: the objects are there, no ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but
     /// the summary.
     pub fn commit(self) -> Result<Published> {
         let (published, guard) = self.objects.publish()?;
@@ -65,7 +72,11 @@ impl<'repo> Transaction<'repo> {
         }
         let moved = !self.edits.is_empty();
         if moved {
-            self.repo.edit_refs_locked(self.edits)?;
+            let repo = self.repo;
+            repo.edit_refs_locked(self.edits, &|| match &self.believed {
+                Some((remote, seen)) => repo.check_seen(remote, seen),
+                None => Ok(()),
+            })?;
         }
         if moved && self.repo.config().auto_update_summary {
             self.repo.write_summary_locked()?;

@@ -34,10 +34,10 @@ use frontier::{Excess, Frontier};
 use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
-use resolve::{Resolved, SummaryFiles, Target};
+use resolve::{Resolved, Target};
 use sapwood_objstore::{Commit, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
-use sapwood_repo::{Expected, RefEdit, RefName, Refspec, Repo, Summary, SummaryRef, Transaction};
+use sapwood_repo::{Expected, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -71,9 +71,12 @@ pub fn pull(
     let ours = repo.store().format();
     let traffic = Traffic::default();
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
-    let Resolved { targets, commit_bytes, deltas, summary, seen } = runtime.block_on(resolving)?;
+    let Resolved { targets, commit_bytes, deltas, summary, statement } = runtime.block_on(resolving)?;
+    if let Some(files) = &summary {
+        repo.check_summary_copy(&files.as_copy())?;
+    }
     // Before anything that it led to is here: a crash forgets nothing of it.
-    fresh::remember(repo, options, seen.as_ref())?;
+    let believed = fresh::remember(repo, &source, options, statement.as_deref())?;
     let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
     let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked()?, &deltas);
     let deltas = runtime.block_on(choosing)?;
@@ -100,11 +103,11 @@ pub fn pull(
         metadata_only: false,
     };
     pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
-    let mut outcome = pull.commit()?;
+    let mut outcome = pull.commit(believed)?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
     outcome.requests = net.traffic.requests.load(Ordering::Relaxed);
     if let Some(files) = summary {
-        copy_summary(repo, &files)?;
+        repo.copy_summary(&files.as_copy())?;
     }
     Ok(outcome)
 }
@@ -138,21 +141,21 @@ pub fn pull_local(
     if ours != theirs {
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
-    let (listed, seen) = trusted_summary(from, source, options)?;
-    fresh::remember(repo, options, seen.as_ref())?;
+    let (listed, statement) = trusted_summary(from, source, options)?;
+    let believed = fresh::remember(repo, source, options, statement.as_deref())?;
     let targets = local_targets(from, source, options, listed.as_ref())?;
     let mut pull = Pull::begin(repo, options, source, targets, on_event)?;
     pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
-    pull.commit()
+    pull.commit(believed)
 }
 
 /// The summary of the other repository, where the policy says that it is to be signed, or that it is to be the newest:
-/// then it alone says what refs are.
+/// then it alone says what refs are. And what is stated of it.
 fn trusted_summary(
     from: &Repo,
     source: &str,
     options: &PullOptions,
-) -> Result<(Option<Summary>, Option<Seen>), PullError> {
+) -> Result<(Option<Summary>, Option<Vec<u8>>), PullError> {
     let demands = Demands::of(options, from.store().format());
     if !demands.is_summary_believed_alone() {
         return Ok((None, None));
@@ -160,13 +163,12 @@ fn trusted_summary(
     let read = |name| sapwood_fsio::read_optional(from.dir(), name, demands.max_bytes);
     let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
     let statement = demands.freshness.map(|_| read(wire::STATEMENT)).transpose()?.flatten();
-    let mut seen = None;
     if let Some(freshness) = demands.freshness {
-        seen = Some(freshness.check_all(source, statement.as_deref(), summary.as_deref())?);
+        freshness.check_all(source, statement.as_deref(), summary.as_deref())?;
     }
     summary::check(&options.policy, source, demands.format, summary.as_deref(), signatures.as_deref())?;
     let summary = summary.as_ref().map(|bytes| summary::decode(source, demands.format, bytes)).transpose()?;
-    Ok((summary, seen))
+    Ok((summary, statement))
 }
 
 fn local_targets(
@@ -356,13 +358,18 @@ impl<'a> Pull<'a> {
         Ok(frontier.files_left().collect())
     }
 
-    fn commit(mut self) -> Result<PullOutcome, PullError> {
+    /// Refs move from where they were when the pull began, so that of pulls beside each other none takes another's work back.
+    fn commit(mut self, believed: Option<(RemoteName, Seen)>) -> Result<PullOutcome, PullError> {
         (self.on_event)(PullEvent::Syncing);
         for update in self.outcome.refs.iter().filter(|update| update.old != Some(update.new)) {
             let (name, target) = (update.name.clone(), update.new);
-            self.txn.edit_ref(RefEdit::Set { name, expected: Expected::Any, target });
+            self.txn.edit_ref(RefEdit::Set { name, expected: Expected::Still(update.old), target });
         }
-        self.outcome.published = self.txn.commit()?;
+        if let Some((remote, seen)) = believed {
+            self.txn.believe(remote, seen);
+        }
+        let source = self.source;
+        self.outcome.published = self.txn.commit().map_err(|error| fresh::of_repo(source, error))?;
         Ok(self.outcome)
     }
 }
@@ -372,17 +379,4 @@ fn destination(options: &PullOptions, name: &RefName) -> Refspec {
         RefsInto::Heads => Refspec::local(name.clone()),
         RefsInto::Remote(remote) => Refspec::of_remote(remote.clone(), name.clone()),
     }
-}
-
-/// Keeps the summary as the remote has it. The old signatures go first: they would not fit the new summary. What is stated
-/// of it comes last.
-fn copy_summary(repo: &Repo, files: &SummaryFiles) -> Result<(), PullError> {
-    sapwood_fsio::remove_file_optional(repo.dir(), wire::SUMMARY_SIG)?;
-    sapwood_fsio::replace(repo.dir(), wire::SUMMARY, 0o644, &files.summary)?;
-    for (name, bytes) in [(wire::SUMMARY_SIG, &files.signatures), (wire::STATEMENT, &files.statement)] {
-        if let Some(bytes) = bytes {
-            sapwood_fsio::replace(repo.dir(), name, 0o644, bytes)?;
-        }
-    }
-    Ok(())
 }

@@ -166,23 +166,24 @@ fn role(threshold: u32, keys: &[String]) -> anyhow::Result<Role> {
 }
 
 fn init(args: &InitArgs, repo: &Repo) -> anyhow::Result<Outcome> {
-    if repo.statement()?.is_some() {
-        let hint = "`sapwood trust rotate` replaces it; `sapwood trust show` shows it".to_owned();
-        return Err(Usage::new("the repository has a key set already", vec![hint]).into());
-    }
-    let repository = chance()?;
-    let file = StatementFile::begin(KeySet {
-        repository,
+    let first = KeySet {
+        repository: chance()?,
         version: 1,
         owners: role(args.owner_threshold, &args.owner)?,
         publishers: role(args.publisher_threshold, &args.publisher)?,
-    });
-    repo.set_statement(&file)?;
+    };
+    let file = repo.change_statement(|file| {
+        if file.is_some() {
+            let hint = "`sapwood trust rotate` replaces it; `sapwood trust show` shows it".to_owned();
+            return Err(anyhow::Error::from(Usage::new("the repository has a key set already", vec![hint])));
+        }
+        Ok(StatementFile::begin(first))
+    })?;
     Ok(shown(&file))
 }
 
 fn rotate(args: &RotateArgs, repo: &Repo) -> anyhow::Result<Outcome> {
-    let mut file = repo.statement()?.ok_or_else(no_key_set)?;
+    let signers = secret_keys(&args.sign_from_file)?;
     let replaced = |old: &Role, keys: &[String], threshold: Option<u32>| {
         let threshold = threshold.unwrap_or_else(|| old.threshold());
         if keys.is_empty() {
@@ -191,10 +192,13 @@ fn rotate(args: &RotateArgs, repo: &Repo) -> anyhow::Result<Outcome> {
         }
         role(threshold, keys)
     };
-    let owners = replaced(&file.newest().owners, &args.owner, args.owner_threshold)?;
-    let publishers = replaced(&file.newest().publishers, &args.publisher, args.publisher_threshold)?;
-    file.rotate(owners, publishers, &secret_keys(&args.sign_from_file)?)?;
-    repo.set_statement(&file)?;
+    let file = repo.change_statement(|file| {
+        let mut file = file.ok_or_else(no_key_set)?;
+        let owners = replaced(&file.newest().owners, &args.owner, args.owner_threshold)?;
+        let publishers = replaced(&file.newest().publishers, &args.publisher, args.publisher_threshold)?;
+        file.rotate(owners, publishers, &signers)?;
+        Ok::<_, anyhow::Error>(file)
+    })?;
     Ok(shown(&file))
 }
 

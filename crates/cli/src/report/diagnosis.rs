@@ -62,6 +62,14 @@ fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
         RepoError::MalformedRef { .. } => {
             ("malformed-ref", hint("`sapwood refs --create=REF COMMIT --force` points it somewhere again"))
         }
+        RepoError::NotFresh(error) => of_freshness(error),
+        RepoError::OwnStatement => (
+            "not-fresh",
+            hint(
+                "name the refs to pull, which leaves the summary alone; or, where `statement` in the repository is the copy of a \
+                 remote that gave it up, remove that file",
+            ),
+        ),
         RepoError::RefMoved { .. } => ("ref-moved", hint("run the command again, to build on the new state")),
         RepoError::RefConflict { .. } => {
             ("ref-conflict", hint("no ref can be both a name and a directory of names"))
@@ -215,6 +223,9 @@ fn of_freshness(error: &FreshnessError) -> (Kind, Vec<String>) {
             ),
         ),
         FreshnessError::Expired { .. } => ("expired", hint(EXPIRED)),
+        FreshnessError::Overtaken => {
+            ("overtaken", hint("run it again: what was fetched is kept, and no ref was moved"))
+        }
         FreshnessError::Mixed => (
             "not-fresh",
             hint(

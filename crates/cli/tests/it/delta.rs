@@ -96,6 +96,45 @@ fn deltas_that_ostree_makes_are_shown_and_applied_the_same() {
     }
 }
 
+/// What a pull takes a delta for is the commit's signature; that the superblock has some of its own is no obstacle.
+#[test]
+fn signed_deltas_are_pulled() {
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    let public = place.ok("trust new-key key").trim().rsplit(' ').next().unwrap().to_owned();
+    let secret = fs::read_to_string(place.path("key")).unwrap();
+    for how in ["", "--inline"] {
+        let _ignored = fs::remove_dir_all(place.path("r/deltas"));
+        let _ignored = fs::remove_dir_all(place.path("d"));
+        let generate = "static-delta generate --repo=r --sign-type=ed25519";
+        place.ok(&format!("{generate} --sign={} {how} main", secret.trim()));
+        place.ok(&format!("static-delta verify --repo=r {from}-{to} {public}"));
+        place.ok("summary --repo=r -u");
+        place.ok("init --repo=d --mode=bare-user --format=ostree");
+        place.ok(&format!("remote add --repo=d --no-gpg-verify origin file://{}", place.path("r").display()));
+        place.ok(&format!("pull --repo=d origin main@{from}"));
+        let pulled = place.ok("pull --repo=d --require-static-deltas origin main");
+        assert!(pulled.contains("1 delta parts, 0 loose fetched"), "{how}: {pulled}");
+        assert_eq!(place.ok("rev-parse --repo=d origin:main").trim(), to);
+    }
+}
+
+#[test]
+fn a_malformed_demand_for_signed_deltas_is_no_permission() {
+    let place = Place::new();
+    let (from, _) = two_commits(&place);
+    place.ok("static-delta generate --repo=r main");
+    let delta = delta_dir(&place, "r");
+    place.ok("init --repo=d --mode=bare-user --format=ostree");
+    place.ok(&format!("pull-local --repo=d r {from}"));
+    place.ok("config --repo=d set core.sign-verify-deltas sure");
+    let ran = place.run(&format!("static-delta apply-offline --repo=d {delta}"));
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert!(ran.err.contains("core.sign-verify-deltas is \"sure\""), "{}", ran.err);
+    place.ok("config --repo=d set core.sign-verify-deltas false");
+    place.ok(&format!("static-delta apply-offline --repo=d {delta}"));
+}
+
 #[test]
 fn deltas_that_ostree_makes_are_pulled() {
     let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };

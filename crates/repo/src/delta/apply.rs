@@ -22,12 +22,14 @@ impl Repo {
         let superblock = &delta.superblock;
         check_delta_source(self, superblock.name.from)?;
         let mut txn = self.begin()?;
+        let content = superblock.parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.content_bytes));
+        txn.objects().check_space(content)?;
         let parts = superblock.parts.par_iter().enumerate();
         let apply = |(index, info): (usize, &PartInfo)| {
             if part_is_here(txn.objects(), info)? {
                 return Ok(());
             }
-            apply_part(txn.objects(), info, &delta.part(index)?, &|_, _| true)
+            apply_part(txn.objects(), info, &delta.part(index)?, &|_, _, _| true)
         };
         pool::run(pool::default_threads(), |_| parts.map(apply).collect::<Result<()>>())??;
         let target = superblock.name.to;
@@ -67,7 +69,7 @@ pub fn part_is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> 
 }
 
 /// Makes the objects of a part and stages them, each verified. `bytes` are the part as it is downloaded. Files that `takes`
-/// refuses are left out. Memory: the decompressed part.
+/// refuses, by their id, header and size, are left out; no more content is made than the superblock says. Memory: the decompressed part.
 ///
 /// # Errors
 /// [`Error::Delta`] where the part is not what the superblock says, or cannot be read; [`Error::Store`] where an object
@@ -77,7 +79,7 @@ pub fn apply_part(
     objects: &Transaction<'_>,
     info: &PartInfo,
     bytes: &[u8],
-    takes: &dyn Fn(Id<kind::File>, &FileHeader) -> bool,
+    takes: &dyn Fn(Id<kind::File>, &FileHeader, u64) -> bool,
 ) -> Result<()> {
     let part = PartPayload::open(info, bytes)?;
     let scratch = objects.scratch()?;
@@ -90,7 +92,7 @@ pub fn apply_part(
                 objects.put_bytes(name, bytes)?;
             }
             Recipe::File { id, header, size, pieces } => {
-                if takes(id, &header) && !objects.contains(id.name())? {
+                if takes(id, &header, size) && !objects.contains(id.name())? {
                     let mut content = Content::new(objects.store(), &scratch, part.blob(), pieces);
                     objects.put_file_as(id, &header, size, &mut content)?;
                 }

@@ -187,9 +187,17 @@ pub enum Piece {
 ///
 /// # Errors
 /// [`DeltaError::Malformed`] with the offset in the operations: an operation is unknown or out of place, points out of
-/// the blob or the tables, or there is not one recipe for each object.
+/// the blob or the tables, there is not one recipe for each object, or more content comes out than is announced.
 pub fn recipes(info: &PartInfo, part: &PartPayload) -> Result<Vec<Recipe>, DeltaError> {
-    let mut cook = Cook { part, source: None, open: None, made: Vec::new(), pieces: 0, attribute_bytes: 0 };
+    let mut cook = Cook {
+        part,
+        source: None,
+        open: None,
+        made: Vec::new(),
+        pieces: 0,
+        attribute_bytes: 0,
+        content_left: info.content_bytes,
+    };
     let mut operations = Operations::new(part.operations());
     let mut read = || {
         loop {
@@ -223,6 +231,8 @@ struct Cook<'a> {
     pieces: usize,
     /// Bytes of the attributes in all recipes so far.
     attribute_bytes: usize,
+    /// Bytes of content that may still come: there was asked for space for as many as are announced.
+    content_left: u64,
 }
 
 /// Longest target of a link, in bytes: Linux allows no longer path.
@@ -241,7 +251,9 @@ impl Cook<'_> {
             Operation::SpliceFile { mode, xattrs, size, offset } if self.open.is_none() => {
                 let range = self.range(offset, size)?;
                 let (header, size, pieces) = match self.header(mode, xattrs, Some(range.clone()))? {
-                    header if header.is_regular() => (header, size, vec![Piece::Blob(range)]),
+                    header if header.is_regular() => {
+                        (header, self.announced(size)?, vec![Piece::Blob(range)])
+                    }
                     header => (header, 0, Vec::new()),
                 };
                 self.made.push(Recipe::File { id: Id::new(name.id), header, size, pieces });
@@ -249,7 +261,7 @@ impl Cook<'_> {
             Operation::Open { mode, xattrs, size }
                 if self.open.is_none() && name.kind == ObjectKind::File =>
             {
-                self.open = Some((self.header(mode, xattrs, None)?, size, Vec::new()));
+                self.open = Some((self.header(mode, xattrs, None)?, self.announced(size)?, Vec::new()));
             }
             Operation::Write { size, offset } => {
                 self.pieces += 1;
@@ -284,6 +296,13 @@ impl Cook<'_> {
             _ => return Err("an object begins inside another"),
         }
         Ok(())
+    }
+
+    /// Takes the size of a file from what the superblock says that the part makes.
+    fn announced(&mut self, size: u64) -> Result<u64, &'static str> {
+        let left = self.content_left.checked_sub(size).ok_or("more content than the superblock says")?;
+        self.content_left = left;
+        Ok(size)
     }
 
     fn range(&self, offset: u64, size: u64) -> Result<Range<usize>, &'static str> {

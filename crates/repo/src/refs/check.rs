@@ -60,7 +60,7 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
-    fn expect(&self, name: &Refspec, expected: Expected) -> Result<()> {
+    fn expect(&self, name: &Refspec, expected: Expected, target: Option<Id<Commit>>) -> Result<()> {
         if expected == Expected::Any {
             return Ok(());
         }
@@ -69,9 +69,13 @@ impl<'a> Overlay<'a> {
             Expected::Any => true,
             Expected::Absent => self.after(name)? == Stored::Absent,
             Expected::At(id) => found == Some(id),
+            Expected::Still(id) => found == id || found == target,
         };
         let text = |id: Option<Id<Commit>>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
-        let wanted = if let Expected::At(id) = expected { Some(id) } else { None };
+        let wanted = match expected {
+            Expected::At(id) | Expected::Still(Some(id)) => Some(id),
+            Expected::Any | Expected::Absent | Expected::Still(None) => None,
+        };
         if good {
             Ok(())
         } else {
@@ -83,7 +87,7 @@ impl<'a> Overlay<'a> {
     pub(super) fn apply(&mut self, edit: RefEdit, exists: &dyn Fn(Id<Commit>) -> Result<()>) -> Result<()> {
         match edit {
             RefEdit::Set { name, expected, target } => {
-                self.expect(&name, expected)?;
+                self.expect(&name, expected, Some(target))?;
                 exists(target)?;
                 self.set(name, Stored::At(target))
             }
@@ -96,7 +100,7 @@ impl<'a> Overlay<'a> {
                 }
             }
             RefEdit::Delete { name, expected } => {
-                self.expect(&name, expected)?;
+                self.expect(&name, expected, None)?;
                 self.set(name, Stored::Absent)
             }
         }

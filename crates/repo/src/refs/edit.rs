@@ -50,15 +50,21 @@ impl<'a> RefTxn<'a> {
         Self { db: RefDb::new(dir), writing, edits }
     }
 
-    /// Takes the lock and checks every edit, in order, each on what those before it would leave.
+    /// Takes the lock, asks `holds` whether what the edits rest on still does, and checks every edit, in order, each on what
+    /// those before it would leave.
     ///
     /// `exists` says whether a commit may be pointed to. On an error nothing has changed.
-    pub(crate) fn prepare(self, exists: &dyn Fn(Id<Commit>) -> Result<()>) -> Result<PreparedRefs<'a>> {
+    pub(crate) fn prepare(
+        self,
+        holds: &dyn Fn() -> Result<()>,
+        exists: &dyn Fn(Id<Commit>) -> Result<()>,
+    ) -> Result<PreparedRefs<'a>> {
         let dir = self.db.dir;
         let lock = match self.writing.lock_wait {
             Some(wait) => Some(Lock::acquire(dir, LOCK, LockKind::Exclusive, wait)?),
             None => None,
         };
+        holds()?;
         let mut overlay = Overlay::new(RefDb::new(dir));
         for edit in self.edits {
             overlay.apply(edit, exists)?;

@@ -38,7 +38,7 @@ fn alias(name: &str, of: &str) -> RefEdit {
 const WRITING: RefWriting = RefWriting { fsync: true, lock_wait: Some(Wait::No) };
 
 fn prepare(dir: &TempDir, edits: Vec<RefEdit>) -> Result<PreparedRefs<'_>> {
-    RefTxn::new(dir, WRITING, edits).prepare(&|_| Ok(()))
+    RefTxn::new(dir, WRITING, edits).prepare(&|| Ok(()), &|_| Ok(()))
 }
 
 fn edit(dir: &TempDir, edits: Vec<RefEdit>) -> Result<()> {
@@ -111,8 +111,22 @@ fn edits_are_checked_on_what_those_before_them_leave() {
         assert!(matches!(edit(&dir, edits), Err(Error::RefMoved { .. })));
         assert_eq!(shown(&dir), ["a=2"], "no other edit of a refused transaction may be made");
     }
-    let refused = RefTxn::new(&dir, WRITING, vec![set("z", 1)]).prepare(&|id| Err(Error::NoParent { id }));
-    assert!(refused.is_err() && shown(&dir) == ["a=2"]);
+    let txn = || RefTxn::new(&dir, WRITING, vec![set("z", 1)]);
+    assert!(txn().prepare(&|| Ok(()), &|id| Err(Error::NoParent { id })).is_err());
+    assert!(txn().prepare(&|| Err(Error::OwnStatement), &|_| Ok(())).is_err());
+    assert_eq!(shown(&dir), ["a=2"]);
+    // Where it was, or where it is to be.
+    let still = |from: Option<u8>, to| RefEdit::Set {
+        name: spec("a"),
+        expected: Expected::Still(from.map(id)),
+        target: id(to),
+    };
+    for from in [None, Some(1)] {
+        assert!(matches!(edit(&dir, vec![still(from, 3)]), Err(Error::RefMoved { .. })), "{from:?}");
+        edit(&dir, vec![still(from, 2)]).unwrap();
+    }
+    edit(&dir, vec![still(Some(2), 3)]).unwrap();
+    assert_eq!(shown(&dir), ["a=3"]);
 }
 
 #[test]
@@ -297,7 +311,7 @@ proptest! {
     #[test]
     fn transactions_are_a_map_with_compare_and_swap(
         txns in prop::collection::vec(
-            prop::collection::vec((0_usize..6, 0_u8..4, prop::option::of(1_u8..4)), 1..4), 1..12),
+            prop::collection::vec((0_usize..6, 0_u8..8, prop::option::of(1_u8..4)), 1..4), 1..12),
     ) {
         // Names that stand in each other's way, and some that do not.
         const NAMES: [&str; 6] = ["a", "a/b", "a/b/c", "d", "d/e", "r:a"];
@@ -312,13 +326,16 @@ proptest! {
                 let wanted = match expected {
                     0 => Expected::Any,
                     1 => Expected::Absent,
-                    n => Expected::At(id(n - 1)),
+                    n @ 2..=3 => Expected::At(id(n - 1)),
+                    4 => Expected::Still(None),
+                    n => Expected::Still(Some(id(n - 4))),
                 };
                 let found = next.get(name).copied();
                 good &= match wanted {
                     Expected::Any => true,
                     Expected::Absent => found.is_none(),
                     Expected::At(_) => found == Some(expected - 1),
+                    Expected::Still(_) => found == (expected > 4).then(|| expected - 4) || found == target,
                 };
                 if let Some(n) = target {
                     next.insert(name, n);

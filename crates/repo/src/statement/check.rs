@@ -67,6 +67,9 @@ pub enum FreshnessError {
         /** Which. */
         counter: u64,
     },
+    /// Another statement of the same remote was seen since this one was checked.
+    #[error("another pull saw something else of the remote meanwhile")]
+    Overtaken,
     /// The summary is not the one that is stated.
     #[error("the summary is not the one that the statement is about: old and new were mixed")]
     Mixed,

@@ -1,6 +1,6 @@
 //! Statements of this repository, and what is known of those of remotes.
 
-use super::{FILE, MAX_BYTES, Seen, StatementFile};
+use super::{Checked, FILE, FreshnessError, MAX_BYTES, Seen, StatementFile, check};
 use crate::sign::{Ed25519, SignError};
 use crate::{Error, RemoteName, Repo, Result};
 use sapwood_objstore::Format;
@@ -25,13 +25,21 @@ impl Repo {
         bytes.map(|bytes| StatementFile::decode(&bytes)).transpose().map_err(Error::Statement)
     }
 
-    /// Replaces them, atomically and durably.
+    /// Replaces them by what `change` makes of them, atomically and durably; nobody else changes them meanwhile. Gives what it
+    /// made.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].
-    pub fn set_statement(&self, file: &StatementFile) -> Result<()> {
+    /// What `change` fails with; as [`statement`](Self::statement); [`Error::NewerFormat`] where the repository can only be
+    /// read; [`Error::Lock`]. Then they are as they were.
+    pub fn change_statement<E: From<Error>>(
+        &self,
+        change: impl FnOnce(Option<StatementFile>) -> std::result::Result<StatementFile, E>,
+    ) -> std::result::Result<StatementFile, E> {
         self.config().check_writable()?;
-        crate::write::replace(self.dir(), FILE, &file.encode(), self.config().fsync)
+        let _lock = self.lock_refs()?;
+        let file = change(self.statement()?)?;
+        crate::write::replace(self.dir(), FILE, &file.encode(), self.config().fsync)?;
+        Ok(file)
     }
 
     /// States that the summary, as it stands, is the newest; for so many seconds from now, or for good. Until this has
@@ -41,16 +49,16 @@ impl Repo {
     /// [`Error::Sign`] where there is no key set or no summary, or too few publishers sign; [`Error::Statement`],
     /// [`Error::Io`].
     pub fn state_summary(&self, lasts_seconds: Option<u64>, signers: &[Ed25519]) -> Result<StatementFile> {
-        self.config().check_writable()?;
-        let _lock = self.lock_refs()?;
         let none = |what: &str| Error::Sign(Box::new(SignError::Signing { reason: what.to_owned() }));
-        let mut file = self.statement()?.ok_or_else(|| none("the repository has no key set"))?;
-        let summary = sapwood_fsio::read_optional(self.dir(), "summary", Format::MAX_META_BYTES)?;
-        let summary = summary.ok_or_else(|| none("there is no summary"))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        file.state(&summary, now, lasts_seconds, signers).map_err(|error| Error::Sign(Box::new(error)))?;
-        self.set_statement(&file)?;
-        Ok(file)
+        self.change_statement(|file| {
+            let mut file = file.ok_or_else(|| none("the repository has no key set"))?;
+            let summary = sapwood_fsio::read_optional(self.dir(), "summary", Format::MAX_META_BYTES)?;
+            let summary = summary.ok_or_else(|| none("there is no summary"))?;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            file.state(&summary, now, lasts_seconds, signers)
+                .map_err(|error| Error::Sign(Box::new(error)))?;
+            Ok(file)
+        })
     }
 
     /// What is known of a remote's statements.
@@ -62,24 +70,38 @@ impl Repo {
         bytes.map(|bytes| Seen::decode(&bytes)).transpose().map_err(Error::Statement)
     }
 
-    /// Remembers more of a remote's statements, durably; what is behind what is known changes nothing.
+    /// Checks a remote's statement against what is known of it, and remembers it, durably: in one step, so that of several
+    /// who look at the same remote none brings back what another has seen the end of. `now` is in seconds since the epoch.
     ///
     /// # Errors
-    /// As [`seen`](Self::seen); [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`].
-    pub fn remember(&self, remote: &RemoteName, seen: &Seen) -> Result<()> {
+    /// [`Error::NotFresh`] where it does not pass: then what is known stays. As [`seen`](Self::seen);
+    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`].
+    pub fn see(
+        &self,
+        remote: &RemoteName,
+        file: Option<&[u8]>,
+        root: &[u8; 32],
+        now: u64,
+    ) -> Result<Checked> {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;
         let known = self.seen(remote)?;
-        if known.as_ref() == Some(seen) {
-            return Ok(());
+        let checked = check(file, root, known.as_ref(), now).map_err(Error::NotFresh)?;
+        if known.as_ref() != Some(&checked.seen) {
+            sapwood_fsio::ensure_dir(self.dir(), SEEN, 0o775)?;
+            crate::write::replace(self.dir(), &seen_of(remote), &checked.seen.encode(), self.config().fsync)?;
         }
-        if let Some(known) = known.filter(|known| known.root == seen.root)
-            && (known.key_set()?.version, known.counter) > (seen.key_set()?.version, seen.counter)
-        {
-            return Ok(());
+        Ok(checked)
+    }
+
+    /// That a statement is still the newest that is known of a remote.
+    pub(crate) fn check_seen(&self, remote: &RemoteName, seen: &Seen) -> Result<()> {
+        let is_it = |known: Seen| known.root == seen.root && known.statement == seen.statement;
+        if self.seen(remote)?.is_some_and(is_it) {
+            Ok(())
+        } else {
+            Err(Error::NotFresh(FreshnessError::Overtaken))
         }
-        sapwood_fsio::ensure_dir(self.dir(), SEEN, 0o775)?;
-        crate::write::replace(self.dir(), &seen_of(remote), &seen.encode(), self.config().fsync)
     }
 
     /// Forgets what is known of a remote's statements; gives whether anything was.

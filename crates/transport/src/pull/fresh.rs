@@ -29,20 +29,18 @@ impl Freshness {
 
     /// Checks the file of the statement.
     pub(super) fn check(&self, source: &str, file: Option<&[u8]>) -> Result<Checked, PullError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        check(file, &self.root, self.seen.as_ref(), now).map_err(|error| stale(source, error))
+        check(file, &self.root, self.seen.as_ref(), now()).map_err(|error| stale(source, error))
     }
 
-    /// Checks it, and the summary that it is about; gives what is to be remembered.
+    /// Checks it, and the summary that it is about.
     pub(super) fn check_all(
         &self,
         source: &str,
         file: Option<&[u8]>,
         summary: Option<&[u8]>,
-    ) -> Result<Seen, PullError> {
-        let Checked { statement, seen } = self.check(source, file)?;
-        check_summary(&statement, summary).map_err(|error| stale(source, error))?;
-        Ok(seen)
+    ) -> Result<(), PullError> {
+        let Checked { statement, .. } = self.check(source, file)?;
+        check_summary(&statement, summary).map_err(|error| stale(source, error))
     }
 }
 
@@ -50,10 +48,28 @@ pub(super) fn stale(source: &str, error: FreshnessError) -> PullError {
     PullError::NotFresh { remote: source.into(), source: Box::new(error) }
 }
 
-/// Remembers what was seen, durably.
-pub(super) fn remember(repo: &Repo, options: &PullOptions, seen: Option<&Seen>) -> Result<(), PullError> {
-    match (&options.freshness, seen) {
-        (Some(freshness), Some(seen)) => Ok(repo.remember(&freshness.remote, seen)?),
-        _ => Ok(()),
+/// Remembers what a remote stated, durably, and gives it: refs move only while it is still the newest that is known. Nothing
+/// was asked for where only commits were wanted that the user named.
+pub(super) fn remember(
+    repo: &Repo,
+    source: &str,
+    options: &PullOptions,
+    file: Option<&[u8]>,
+) -> Result<Option<(RemoteName, Seen)>, PullError> {
+    let (Some(Freshness { remote, root, .. }), Some(_)) = (&options.freshness, file) else { return Ok(None) };
+    let Checked { seen, .. } = repo.see(remote, file, root, now()).map_err(|error| of_repo(source, error))?;
+    Ok(Some((remote.clone(), seen)))
+}
+
+/// Names the remote where it is to blame.
+pub(super) fn of_repo(source: &str, error: sapwood_repo::Error) -> PullError {
+    match error {
+        sapwood_repo::Error::NotFresh(error) => stale(source, error),
+        other => other.into(),
     }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -163,8 +163,10 @@ fn work(
 fn one(workshop: &Workshop<'_>, net: &Net, runtime: &Handle, part: Needed<'_>) -> Done {
     let useless = |error| Done::Useless((part.delta, part.index), error);
     let unusable = |source| PullError::Delta { delta: part.delta, source: Box::new(source) };
-    let takes = |id: sapwood_objstore::Id<_>, header: &_| {
-        workshop.file_modes == FileModes::Any || workshop.check_mode(id.raw(), header).is_ok()
+    // What is left out is asked for by itself, and refused there.
+    let takes = |id: sapwood_objstore::Id<_>, header: &_, size| {
+        size <= net.limits.max_file_bytes
+            && (workshop.file_modes == FileModes::Any || workshop.check_mode(id.raw(), header).is_ok())
     };
     for elsewhere in [false, true] {
         let bytes = match &part.info.inline {

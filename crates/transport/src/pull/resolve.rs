@@ -7,8 +7,7 @@ use super::summary::{Demands, Listing, file, listing};
 use crate::{PullError, Remote, wire};
 use bytes::Bytes;
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
-use sapwood_repo::statement::Seen;
-use sapwood_repo::{Config, Keyfile, RefName, Summary};
+use sapwood_repo::{Config, Keyfile, RefName, Summary, SummaryCopy};
 use std::collections::HashMap;
 
 /// One thing to pull, resolved.
@@ -29,8 +28,8 @@ pub(super) struct Resolved {
     pub(super) deltas: Listed,
     /// The summary, and what is beside it, as they came.
     pub(super) summary: Option<SummaryFiles>,
-    /// What is to be remembered of the remote's statement.
-    pub(super) seen: Option<Seen>,
+    /// What the remote states, where that was asked for.
+    pub(super) statement: Option<Bytes>,
 }
 
 /// Files of a remote, for a copy of it.
@@ -39,6 +38,16 @@ pub(super) struct SummaryFiles {
     pub(super) summary: Bytes,
     pub(super) signatures: Option<Bytes>,
     pub(super) statement: Option<Bytes>,
+}
+
+impl SummaryFiles {
+    pub(super) fn as_copy(&self) -> SummaryCopy<'_> {
+        SummaryCopy {
+            summary: &self.summary,
+            signatures: self.signatures.as_deref(),
+            statement: self.statement.as_deref(),
+        }
+    }
 }
 
 /// A ref file holds 65 bytes.
@@ -68,8 +77,8 @@ pub(super) async fn resolve(
     if let Some(bytes) = config? {
         check_config(remote, &bytes, format)?;
     }
-    let Listing { summary, bytes, signatures, statement, seen } = listing?;
-    let mut resolved = Resolved { deltas: Listed::of(summary.as_ref()), seen, ..Resolved::default() };
+    let Listing { summary, bytes, signatures, statement } = listing?;
+    let mut resolved = Resolved { deltas: Listed::of(summary.as_ref()), ..Resolved::default() };
     let alone = Demands::of(options, format).is_summary_believed_alone();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
         resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
@@ -89,8 +98,10 @@ pub(super) async fn resolve(
         }
     }
     if options.copy_summary {
+        let statement = statement.clone();
         resolved.summary = bytes.map(|summary| SummaryFiles { summary, signatures, statement });
     }
+    resolved.statement = statement;
     Ok(resolved)
 }
 

@@ -13,9 +13,7 @@ use bytes::Bytes;
 use sapwood_fsio::{At as _, Dir, Staged};
 use sapwood_objstore::{Commit, Format, Id, Metadata};
 use sapwood_repo::sign::Policy;
-use sapwood_repo::statement::{
-    Checked, FreshnessError, MAX_BYTES as MAX_STATEMENT_BYTES, Seen, check_summary,
-};
+use sapwood_repo::statement::{Checked, FreshnessError, MAX_BYTES as MAX_STATEMENT_BYTES, check_summary};
 use sapwood_repo::{RefName, RemoteName, Repo, Summary};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -98,8 +96,6 @@ pub(super) struct Listing {
     pub(super) bytes: Option<Bytes>,
     pub(super) signatures: Option<Bytes>,
     pub(super) statement: Option<Bytes>,
-    /// What is to be remembered of the statement.
-    pub(super) seen: Option<Seen>,
 }
 
 /// What is asked of a summary.
@@ -212,7 +208,7 @@ impl Demands<'_> {
                 return Err(PullError::SummaryExpired { remote: remote.into(), expired, now });
             }
         }
-        Ok(Listing { summary, bytes, signatures, statement, seen: checked.map(|checked| checked.seen) })
+        Ok(Listing { summary, bytes, signatures, statement })
     }
 
     /// Keeps what passed. That it cannot be kept is no reason not to use it.

@@ -9,7 +9,7 @@ use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, ObjectId, ObjectKind,
 use sapwood_repo::sign::{Mechanism, Policy, verifier};
 use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, Superblock, delta_index_path};
 use sapwood_testkit::Tree;
-use sapwood_transport::{Deltas, PullError, PullOptions, Wanted, plan_pull};
+use sapwood_transport::{Deltas, FetchError, PullError, PullOptions, Wanted, plan_pull};
 use std::sync::Arc;
 
 /// A large file that changes in the middle, one that moves, many small ones, and one that is too large for the delta.
@@ -219,6 +219,9 @@ fn attacks(source: &Source) -> Vec<(&'static str, Attack)> {
         ("harmless: parts that are said to hold nothing", {
             forged(&|block| block.parts.iter_mut().for_each(|part| part.objects.clear()))
         }),
+        ("content that is not announced", {
+            forged(&|block| block.parts.iter_mut().for_each(|part| part.content_bytes = 0))
+        }),
         ("a commit besides the target, which nobody would judge", {
             forged(&|block| {
                 let id = ObjectId::from_bytes([7; 32]);
@@ -290,6 +293,23 @@ fn what_cannot_fit_is_not_fetched() {
         panic!("{error:?}");
     };
     assert!(server.delivered().iter().all(|path| !path.ends_with("/0") && !path.contains("filez")));
+}
+
+/// What is too large for one file is so whether a delta brings it or not.
+#[test]
+fn a_file_larger_than_the_limit_comes_by_no_delta() {
+    let source = Source::new(false, ByteOrder::Little);
+    let machine = source.machine(Mode::BareUser);
+    let before = stored(&machine.repo);
+    let mut options = using(Deltas::Require, BRANCH);
+    options.limits.max_file_bytes = 10;
+    let server = served(source.place.path());
+    let error = pull_quietly(&machine.repo, http(&server.url), &options).unwrap_err();
+    let too_large =
+        matches!(&error, PullError::Fetch { source, .. } if matches!(**source, FetchError::TooLarge { .. }));
+    assert!(too_large, "{error:?}");
+    assert_eq!(stored(&machine.repo), before);
+    assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(source.old));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use sapwood_repo::statement::{FreshnessError, Key, KeySet, Role, StatementFile};
 use sapwood_repo::{CommitOptions, Expected, ImportOptions, Modifiers, RefEdit, RemoteName, Repo};
 use sapwood_testkit::Tree;
 use sapwood_transport::{
-    Age, Bindings, Freshness, PullError, PullOptions, SummaryCache, Wanted, pull_local, remote_refs,
+    Age, Bindings, Freshness, PullError, PullEvent, PullOptions, SummaryCache, Wanted, pull, pull_local,
+    remote_refs,
 };
 
 const PUBLISHER: u8 = 9;
@@ -34,8 +35,12 @@ fn begun(format: Format, repository: u8) -> (Place, [u8; 32]) {
         publishers: role(&[PUBLISHER]),
     };
     let root = first.id();
-    place.repo.set_statement(&StatementFile::begin(first)).unwrap();
+    state(&place.repo, StatementFile::begin(first));
     (place, root)
+}
+
+fn state(repo: &Repo, file: StatementFile) {
+    repo.change_statement(|_| Ok::<_, sapwood_repo::Error>(file)).unwrap();
 }
 
 /// Commits at a time, and publishes that.
@@ -207,7 +212,7 @@ fn keys_are_replaced_by_their_owner_alone_and_do_not_come_back() {
 
     let mut file = from.repo.statement().unwrap().unwrap();
     file.rotate(role(&[2]), role(&[8]), &[key(1), key(2)]).unwrap();
-    from.repo.set_statement(&file).unwrap();
+    state(&from.repo, file);
     clients.refuse(&from, "new keys that nobody has used", is(|e| *e == FreshnessError::NotSigned));
     assert!(from.repo.state_summary(None, &[key(PUBLISHER)]).is_err(), "with the old publisher's key");
     from.repo.state_summary(None, &[key(8)]).unwrap();
@@ -221,7 +226,7 @@ fn keys_are_replaced_by_their_owner_alone_and_do_not_come_back() {
         ..from.repo.statement().unwrap().unwrap().first().clone()
     });
     file.rotate(role(&[66]), role(&[66]), &[key(66)]).unwrap();
-    forged.repo.set_statement(&file).unwrap();
+    state(&forged.repo, file);
     forged.commit(BRANCH, &small_tree("evil"));
     forged.repo.update_summary().unwrap();
     forged.repo.state_summary(None, &[key(66)]).unwrap();
@@ -257,6 +262,109 @@ fn a_mirror_passes_on_what_is_stated_and_a_kept_summary_is_not_fetched_again() {
     let listed = remote_refs(&*remote, Format::Native, &of.policy, of.freshness.as_ref(), None);
     let outcome = runtime().block_on(listed);
     assert!(matches!(outcome, Err(PullError::NotFresh { .. })), "{outcome:?}");
+}
+
+#[test]
+fn of_pulls_beside_each_other_none_takes_back_what_another_brought() {
+    for format in FORMATS {
+        let (from, root) = begun(format, 7);
+        let first = published(&from, "one", 1_000);
+        let old = kept(&from);
+        let second = published(&from, "two", 2_000);
+        let new = kept(&from);
+        // One looks at the old state, and before it is done another looks at the state `then`.
+        let beside = |proven: bool, then: &[Vec<u8>; 2]| {
+            let into = Place::new(format, Mode::BareUser);
+            let server = served(from.path());
+            let pull = |on_event: &(dyn Fn(PullEvent<'_>) + Sync)| {
+                let repo = into.reopen();
+                let options = if proven { options(&repo, root) } else { want(BRANCH) };
+                pull(runtime().handle(), &repo, http(&server.url), &[], &options, on_event).map(drop)
+            };
+            put(&from, &old);
+            let outcome = pull(&|event| {
+                if matches!(event, PullEvent::Syncing) {
+                    put(&from, then);
+                    pull(&|_| {}).unwrap();
+                }
+            });
+            (outcome, into.repo.ref_target(&local(BRANCH)).unwrap())
+        };
+        for proven in [true, false] {
+            let (outcome, at) = beside(proven, &old);
+            outcome.unwrap();
+            assert_eq!(at, Some(first), "both brought the same");
+        }
+        let (outcome, at) = beside(true, &new);
+        assert!(is(|error| *error == FreshnessError::Overtaken)(&outcome.unwrap_err()));
+        assert_eq!(at, Some(second));
+        let (outcome, at) = beside(false, &new);
+        let moved = matches!(&outcome, Err(PullError::Repo(sapwood_repo::Error::RefMoved { .. })));
+        assert!(moved, "{outcome:?}");
+        assert_eq!(at, Some(second));
+    }
+}
+
+#[test]
+fn who_checked_an_older_statement_first_does_not_bring_it_back() {
+    let (from, root) = begun(Format::Native, 7);
+    published(&from, "one", 1_000);
+    let old = kept(&from);
+    published(&from, "two", 2_000);
+    let into = Place::new(Format::Native, Mode::BareUser);
+    // Both began when nothing was known.
+    let (late, early) = (options(&into.repo, root), options(&into.repo, root));
+    let pull = |of: &PullOptions| pull_local(&into.repo, &from.reopen(), of, &|_| {}).map(drop);
+    pull(&early).unwrap();
+    let state = (stored(&into.repo), into.repo.seen(&origin()).unwrap());
+    put(&from, &old);
+    assert!(is(|error| matches!(error, FreshnessError::RolledBack { .. }))(&pull(&late).unwrap_err()));
+    assert_eq!((stored(&into.repo), into.repo.seen(&origin()).unwrap()), state);
+}
+
+#[test]
+fn a_copy_of_a_summary_is_beside_no_statement_about_another() {
+    let (from, _) = begun(Format::Native, 7);
+    published(&from, "one", 1_000);
+    let old = kept(&from);
+    published(&from, "two", 2_000);
+    let new = kept(&from);
+    let server = served(from.path());
+    let mirror = |into: &Place| {
+        let all = PullOptions { copy_summary: true, wanted: Vec::new(), ..PullOptions::default() };
+        pull_quietly(&into.repo, http(&server.url), &all).map(drop)
+    };
+    let statement =
+        |place: &Place| sapwood_fsio::read_optional(place.repo.dir(), "statement", 1 << 20).unwrap();
+    let in_the_way = |outcome: Result<(), PullError>| {
+        assert!(matches!(outcome, Err(PullError::Repo(sapwood_repo::Error::OwnStatement))), "{outcome:?}");
+    };
+
+    // Nobody asks this mirror to prove anything, and still it keeps nothing that fits nothing.
+    let plain = Place::new(Format::Native, Mode::Archive);
+    for wrong in [old[1].clone(), b"nonsense".to_vec()] {
+        put(&from, &[new[0].clone(), wrong]);
+        mirror(&plain).unwrap();
+        assert_eq!(statement(&plain), None);
+    }
+    put(&from, &old);
+    mirror(&plain).unwrap();
+    put(&from, &new);
+    mirror(&plain).unwrap();
+    assert_eq!(kept(&plain), new);
+    put(&from, &old);
+    in_the_way(mirror(&plain));
+    put(&from, &[old[0].clone(), Vec::new()]);
+    in_the_way(mirror(&plain));
+    assert_eq!(kept(&plain), new);
+
+    // Key sets of its own are not lost to a remote's.
+    let (own, _) = begun(Format::Native, 8);
+    let before = statement(&own);
+    put(&from, &new);
+    in_the_way(mirror(&own));
+    assert_eq!(statement(&own), before);
+    assert_eq!(own.repo.refs().unwrap(), []);
 }
 
 #[test]

@@ -44,8 +44,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let shown = args.path.display();
     let file = file.to_str().with_context(|| format!("{shown} is not text"))?;
     let delta = DeltaFiles::open(dir, file)?.with_context(|| format!("{shown} holds no delta"))?;
-    let must_be_signed = repo.config().keyfile.get_bool("core", "sign-verify-deltas");
-    if args.trusted.is_any() || matches!(must_be_signed, Some(Ok(true))) {
+    // What is no boolean must not pass for "no".
+    let must_be_signed = match repo.config().keyfile.get_bool("core", "sign-verify-deltas") {
+        None => false,
+        Some(Ok(answer)) => answer,
+        Some(Err(text)) => {
+            return Err(usage(format!("core.sign-verify-deltas is {text:?}, and must be true or false")));
+        }
+    };
+    if args.trusted.is_any() || must_be_signed {
         if !args.trusted.is_any() {
             return Err(usage("Key is mandatory to check delta signature"));
         }

@@ -1,0 +1,65 @@
+//! A summary as another repository has it, kept for that one's clients: the part of a mirror that is not objects.
+
+use super::{SIGNATURE, SUMMARY};
+use crate::statement::{self, StatementFile, check_summary};
+use crate::{Error, Repo, Result, write};
+
+/// Files of another repository, as they came.
+#[derive(Debug, Clone, Copy)]
+pub struct SummaryCopy<'a> {
+    /// The summary.
+    pub summary: &'a [u8],
+    /// Its signatures.
+    pub signatures: Option<&'a [u8]>,
+    /// What the publishers state.
+    pub statement: Option<&'a [u8]>,
+}
+
+impl Repo {
+    /// Whether these can be kept here, beside the statement that may be here.
+    ///
+    /// # Errors
+    /// [`Error::OwnStatement`] where what is stated here would be of another summary, and what comes is not its successor;
+    /// [`Error::Statement`], [`Error::Io`].
+    pub fn check_summary_copy(&self, copy: &SummaryCopy<'_>) -> Result<()> {
+        self.fitting_statement(copy).map(drop)
+    }
+
+    /// Keeps them, durably. The old signatures go first: they would not fit the new summary. What is stated of it comes last,
+    /// and only if it is about this summary: clients would refuse anything else. Whose statement it is they find out.
+    ///
+    /// # Errors
+    /// As [`check_summary_copy`](Self::check_summary_copy); [`Error::NewerFormat`] where the repository can only be read;
+    /// [`Error::Lock`]. Then all is as it was, unless the disk failed.
+    pub fn copy_summary(&self, copy: &SummaryCopy<'_>) -> Result<()> {
+        self.config().check_writable()?;
+        let _lock = self.lock_refs()?;
+        let statement = self.fitting_statement(copy)?;
+        let fsync = self.config().fsync;
+        sapwood_fsio::remove_file_optional(self.dir(), SIGNATURE)?;
+        write::replace(self.dir(), SUMMARY, copy.summary, fsync)?;
+        for (name, bytes) in [(SIGNATURE, copy.signatures), (statement::FILE, statement)] {
+            bytes.map_or(Ok(()), |bytes| write::replace(self.dir(), name, bytes, fsync))?;
+        }
+        Ok(())
+    }
+
+    /// The statement that comes, if it fits.
+    fn fitting_statement<'a>(&self, copy: &SummaryCopy<'a>) -> Result<Option<&'a [u8]>> {
+        let fits = |file: &StatementFile| {
+            file.is_stated()
+                && file.statement().is_some_and(|said| check_summary(said, Some(copy.summary)).is_ok())
+        };
+        let theirs = copy.statement.map(StatementFile::decode).and_then(|decoded| {
+            decoded.inspect_err(|error| tracing::warn!(%error, "the remote's statement is not kept")).ok()
+        });
+        let theirs = theirs.filter(fits);
+        match (self.statement()?, &theirs) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Ok(copy.statement),
+            (Some(ours), Some(theirs)) if theirs.follows(&ours) => Ok(copy.statement),
+            (Some(ours), None) if fits(&ours) => Ok(None),
+            (Some(_), _) => Err(Error::OwnStatement),
+        }
+    }
+}
