@@ -140,7 +140,7 @@ fn tell(lab: &Lab, args: &DemoArgs) -> Result<()> {
 
     story.chapter("Back to the first version");
     say("Both versions are on the disk, complete. Which one boots is decided by one symbolic link.");
-    story.run(&mut lab.admin(&["set-default", "1"]))?;
+    story.run(&mut lab.admin(&["rollback"]))?;
     story.run(&mut lab.admin(&["status"]))?;
     let back = lab.boots()?;
     ensure!(

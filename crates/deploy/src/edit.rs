@@ -20,6 +20,17 @@ pub struct Undeployed {
     pub cleaned: Cleaned,
 }
 
+/// What going back did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolledBack {
+    /// What was the default.
+    pub from: DeploymentId,
+    /// What is the default now.
+    pub to: DeploymentId,
+    /// How the list was written.
+    pub written: Written,
+}
+
 impl Locked<'_> {
     /// Removes the deployment at a place of the boot order, pinned or not. What is staged comes first in it.
     ///
@@ -51,8 +62,8 @@ impl Locked<'_> {
         Ok(Undeployed { id, written, cleaned: self.cleanup(&options)? })
     }
 
-    /// Makes the deployment at a place of the boot order the default, and forgets what is staged. Its tree, `/etc` included, is as it was when it
-    /// was last used: this is how one rolls back.
+    /// Makes the deployment at a place of the boot order the default, and forgets what is staged. Its tree, `/etc`
+    /// included, is as it was when it was last used.
     ///
     /// # Errors
     /// [`Error::NoSuchDeployment`]; or when the list cannot be written: it is the old one then. [`Error::AfterSwitch`]
@@ -60,13 +71,33 @@ impl Locked<'_> {
     pub fn set_default(&self, index: usize) -> Result<DeploymentId> {
         let current = self.current()?;
         let first = listed(self, &current, index)?;
+        self.put_first(&current, first)?;
+        Ok(first.id.clone())
+    }
+
+    /// Goes back: makes the next deployment of the default's stateroot the default, as [`set_default`](Self::set_default)
+    /// does. What was the default comes right behind it, so that going back twice changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoRollback`] where the stateroot has no other, [`Error::NothingToBoot`] where nothing is deployed; else
+    /// as there.
+    pub fn rollback(&self) -> Result<RolledBack> {
+        let current = self.current()?;
+        let (from, others) = current.deployments.split_first().ok_or(Error::NothingToBoot)?;
+        let to = others.iter().find(|other| other.id.stateroot == from.id.stateroot);
+        let to = to.ok_or_else(|| Error::NoRollback { deployment: from.id.clone() })?;
+        let written = self.put_first(&current, to)?;
+        Ok(RolledBack { from: from.id.clone(), to: to.id.clone(), written })
+    }
+
+    fn put_first(&self, current: &Current, first: &Deployment) -> Result<Written> {
         let others = current.deployments.iter().filter(|deployment| deployment.id != first.id);
         let slots: Vec<Slot> = std::iter::once(first).chain(others).map(Slot::of).collect();
         self.forget_staged()?;
-        self.write_list(&current, &slots, &|| {})?;
+        let written = self.write_list(current, &slots, &|| {})?;
         self.cleanup(&CleanupOptions { keep_objects: true })
             .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
-        Ok(first.id.clone())
+        Ok(written)
     }
 
     /// Keeps a deployment until it is unpinned, or no longer. Says whether that is a change. Durable when it returns.

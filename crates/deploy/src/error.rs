@@ -46,6 +46,15 @@ pub enum Error {
         /** How many there are. */
         count: usize,
     },
+    /// Nothing is deployed.
+    #[error("there are no deployments")]
+    NothingToBoot,
+    /// The stateroot of the default has no other deployment to go back to.
+    #[error("there is nothing to go back to: {deployment} is the only deployment of {}", deployment.stateroot)]
+    NoRollback {
+        /** The default. */
+        deployment: DeploymentId,
+    },
     /// The stateroot has no deployment to upgrade from.
     #[error("stateroot {name} has no deployment yet")]
     NothingDeployed {

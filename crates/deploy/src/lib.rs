@@ -67,7 +67,7 @@ pub use early::prepare_root::{OwnMounts, PreparedRoot, enter_root, prepare_root}
 pub use early::record::BootRecord;
 pub use early::remount::{Remounted, is_closed, open_up, remount, while_open};
 pub use early::units::{Unit, boot_units};
-pub use edit::Undeployed;
+pub use edit::{RolledBack, Undeployed};
 pub use error::{Error, Result};
 pub use list::BootVersion;
 pub use origin::{Origin, OriginError};

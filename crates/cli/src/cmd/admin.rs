@@ -12,6 +12,7 @@ pub(crate) mod lock_finalization;
 pub(crate) mod os_init;
 pub(crate) mod outcome;
 pub(crate) mod pin;
+pub(crate) mod rollback;
 pub(crate) mod set_default;
 pub(crate) mod set_origin;
 pub(crate) mod status;
@@ -71,6 +72,7 @@ enum Command {
     #[command(alias = "stateroot-init")]
     OsInit(os_init::Args),
     Pin(pin::Args),
+    Rollback(rollback::Args),
     SetDefault(set_default::Args),
     SetOrigin(set_origin::Args),
     Status(status::Args),
@@ -107,6 +109,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::InitFs(args) => emit(&init_fs::run(args, machine, ctx)?, ctx.json),
         Command::OsInit(args) => emit(&os_init::run(args, machine)?, ctx.json),
         Command::Pin(args) => emit(&pin::run(args, machine)?, ctx.json),
+        Command::Rollback(args) => emit(&rollback::run(args, machine)?, ctx.json),
         Command::SetDefault(args) => emit(&set_default::run(args, machine)?, ctx.json),
         Command::Status(args) => status::run(args, machine, ctx),
         Command::Switch(args) => emit(&switch::run(args, machine, ctx)?, ctx.json),

@@ -126,6 +126,8 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         Error::NoSuchDeployment { .. } => {
             ("no-such-deployment", hint("`sapwood admin status` lists deployments"))
         }
+        Error::NothingToBoot => ("nothing-to-boot", Vec::new()),
+        Error::NoRollback { .. } => ("no-rollback", hint("`sapwood admin upgrade` brings another version")),
         Error::NothingDeployed { .. } => {
             ("nothing-deployed", hint("`sapwood admin deploy --os=NAME REFSPEC` deploys the first one"))
         }

@@ -57,6 +57,8 @@ fn every_verb_prints_one_document() {
         "admin pin --sysroot=machine --unpin 0",
         "admin set-default --sysroot=machine 0",
         "admin upgrade --sysroot=machine",
+        "admin deploy --sysroot=machine --os=os --retain o:os",
+        "admin rollback --sysroot=machine",
         "admin cleanup --sysroot=machine",
         "admin --sysroot=machine --print-current-dir",
         "admin undeploy --sysroot=machine 0",

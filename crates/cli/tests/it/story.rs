@@ -49,12 +49,14 @@ fn main_job(format: &str) {
     assert!(status.starts_with(&newest) && status.contains(&oldest), "{status}");
     assert_eq!(fs::read_to_string(deployment(&place, 0).join("etc/added")).unwrap(), text);
 
-    place.ok("admin set-default --sysroot=machine 1");
+    place.ok("admin rollback --sysroot=machine");
     assert!(place.ok("admin status --sysroot=machine").starts_with(&oldest));
     assert_eq!(deployment(&place, 0), first);
     place.ok("fsck --repo=machine/ostree/repo");
     place.ok("admin undeploy --sysroot=machine 1");
     assert!(!place.ok("admin status --sysroot=machine").contains(two.trim()));
+    let refused = place.run("admin rollback --sysroot=machine");
+    assert!(refused.code == 1 && refused.err.contains("nothing to go back to"), "{refused:?}");
 }
 
 #[test]

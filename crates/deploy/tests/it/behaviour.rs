@@ -100,6 +100,42 @@ fn going_back_finds_etc_as_it_was() {
 }
 
 #[test]
+fn rolling_back_takes_the_next_of_the_same_stateroot_and_twice_is_not_at_all() {
+    let machine = two();
+    let other = StaterootName::new("other").unwrap();
+    {
+        let sysroot = machine.open();
+        let locked = sysroot.lock(WAIT).unwrap();
+        locked.init_stateroot(&other).unwrap();
+        let commit = locked.repo().resolve(REF).unwrap();
+        let last = DeployOptions { position: Position::Default, ..DeployOptions::default() };
+        locked.deploy(&other, commit, &last, &|_| {}).unwrap();
+        // In order: os 2, other, os 1.
+        locked.set_default(1).unwrap();
+    }
+    let ids = || machine.open().deployments().unwrap().into_iter().map(|d| d.id).collect::<Vec<_>>();
+    let before = ids();
+    let rolled_back = machine.open().lock(WAIT).unwrap().rollback().unwrap();
+    assert_eq!((&rolled_back.from, &rolled_back.to), (&before[0], &before[2]));
+    assert_eq!(ids(), [&before[2], &before[0], &before[1]].map(Clone::clone));
+    machine.open().lock(WAIT).unwrap().rollback().unwrap();
+    assert_eq!(ids(), before[..1].iter().chain([&before[2], &before[1]]).cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn where_there_is_nothing_to_go_back_to_rolling_back_says_so_and_changes_nothing() {
+    let machine = Machine::new(&InitOptions::default());
+    let refused = machine.open().lock(WAIT).unwrap().rollback();
+    assert!(matches!(refused, Err(Error::NothingToBoot)), "{refused:?}");
+    let commit = machine.commit(1, &tree(1, "kernel 1"));
+    let id = machine.deploy(commit, &keep()).unwrap().id;
+    let before = machine.snapshot("boot");
+    let refused = machine.open().lock(WAIT).unwrap().rollback();
+    assert!(matches!(&refused, Err(Error::NoRollback { deployment }) if *deployment == id), "{refused:?}");
+    assert_eq!(machine.snapshot("boot"), before);
+}
+
+#[test]
 fn without_a_merge_nothing_is_taken_over() {
     let machine = two();
     let third = machine.commit(3, &tree(3, "kernel 3"));

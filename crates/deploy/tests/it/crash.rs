@@ -255,6 +255,18 @@ fn a_crash_at_any_step_of_going_back_leaves_a_bootable_set() {
 }
 
 #[test]
+fn a_crash_at_any_step_of_rolling_back_leaves_a_bootable_set() {
+    let machine = upgradable(2);
+    let new = machine.open().deployments().unwrap()[0].id.clone();
+    survives_every_crash(&machine, &move |locked: &Locked<'_>| {
+        if locked.deployments()?.first().is_some_and(|first| first.id == new) {
+            locked.rollback()?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_crash_at_any_step_of_undeploying_leaves_a_bootable_set() {
     let machine = upgradable(2);
     let old = machine.open().deployments().unwrap()[1].id.clone();

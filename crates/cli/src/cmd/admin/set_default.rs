@@ -1,4 +1,4 @@
-//! `admin set-default`: this is how one goes back.
+//! `admin set-default`.
 
 use super::{Machine, PATIENCE, count, index};
 use crate::ui::Render;
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 /// Boot another deployment by default
 ///
-/// Its /etc is as it was when it was last used: this is how one goes back.
+/// Its /etc is as it was when it was last used. `admin rollback` does this with the next in order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Its place in the boot order, from 0
