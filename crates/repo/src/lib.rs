@@ -29,6 +29,7 @@
 
 pub mod archive;
 mod checkout;
+mod closure;
 mod commit;
 mod config;
 mod convert;
@@ -62,6 +63,7 @@ mod txn;
 mod write;
 
 pub use checkout::{Checkout, CheckoutEvent, CheckoutOptions, CheckoutStats, Overwrite, Ownership};
+pub use closure::{ClosureDirs, ClosureFile, ClosureHead, closure_path, encode_closure};
 pub use commit::{
     BuildCounts, BuiltTree, CommitEvent, CommitOptions, CommitOutcome, Consumed, ImportOptions, ImportedTree,
     Links, ListError, ModeList, Modifiers, Parent, PathFilter, RecordedSize, SkipList, TarOptions,

@@ -27,6 +27,11 @@ impl<'a> Input<'a> {
         Ok(input)
     }
 
+    /// Those of a record that has no version byte of its own.
+    pub(crate) fn of_record(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     /// An error about what is next.
     pub(crate) fn wrong(&self, what: &'static str) -> DecodeError {
         DecodeError { offset: self.at, what }

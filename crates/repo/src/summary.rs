@@ -16,6 +16,7 @@ pub use copy::SummaryCopy;
 use crate::{RefName, Refspec, Repo, Result, glib};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The file, and its signature.
@@ -143,7 +144,8 @@ fn ordered(facts: &Metadata) -> Metadata {
 
 impl Repo {
     /// Writes the summary of all local refs, atomically; removes a signature that it makes stale. In the OSTree format
-    /// the indexes of static deltas are renewed first, and `core.indexed-deltas` is set.
+    /// the indexes of static deltas are renewed first, and `core.indexed-deltas` is set. In the native one closures are: a
+    /// crash may leave some without a summary that is new, which does no harm.
     ///
     /// # Errors
     /// [`crate::Error::Store`] with a missing object if a ref points to a commit that is not here;
@@ -169,6 +171,8 @@ impl Repo {
     }
 
     fn write_summary(&self, extra: &Metadata) -> Result<Summary> {
+        // Not under the lock below: it takes a while, and a ref that moves meanwhile only lacks its closure.
+        self.renew_closures(&self.local_targets()?)?;
         let _lock = self.lock_refs()?;
         let has_deltas = self.config().format == Format::Ostree;
         let deltas = if has_deltas { deltas::renew_indexes(self, None)? } else { Vec::new() };
@@ -185,6 +189,13 @@ impl Repo {
             sapwood_fsio::sync_dir(self.dir())?;
         }
         Ok(summary)
+    }
+
+    /// What the refs that the summary lists point to, each once.
+    fn local_targets(&self) -> Result<Vec<Id<Commit>>> {
+        let local = self.refs()?.into_iter().filter(|entry| entry.name.is_local());
+        let targets: BTreeSet<_> = local.map(|entry| entry.target).collect();
+        Ok(targets.into_iter().collect())
     }
 
     fn summary_ref(&self, name: Refspec, target: Id<Commit>) -> Result<SummaryRef> {

@@ -4,6 +4,7 @@
 //! store them; tasks on the runtime fetch. An object that arrived is hashed before it gets its name; a commit is marked
 //! as incomplete, durably, before it is taken in, and the mark goes and refs move when all objects are durable.
 
+mod closure;
 mod deltas;
 mod driver;
 mod events;
@@ -35,13 +36,13 @@ use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
 use resolve::{Resolved, Target};
-use sapwood_objstore::{Commit, Id, Mode, ObjectId, ObjectName};
+use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, SummaryRef, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use subpath::{Part, Selection};
 use summary::Demands;
 use tokio::runtime::Handle;
@@ -92,11 +93,13 @@ pub fn pull(
         traffic,
         queue: Arc::clone(&queue),
         news: channel.0.clone(),
+        file_bytes: Mutex::default(),
     });
     let roots = pull.roots_here()?;
     let wire = Wire {
         runtime,
         net: Arc::clone(&net),
+        closures: pull.closures(&roots)?,
         roots,
         deltas,
         parts: PartCounts::default(),
@@ -256,6 +259,23 @@ impl<'a> Pull<'a> {
             }
         }
         Ok(here)
+    }
+
+    /// Commits asked for whose closure is of use: whose trees are walked, given those that are here.
+    fn closures(&self, here: &[Id<Commit>]) -> Result<Vec<Id<Commit>>, PullError> {
+        let options = self.options;
+        let is_used = self.repo.store().format() == Format::Native
+            && options.scope == Scope::Everything
+            && options.subpaths.is_empty();
+        let unique: HashSet<_> =
+            self.targets.iter().filter(|_| is_used).map(|target| target.commit).collect();
+        let mut closures = Vec::new();
+        for commit in unique {
+            if !here.contains(&commit) || self.repo.is_partial(commit)? {
+                closures.push(commit);
+            }
+        }
+        Ok(closures)
     }
 
     /// What each wanted commit must not be older than.

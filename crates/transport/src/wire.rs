@@ -24,6 +24,7 @@ pub(crate) const PUBLIC: &[&str] = &[
     "objects",
     "deltas",
     "delta-indexes",
+    "closures",
 ];
 
 /// Below these, names may be symlinks to others in the repository.

@@ -64,6 +64,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("keyfile", &["crates/repo/src/keyfile.rs"]),
     ("metalink", &["crates/transport/src/http/metalink.rs"]),
     ("names", &["crates/repo/src/name.rs", "crates/repo/src/refs/read.rs"]),
+    ("native_closure", &["crates/repo/src/closure.rs"]),
     (
         "native_commit",
         &["crates/objstore/src/format/native/commit.rs", "crates/objstore/src/format/native/record.rs"],

@@ -22,7 +22,7 @@ struct Spared {
 
 impl PrunePlan<'_> {
     /// Deletes what is still not needed, commits first, so that a crash leaves no commit without its content. With a commit go
-    /// its detached metadata, its mark of incompleteness and the static deltas that lead to it; where
+    /// its detached metadata, its mark of incompleteness, its closure and the static deltas that lead to it; where
     /// `core.tombstone-commits` is set a tombstone stays. Old temporary files, files that never became objects, and cached summaries of remotes
     /// that no longer exist, and marks of commits that are not here, are removed as well.
     ///
@@ -155,6 +155,7 @@ pub(super) fn delete_commit(repo: &Repo, commit: Id<Commit>) -> Result<()> {
     if repo.config().tombstones {
         repo.store().put_tombstone(commit)?;
     }
+    repo.remove_closure(commit)?;
     Ok(repo.store().remove(commit.name())?)
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Wire<'a> {
     pub(super) deltas: Vec<sapwood_repo::Superblock>,
     /// What has been applied of them.
     pub(super) parts: PartCounts,
+    /// Commits whose closures are asked for.
+    pub(super) closures: Vec<Id<Commit>>,
     /// Whether files are not fetched.
     pub(super) metadata_only: bool,
 }
@@ -46,6 +48,10 @@ struct Driver<'a> {
     fetches: JoinSet<()>,
     /// Fetches that are not stored yet, and other answers waited for.
     in_flight: usize,
+    /// Those of them that are hints, for which the pull does not wait.
+    hints_in_flight: usize,
+    /// Closures that are asked for. Only a survey, which learns sizes from them, waits for these.
+    closures_in_flight: usize,
     batches: usize,
     /// How often objects came wrong.
     retried: HashMap<ObjectName, u32>,
@@ -82,6 +88,8 @@ pub(super) fn drive(
             wire,
             fetches: JoinSet::new(),
             in_flight: 0,
+            hints_in_flight: 0,
+            closures_in_flight: 0,
             batches: 0,
             retried: HashMap::new(),
             on_event,
@@ -97,9 +105,11 @@ pub(super) fn drive(
 impl Driver<'_> {
     fn run(&mut self, news: &Receiver<News>, threads: usize) -> Result<(), PullError> {
         self.ask_for_metadata_of_roots();
+        self.ask_for_closures();
         loop {
             self.hand_out(threads);
-            if self.is_done() && self.in_flight == 0 && self.batches == 0 {
+            let is_idle = self.in_flight == self.hints_in_flight && self.batches == 0;
+            if self.is_done() && is_idle && !(self.is_survey() && self.closures_in_flight > 0) {
                 break;
             }
             match news.recv_timeout(self.options.progress_interval) {
@@ -142,6 +152,16 @@ impl Driver<'_> {
         }
     }
 
+    /// What they say makes the pull faster; it neither waits for them nor fails with them.
+    fn ask_for_closures(&mut self) {
+        let Some(wire) = &self.wire else { return };
+        for commit in &wire.closures {
+            let net = Arc::clone(&wire.net);
+            self.fetches.spawn_on(net.closure(*commit, wire.metadata_only), wire.runtime);
+            self.closures_in_flight += 1;
+        }
+    }
+
     fn hand_out(&mut self, threads: usize) {
         while self.batches < threads * BATCHES_PER_THREAD {
             let batch: Vec<_> = std::iter::from_fn(|| self.frontier.next_look()).take(LOOK_BATCH).collect();
@@ -161,12 +181,16 @@ impl Driver<'_> {
     fn fetch(&mut self, item: Item, whole: bool) {
         let Some(wire) = &self.wire else { return };
         self.in_flight += 1;
+        self.hints_in_flight += usize::from(item.is_hint());
         self.fetches.spawn_on(Arc::clone(&wire.net).object(item, whole), wire.runtime);
     }
 
     fn digest(&mut self, news: News) -> Result<(), PullError> {
-        if !matches!(news, News::Looked(_) | News::Several(_)) {
+        if let News::Stored(item, _) | News::Bad(item, _) | News::Broken(item, _) | News::NotThere(item) =
+            &news
+        {
             self.in_flight = self.in_flight.saturating_sub(1);
+            self.hints_in_flight -= usize::from(item.is_hint());
         }
         match news {
             News::Looked(looked) => {
@@ -191,6 +215,7 @@ impl Driver<'_> {
             News::Stored(item, contents) => {
                 self.frontier.arrived(item, contents).map_err(|excess| self.excess(excess))?;
             }
+            News::Bad(item, _) | News::Broken(item, _) if item.is_hint() => drop(self.frontier.missing(item)),
             News::Bad(item, error) => self.bad(item, error)?,
             News::Broken(item, error) => self.broken(item, error)?,
             News::NotThere(item) => {
@@ -202,7 +227,9 @@ impl Driver<'_> {
                     self.digest(news)?;
                 }
             }
-            News::Detached => {}
+            News::Detached => self.in_flight = self.in_flight.saturating_sub(1),
+            News::Closure(commit, dirs) => self.frontier.hint(commit, dirs),
+            News::ClosureEnds => self.closures_in_flight = self.closures_in_flight.saturating_sub(1),
             News::Failed(error) => return Err(error),
         }
         Ok(())

@@ -3,12 +3,15 @@
 //! The driver asks for objects to look up ([`Frontier::next_look`]) and to fetch ([`Frontier::next_fetch`]), and tells
 //! what came of it; each answer can bring further objects. Every object is handed out once for looking (a
 //! dirtree of which several parts are wanted once for each, one after the other) and at most once for fetching, whatever
-//! the order of the answers. When [`Frontier::is_done`], all that the wanted commits reach is
+//! the order of the answers; one that was [hinted](hints) at once more for looking, and for fetching if the hint came to nothing. When [`Frontier::is_done`], all that the wanted commits reach is
 //! here. An object costs about 40 bytes of memory, however large it is; names of files are not kept.
+
+mod hints;
 
 use super::subpath::Part;
 use super::{Progress, Scope};
-use sapwood_objstore::{Commit, DirMeta, DirTree, Id, ObjectId, ObjectKind, ObjectName, kind};
+use hints::Hints;
+use sapwood_objstore::{Commit, DirMeta, DirTree, Id, ObjectId, ObjectKind, ObjectName, Totals, kind};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -23,6 +26,8 @@ pub(crate) struct Item {
     pub(crate) part: Option<Part>,
     /// For a file: the size of its content, where the dirtree says so.
     size: Option<u64>,
+    /// If it is a hint: its size as fetched.
+    hint_bytes: Option<u64>,
 }
 
 /// What an object that is here now refers to.
@@ -43,6 +48,8 @@ pub(crate) enum Contents {
         parent: Option<Id<Commit>>,
         /// Its root, unless all of it is known to be here.
         root: Option<(Id<DirTree>, Id<DirMeta>)>,
+        /// What it says it holds.
+        totals: Option<Totals>,
     },
 }
 
@@ -80,15 +87,18 @@ pub(crate) struct Frontier {
     seen: HashSet<ObjectName>,
     /// Dirtrees seen of which a part is wanted.
     seen_parts: HashSet<(ObjectName, Part)>,
-    /// Where parts are wanted: dirtrees on their way, and other shares of the same ones, which wait for that.
+    /// What is on its way for a part of it, or for a hint, and other wishes for the same, which wait for that.
     on_their_way: HashMap<ObjectName, Vec<Item>>,
     commits: HashMap<ObjectId, CommitState>,
     look: VecDeque<Item>,
     fetch_meta: VecDeque<Item>,
     fetch_files: VecDeque<Item>,
-    /// Handed out and not answered.
+    hints: Hints,
+    /// Of what is no hint: handed out and not answered.
     outstanding: u64,
-    /// Of all that is queued or handed out: what is not a file.
+    /// Of what is no hint: all that is queued, waiting or handed out.
+    open: u64,
+    /// What of that is not a file.
     open_meta: u64,
     progress: Progress,
     /// Whether every file so far came with its size.
@@ -110,7 +120,9 @@ impl Frontier {
             look: VecDeque::new(),
             fetch_meta: VecDeque::new(),
             fetch_files: VecDeque::new(),
+            hints: Hints::default(),
             outstanding: 0,
+            open: 0,
             open_meta: 0,
             progress: Progress::default(),
             sizes_known: true,
@@ -125,7 +137,7 @@ impl Frontier {
 
     /// The next object to look up.
     pub(crate) fn next_look(&mut self) -> Option<Item> {
-        let item = self.look.pop_front()?;
+        let Some(item) = self.look.pop_front() else { return self.next_hint_look() };
         self.outstanding += 1;
         Some(item)
     }
@@ -133,21 +145,24 @@ impl Frontier {
     /// The next object to fetch, metadata first, so that totals are known early.
     pub(crate) fn next_fetch(&mut self) -> Option<Item> {
         // The newest metadata first: that is depth first, and keeps the queue short.
-        let item = self.fetch_meta.pop_back().or_else(|| self.fetch_files.pop_front())?;
+        if let Some(item) = self.next_meta() {
+            return Some(item);
+        }
+        let item = self.fetch_files.pop_front()?;
         self.outstanding += 1;
         Some(item)
     }
 
     /// As [`next_fetch`](Self::next_fetch), but no file.
     pub(crate) fn next_meta(&mut self) -> Option<Item> {
-        let item = self.fetch_meta.pop_back()?;
+        let Some(item) = self.fetch_meta.pop_back() else { return self.next_hint_fetch() };
         self.outstanding += 1;
         Some(item)
     }
 
     /// Whether nothing but files is to be fetched any more.
     pub(crate) fn is_surveyed(&self) -> bool {
-        self.outstanding == 0 && self.look.is_empty() && self.fetch_meta.is_empty()
+        self.outstanding == 0 && self.open_meta == 0 && self.look.is_empty()
     }
 
     /// The files that are to be fetched, with the size of their content where it is known.
@@ -155,19 +170,21 @@ impl Frontier {
         self.fetch_files.iter().map(|item| (item.name, item.size))
     }
 
-    /// Whether [`next_fetch`](Self::next_fetch) has something.
-    pub(crate) fn has_fetch(&self) -> bool {
-        !self.fetch_meta.is_empty() || !self.fetch_files.is_empty()
-    }
-
     /// An object that was looked up is here.
     pub(crate) fn here(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
+        if item.is_hint() {
+            self.hint_answered(item);
+            return Ok(());
+        }
         self.answered(item);
         self.add_contents(item, contents)
     }
 
     /// An object that was looked up is not here: it is to be fetched.
     pub(crate) fn absent(&mut self, item: Item) {
+        if item.is_hint() {
+            return self.hint_absent(item);
+        }
         self.outstanding = self.outstanding.saturating_sub(1);
         self.known(item);
         if item.name.kind == ObjectKind::File {
@@ -179,8 +196,12 @@ impl Frontier {
 
     /// An object that was to be fetched is stored.
     pub(crate) fn arrived(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
-        self.answered(item);
         self.done(item);
+        if item.is_hint() {
+            self.hint_answered(item);
+            return Ok(());
+        }
+        self.answered(item);
         self.add_contents(item, contents)
     }
 
@@ -197,6 +218,11 @@ impl Frontier {
 
     /// The remote does not have an object that was to be fetched. `false` if it must have it.
     pub(crate) fn missing(&mut self, item: Item) -> bool {
+        if item.is_hint() {
+            self.progress.meta_known = self.progress.meta_known.saturating_sub(1);
+            self.hint_answered(item);
+            return true;
+        }
         self.answered(item);
         let tolerated = item.name.kind == ObjectKind::Commit
             && self.commits.get(&item.name.id).is_some_and(|state| !state.required);
@@ -215,7 +241,7 @@ impl Frontier {
 
     /// Whether everything wanted is here.
     pub(crate) fn is_done(&self) -> bool {
-        self.outstanding == 0 && self.look.is_empty() && !self.has_fetch()
+        self.open == 0
     }
 
     /// The commits whose trees were walked: complete once [`is_done`](Self::is_done).
@@ -231,15 +257,22 @@ impl Frontier {
             progress.content_bytes_known = None;
             progress.content_bytes_done = None;
         }
+        self.without_idle_hints(&mut progress);
         progress
     }
 
     fn answered(&mut self, item: Item) {
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.open = self.open.saturating_sub(1);
         if item.name.kind != ObjectKind::File {
             self.open_meta = self.open_meta.saturating_sub(1);
         }
-        for waiting in self.on_their_way.remove(&item.name).unwrap_or_default() {
+        self.release(item.name);
+    }
+
+    /// What waited for an object goes on.
+    fn release(&mut self, name: ObjectName) {
+        for waiting in self.on_their_way.remove(&name).unwrap_or_default() {
             self.queue(waiting);
         }
     }
@@ -272,14 +305,14 @@ impl Frontier {
             Contents::Leaf => Ok(()),
             Contents::Tree { files, dirs } => {
                 for (id, size) in files {
-                    self.add(Item { name: id.name(), depth: 0, part: None, size })?;
+                    self.add(Item { name: id.name(), depth: 0, part: None, size, hint_bytes: None })?;
                 }
                 for (tree, meta, part) in dirs {
                     self.add_root(tree, meta, part, item.depth + 1)?;
                 }
                 Ok(())
             }
-            Contents::Commit { parent, root } => {
+            Contents::Commit { parent, root, totals } => {
                 let root = root.filter(|_| self.scope == Scope::Everything);
                 let mut next = None;
                 if let Some(state) = self.commits.get_mut(&item.name.id) {
@@ -288,6 +321,7 @@ impl Frontier {
                     next = one_less(state.left).and_then(|left| parent.map(|parent| (parent, left)));
                 }
                 if let Some((tree, meta)) = root {
+                    self.commit_came(Id::new(item.name.id), totals);
                     self.add_root(tree, meta, self.part, 1)?;
                 }
                 next.map_or(Ok(()), |(parent, left)| self.add_commit(parent, left, false))
@@ -305,8 +339,8 @@ impl Frontier {
         if depth > self.max_depth {
             return Err(Excess::Depth(tree.name()));
         }
-        self.add(Item { name: meta.name(), depth: 0, part: None, size: None })?;
-        self.add(Item { name: tree.name(), depth, part, size: None })
+        self.add(Item { name: meta.name(), depth: 0, part: None, size: None, hint_bytes: None })?;
+        self.add(Item { name: tree.name(), depth, part, size: None, hint_bytes: None })
     }
 
     fn add_commit(&mut self, commit: Id<Commit>, left: ParentsLeft, required: bool) -> Result<(), Excess> {
@@ -317,7 +351,13 @@ impl Frontier {
             let Some(state) = self.commits.get_mut(&commit.raw()) else {
                 let state = CommitState { left, required, parent: None, walked: false };
                 self.commits.insert(commit.raw(), state);
-                return self.add(Item { name: commit.name(), depth: 0, part: None, size: None });
+                return self.add(Item {
+                    name: commit.name(),
+                    depth: 0,
+                    part: None,
+                    size: None,
+                    hint_bytes: None,
+                });
             };
             state.required |= required;
             if !is_more(left, state.left) {
@@ -342,6 +382,7 @@ impl Frontier {
         if (self.seen.len() + self.seen_parts.len()) as u64 > self.max_objects {
             return Err(Excess::Objects);
         }
+        self.open += 1;
         if item.name.kind != ObjectKind::File {
             self.open_meta += 1;
         }
@@ -349,8 +390,11 @@ impl Frontier {
         Ok(())
     }
 
-    /// Queues an object to be looked up; a dirtree that is on its way for another share of it waits for that one.
+    /// Queues an object to be looked up; one that is on its way for a hint, or for another share of it, waits for that.
     fn queue(&mut self, item: Item) {
+        if self.is_hint_open(&item.name) {
+            return self.on_their_way.entry(item.name).or_default().push(item);
+        }
         if self.part.is_some() && item.name.kind == ObjectKind::DirTree {
             match self.on_their_way.entry(item.name) {
                 Entry::Occupied(mut waiting) => return waiting.get_mut().push(item),

@@ -10,9 +10,9 @@ use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
 use bytes::{Bytes, BytesMut};
 use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
 
 /// Larger bodies go to a file: memory is bounded by this times the number of requests under way.
 const MAX_MEMORY_BYTES: usize = 1 << 20;
@@ -35,6 +35,8 @@ pub(super) struct Net {
     pub(super) traffic: Traffic,
     pub(super) queue: Arc<Queue>,
     pub(super) news: Sender<News>,
+    /// The sizes of files as the remote serves them, where its closures were asked for them.
+    pub(super) file_bytes: Mutex<HashMap<ObjectId, u64>>,
 }
 
 /// Why there is nothing to store.
@@ -58,7 +60,7 @@ impl Net {
             ObjectKind::File => self.file(item, whole).await,
             ObjectKind::Commit => self.commit(Id::new(item.name.id), whole).await,
             ObjectKind::DirTree | ObjectKind::DirMeta => {
-                let limits = Limits { max_bytes: self.limits.max_meta_bytes };
+                let limits = Limits { max_bytes: self.limits.max_meta_bytes.min(item.max_bytes()) };
                 self.meta(&wire::object(item.name), whole, limits).await.map(Payload::Bytes)
             }
         };
@@ -88,10 +90,13 @@ impl Net {
 
     async fn commit(&self, id: Id<Commit>, whole: bool) -> Result<Payload, Failure> {
         let limit = self.commit_bytes.get(&id.raw()).copied().unwrap_or(u64::MAX);
-        let detached = self.optional(&wire::detached(id), self.limits.max_meta_bytes).await?;
         let limits = Limits { max_bytes: limit.min(self.limits.max_meta_bytes) };
-        let bytes = self.meta(&wire::object(id.name()), whole, limits).await?;
-        Ok(Payload::Commit(bytes, detached))
+        let (detached, object) = (wire::detached(id), wire::object(id.name()));
+        let (detached, bytes) = tokio::join!(
+            self.optional(&detached, self.limits.max_meta_bytes),
+            self.meta(&object, whole, limits)
+        );
+        Ok(Payload::Commit(bytes?, detached?))
     }
 
     async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {

@@ -16,7 +16,7 @@ use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, ObjectName};
 use sapwood_repo::{DeltaName, Error as RepoError, Repo, Superblock, part_is_here, recorded_sizes};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::runtime::Handle;
 
 /// What a pull would do.
@@ -41,7 +41,7 @@ pub struct PullPlan {
 pub struct FilesPlan {
     /// Their number.
     pub number: u64,
-    /// Of those whose size as the remote stores them is recorded in the commit: how many bytes they are.
+    /// Of those whose size as the remote stores them is recorded in the commit, or in its closure: how many bytes they are.
     pub exact_bytes: u64,
     /// Of those of which only the size of their content is known: the bytes of that. Compressed they are fewer.
     pub content_bytes: u64,
@@ -111,18 +111,22 @@ pub fn plan_pull(
         traffic,
         queue: Arc::clone(&queue),
         news: channel.0.clone(),
+        file_bytes: Mutex::default(),
     });
     if !pull.targets.is_empty() {
+        let roots = pull.roots_here()?;
         let wire = Wire {
             runtime,
             net: Arc::clone(&net),
-            roots: pull.roots_here()?,
+            closures: pull.closures(&roots)?,
+            roots,
             deltas: Vec::new(),
             parts: PartCounts::default(),
             metadata_only: true,
         };
         let missing = pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
-        plan.files = files_plan(&pull, missing)?;
+        let served = std::mem::take(&mut *net.file_bytes.lock().unwrap_or_else(PoisonError::into_inner));
+        plan.files = files_plan(&pull, missing, served)?;
         plan.meta_fetched = pull.outcome.meta_fetched;
     }
     plan.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
@@ -158,8 +162,12 @@ fn delta_plan(pull: &Pull<'_>, delta: &Superblock) -> Result<DeltaPlan, PullErro
     Ok(plan)
 }
 
-fn files_plan(pull: &Pull<'_>, missing: Vec<(ObjectName, Option<u64>)>) -> Result<FilesPlan, PullError> {
-    let mut recorded = HashMap::new();
+/// `recorded`: the sizes that closures tell.
+fn files_plan(
+    pull: &Pull<'_>,
+    missing: Vec<(ObjectName, Option<u64>)>,
+    mut recorded: HashMap<ObjectId, u64>,
+) -> Result<FilesPlan, PullError> {
     if !missing.is_empty() {
         for target in &pull.targets {
             recorded.extend(file_sizes(pull, target.commit)?);

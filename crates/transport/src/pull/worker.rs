@@ -12,7 +12,7 @@ use sapwood_objstore::{
     Transaction, Trust, Value,
 };
 use sapwood_repo::sign::Policy;
-use sapwood_repo::{RefName, Repo};
+use sapwood_repo::{ClosureDirs, RefName, Repo};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::mpsc::Sender;
@@ -32,6 +32,10 @@ pub(super) enum News {
     NotThere(Item),
     /// The metadata beside a commit is stored.
     Detached,
+    /// The directories of a commit, as the remote's closure has them.
+    Closure(Id<Commit>, ClosureDirs),
+    /// All of a closure that is of use has come.
+    ClosureEnds,
     /// What came of several jobs.
     Several(Vec<News>),
     /// The pull cannot go on.
@@ -374,5 +378,5 @@ pub(super) fn is_bad(error: &Error) -> bool {
 
 fn commit_contents(commit: &Commit, complete: bool) -> Contents {
     let root = (!complete).then_some((commit.tree, commit.meta));
-    Contents::Commit { parent: commit.parent, root }
+    Contents::Commit { parent: commit.parent, root, totals: commit.totals }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Asked {
 }
 
 /// What is answered.
+#[derive(Clone)]
 pub(crate) enum Answer {
     /// The file, or 404.
     Honest,

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use sapwood_repo::ClosureDirs;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A repository: object number → what it refers to. Larger numbers are only referred to by smaller ones.
@@ -10,8 +11,10 @@ struct World {
     contents: BTreeMap<ObjectName, Contents>,
     /// What the local repository has.
     local: BTreeSet<ObjectName>,
-    /// Commits that the remote lacks.
+    /// Objects that the remote lacks: commits, and some that are only hinted at.
     gone: BTreeSet<ObjectName>,
+    /// What a closure says of the first root: true or not.
+    hints: Option<ClosureDirs>,
     roots: Vec<(Id<Commit>, ParentsLeft)>,
 }
 
@@ -50,8 +53,9 @@ fn worlds() -> impl Strategy<Value = World> {
         prop::collection::vec(any::<bool>(), TREES + FILES + 3),
         prop::collection::vec(prop::bool::weighted(0.2), COMMITS),
         prop::collection::vec((0..COMMITS, prop::option::of(0..4_u32)), 1..4),
+        prop::option::of(prop::collection::vec(0..TREES + 4, 0..12)),
     )
-        .prop_map(|(trees, commits, here, gone, roots)| {
+        .prop_map(|(trees, commits, here, gone, roots, hints)| {
             let mut contents = BTreeMap::new();
             for (n, (files, dirs)) in trees.into_iter().enumerate() {
                 let files = files.into_iter().map(|f| (file_id(f), Some(f as u64))).collect();
@@ -66,19 +70,25 @@ fn worlds() -> impl Strategy<Value = World> {
             for (n, (tree, has_parent)) in commits.into_iter().enumerate() {
                 let parent = (has_parent && n + 1 < COMMITS).then(|| commit_id(n + 1));
                 let root = Some((tree_id(tree), meta_id(0)));
-                contents.insert(commit_id(n).name(), Contents::Commit { parent, root });
+                let totals = Some(Totals { files: 100, dirs: 12, bytes: 0 });
+                contents.insert(commit_id(n).name(), Contents::Commit { parent, root, totals });
             }
             (0..FILES).for_each(|n| drop(contents.insert(file_id(n).name(), Contents::Leaf)));
             (0..3).for_each(|n| drop(contents.insert(meta_id(n).name(), Contents::Leaf)));
             let names = contents.keys().filter(|name| name.kind != ObjectKind::Commit);
             let local = names.zip(here).filter_map(|(name, here)| here.then_some(*name)).collect();
             let roots: Vec<_> = roots.into_iter().map(|(n, left)| (commit_id(n), left)).collect();
-            let gone = (0..COMMITS)
+            let gone: BTreeSet<_> = (0..COMMITS)
                 .zip(gone)
                 .filter(|(n, gone)| *gone && !roots.iter().any(|(root, _)| *root == commit_id(*n)))
                 .map(|(n, _)| commit_id(n).name())
+                .chain((TREES..TREES + 4).map(|n| tree_id(n).name()))
                 .collect();
-            World { contents, local, gone, roots }
+            let hints = hints.map(|trees| ClosureDirs {
+                trees: trees.into_iter().map(|n| (tree_id(n), 100)).collect(),
+                metas: (0..3).map(|n| (meta_id(n), 100)).collect(),
+            });
+            World { contents, local, gone, hints, roots }
         })
 }
 
@@ -99,7 +109,8 @@ fn reachable(world: &World) -> BTreeSet<ObjectName> {
         let mut left = *left;
         while let Some(commit) = at.filter(|commit| !world.gone.contains(&commit.name())) {
             all.insert(commit.name());
-            let Contents::Commit { parent, root: Some((top, meta)) } = &world.contents[&commit.name()] else {
+            let Contents::Commit { parent, root: Some((top, meta)), .. } = &world.contents[&commit.name()]
+            else {
                 unreachable!()
             };
             all.insert(meta.name());
@@ -113,8 +124,16 @@ fn reachable(world: &World) -> BTreeSet<ObjectName> {
     all
 }
 
-/// Runs the frontier over the world; `picks` decides which open request is answered next.
-fn run(world: &World, picks: &[usize]) -> Result<(Frontier, Vec<ObjectName>, BTreeSet<ObjectName>), Excess> {
+/// What a run did.
+struct Run {
+    frontier: Frontier,
+    /// What was fetched, in order.
+    fetched: Vec<ObjectName>,
+}
+
+/// Runs the frontier over the world; `picks` decides which open request is answered next, when the closure comes, and
+/// which hints come wrong.
+fn run(world: &World, picks: &[usize]) -> Result<Run, Excess> {
     let mut frontier = Frontier::new(Scope::Everything, None, 1000, 100);
     for (root, left) in &world.roots {
         frontier.want(*root, *left)?;
@@ -123,58 +142,140 @@ fn run(world: &World, picks: &[usize]) -> Result<(Frontier, Vec<ObjectName>, BTr
     let mut fetching = Vec::new();
     let mut fetched = Vec::new();
     let mut looked = BTreeSet::new();
+    let mut here = world.local.clone();
+    let mut hints = world.hints.clone();
     let mut picks = picks.iter().copied().cycle();
     let mut pick = move |len: usize| picks.next().unwrap_or(0) % len;
     while !frontier.is_done() {
+        if hints.is_some() && pick(4) == 0 {
+            frontier.hint(world.roots[0].0, hints.take().expect("some"));
+        }
         while let Some(item) = frontier.next_look() {
-            assert!(looked.insert(item.name), "looked twice for {:?}", item.name.id);
+            assert!(looked.insert((item.name, item.is_hint())), "looked twice for {:?}", item.name.id);
             looking.push(item);
         }
         while let Some(item) = frontier.next_fetch() {
+            assert!(!here.contains(&item.name), "fetching {:?}, which is here", item.name.id);
+            assert!(fetching.iter().all(|other: &Item| other.name != item.name), "fetching it twice");
             fetching.push(item);
         }
         assert!(!looking.is_empty() || !fetching.is_empty(), "neither done nor busy");
         let at = pick(looking.len() + fetching.len());
         if at < looking.len() {
             let item = looking.swap_remove(at);
-            if world.local.contains(&item.name) {
+            if here.contains(&item.name) {
                 frontier.here(item, world.contents[&item.name].clone())?;
             } else {
                 frontier.absent(item);
             }
         } else {
             let item = fetching.swap_remove(at - looking.len());
-            if world.gone.contains(&item.name) {
-                assert!(frontier.missing(item), "a parent may be missing");
+            let comes_wrong = item.is_hint() && pick(5) == 0;
+            if world.gone.contains(&item.name) || comes_wrong {
+                assert!(frontier.missing(item), "a parent may be missing, and a hint");
             } else {
                 fetched.push(item.name);
+                here.insert(item.name);
                 frontier.arrived(item, world.contents[&item.name].clone())?;
             }
         }
     }
-    Ok((frontier, fetched, looked))
+    Ok(Run { frontier, fetched })
 }
 
 proptest! {
     #[test]
-    fn everything_reachable_and_absent_is_fetched_once_and_nothing_else(
+    fn everything_reachable_and_absent_is_fetched_once_and_nothing_else_but_hints(
         world in worlds(),
         picks in prop::collection::vec(0..1000_usize, 1..40),
     ) {
-        let (frontier, fetched, _) = run(&world, &picks).expect("within the limits");
+        let Run { frontier, fetched } = run(&world, &picks).expect("within the limits");
         let unique: BTreeSet<_> = fetched.iter().copied().collect();
         prop_assert_eq!(unique.len(), fetched.len(), "something was fetched twice");
         let wanted: BTreeSet<_> = reachable(&world).difference(&world.local).copied().collect();
-        prop_assert_eq!(&unique, &wanted);
+        prop_assert!(unique.is_superset(&wanted), "it stopped short");
+        let hinted: BTreeSet<_> = world
+            .hints
+            .iter()
+            .flat_map(|hints| hints.trees.iter().map(|(id, _)| id.name()).chain((0..3).map(|n| meta_id(n).name())))
+            .collect();
+        prop_assert!(unique.difference(&wanted).all(|name| hinted.contains(name)));
 
         let progress = frontier.progress();
         let files = wanted.iter().filter(|name| name.kind == ObjectKind::File).count() as u64;
         prop_assert!(progress.totals_final);
         prop_assert_eq!((progress.files_known, progress.files_done), (files, files));
-        let meta = wanted.len() as u64 - files;
+        let meta = unique.len() as u64 - files;
         prop_assert_eq!((progress.meta_known, progress.meta_done), (meta, meta));
         prop_assert_eq!(progress.content_bytes_known, progress.content_bytes_done);
     }
+}
+
+/// How many times the frontier waits for the remote until it has a tree so deep, if all that it asks for at once comes
+/// at once.
+fn round_trips(depth: usize, hints: Option<ClosureDirs>) -> usize {
+    let mut frontier = Frontier::new(Scope::Everything, None, 1000, 1000);
+    frontier.want(commit_id(0), Some(0)).expect("within the limits");
+    if let Some(hints) = hints {
+        frontier.hint(commit_id(0), hints);
+    }
+    let contents = |name: ObjectName| match (name.kind, endless(name)) {
+        (ObjectKind::DirTree, Contents::Tree { dirs, .. }) if dirs[0].0 == tree_id(depth) => {
+            Contents::Tree { files: vec![(file_id(0), Some(1))], dirs: Vec::new() }
+        }
+        (_, contents) => contents,
+    };
+    let mut here = BTreeSet::new();
+    let mut trips = 0;
+    while !frontier.is_done() {
+        while let Some(item) = frontier.next_look() {
+            if here.contains(&item.name) {
+                frontier.here(item, contents(item.name)).expect("within the limits");
+            } else {
+                frontier.absent(item);
+            }
+        }
+        let asked: Vec<_> = std::iter::from_fn(|| frontier.next_fetch()).collect();
+        trips += usize::from(!asked.is_empty());
+        for item in asked {
+            assert!(here.insert(item.name), "fetched twice");
+            frontier.arrived(item, contents(item.name)).expect("within the limits");
+        }
+    }
+    assert_eq!(here.len(), depth + 3, "the commit, the dirtrees, a dirmeta and a file");
+    trips
+}
+
+#[test]
+fn a_closure_spares_a_round_trip_for_each_level_of_directories() {
+    let closure =
+        ClosureDirs { trees: (0..50).map(|n| (tree_id(n), 100)).collect(), metas: vec![(meta_id(0), 6)] };
+    // The commit, each directory, the file; with the closure the commit, the directories, the file.
+    assert_eq!(round_trips(50, None), 52);
+    assert_eq!(round_trips(50, Some(closure)), 3);
+}
+
+#[test]
+fn a_closure_that_says_more_than_the_commit_holds_is_not_used() {
+    let dirs = |trees: usize, bytes| ClosureDirs {
+        trees: (0..trees).map(|n| (tree_id(n), bytes)).collect(),
+        metas: Vec::new(),
+    };
+    let hinted = |dirs: ClosureDirs| {
+        let mut frontier = Frontier::new(Scope::Everything, None, 20, 20);
+        frontier.want(commit_id(0), Some(0)).expect("within the limits");
+        let commit = frontier.next_look().expect("the commit");
+        let totals = Some(Totals { files: 1, dirs: 30, bytes: 0 });
+        let root = Some((tree_id(0), meta_id(0)));
+        frontier.here(commit, Contents::Commit { parent: None, root, totals }).expect("within the limits");
+        frontier.hint(Id::new(commit.name.id), dirs);
+        std::iter::from_fn(|| frontier.next_look()).filter(Item::is_hint).count()
+    };
+    // The root is known already.
+    assert_eq!(hinted(dirs(15, 1000)), 14);
+    assert_eq!(hinted(dirs(31, 1000)), 0, "more than the commit has");
+    assert_eq!(hinted(dirs(18, 1000)), 0, "more than the limit");
+    assert_eq!(hinted(dirs(15, 1 << 20)), 0, "more bytes than there can be");
 }
 
 fn step(frontier: &mut Frontier, contents: impl Fn(ObjectName) -> Contents) -> Result<bool, Excess> {
@@ -192,7 +293,11 @@ fn endless(name: ObjectName) -> Contents {
     let number = u64::from_le_bytes(name.id.as_bytes()[..8].try_into().expect("8 bytes"));
     let number = usize::try_from(number).expect("small");
     match name.kind {
-        ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
+        ObjectKind::Commit => Contents::Commit {
+            parent: None,
+            root: Some((tree_id(0), meta_id(0))),
+            totals: Some(Totals { files: 1, dirs: 1000, bytes: 0 }),
+        },
         ObjectKind::DirTree => {
             Contents::Tree { files: Vec::new(), dirs: vec![(tree_id(number + 1), meta_id(0), None)] }
         }
@@ -253,7 +358,9 @@ fn a_directory_of_which_several_parts_are_wanted_is_fetched_once_and_walked_for_
     frontier.want(commit_id(0), Some(0)).expect("within the limits");
     // The root refers to one directory twice, once for a part of it and once for all.
     let contents = |item: &Item| match item.name.kind {
-        ObjectKind::Commit => Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))) },
+        ObjectKind::Commit => {
+            Contents::Commit { parent: None, root: Some((tree_id(0), meta_id(0))), totals: None }
+        }
         ObjectKind::DirTree if item.name == tree_id(0).name() => {
             let shared = |part| (tree_id(1), meta_id(0), part);
             Contents::Tree { files: Vec::new(), dirs: vec![shared(Some(Part::ROOT)), shared(None)] }

@@ -1,0 +1,131 @@
+//! Hints: objects that a closure says will be needed, so that they are fetched before the walk comes to them.
+//!
+//! A hint is not believed. It is fetched ahead of the walk, and what the walk needs is decided by the walk alone: an object
+//! that comes by a hint is looked up like any other when the walk comes to it, one that could not be had is fetched then,
+//! and the pull is done when the walk is. What hints may cost is bounded by what the commit itself says it holds.
+
+use super::{Frontier, Item, Progress};
+use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, ObjectName, Totals};
+use sapwood_repo::ClosureDirs;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// Metadata beyond this for each thing in a tree is more than any tree has: a name has at most 255 bytes.
+const BYTES_EACH: u64 = 1024;
+/// What there may be beside it, for a few large attributes.
+const BYTES_BESIDE: u64 = 1 << 20;
+
+/// The part of the frontier that is about hints.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// What came before the commit that it is about.
+    waiting: HashMap<ObjectId, ClosureDirs>,
+    /// What commits that are here, and are to be walked, say they hold.
+    totals: HashMap<ObjectId, Totals>,
+    /// All that was hinted at.
+    hinted: HashSet<ObjectName>,
+    /// Those of them that are queued or handed out, and not answered.
+    open: HashSet<ObjectName>,
+    look: VecDeque<Item>,
+    fetch: VecDeque<Item>,
+}
+
+impl Frontier {
+    /// Takes what a closure says of a commit that is wanted, before or after that has arrived; once for each.
+    pub(crate) fn hint(&mut self, commit: Id<Commit>, dirs: ClosureDirs) {
+        if self.part.is_some() {
+            return;
+        }
+        match self.hints.totals.get(&commit.raw()) {
+            Some(totals) => self.add_hints(commit, &dirs, *totals),
+            None => drop(self.hints.waiting.insert(commit.raw(), dirs)),
+        }
+    }
+
+    /// A commit is here, and will be walked.
+    pub(super) fn commit_came(&mut self, commit: Id<Commit>, totals: Option<Totals>) {
+        let Some(totals) = totals.filter(|_| self.part.is_none()) else { return };
+        self.hints.totals.insert(commit.raw(), totals);
+        if let Some(dirs) = self.hints.waiting.remove(&commit.raw()) {
+            self.add_hints(commit, &dirs, totals);
+        }
+    }
+
+    fn add_hints(&mut self, commit: Id<Commit>, dirs: &ClosureDirs, totals: Totals) {
+        if let Err(why) = self.check_hints(dirs, totals) {
+            tracing::warn!(%commit, why, "its closure is of no use");
+            return;
+        }
+        let trees = dirs.trees.iter().map(|(id, bytes)| (id.name(), *bytes));
+        let metas = dirs.metas.iter().map(|(id, bytes)| (id.name(), *bytes));
+        for (name, bytes) in metas.chain(trees) {
+            if !self.seen.contains(&name) && self.hints.hinted.insert(name) {
+                self.hints.open.insert(name);
+                let item = Item { name, depth: 0, part: None, size: None, hint_bytes: Some(bytes) };
+                self.hints.look.push_back(item);
+            }
+        }
+    }
+
+    fn check_hints(&self, dirs: &ClosureDirs, totals: Totals) -> Result<(), &'static str> {
+        let number = (dirs.trees.len() + dirs.metas.len()) as u64;
+        if dirs.trees.len() as u64 > totals.dirs || dirs.metas.len() as u64 > totals.dirs {
+            return Err("it has more directories than the commit");
+        }
+        if number.saturating_add((self.seen.len() + self.hints.hinted.len()) as u64) > self.max_objects {
+            return Err("it has more objects than the limit");
+        }
+        let sizes =
+            dirs.trees.iter().map(|(_, bytes)| bytes).chain(dirs.metas.iter().map(|(_, bytes)| bytes));
+        let bytes = sizes.fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        let things = totals.files.saturating_add(totals.dirs);
+        if bytes > things.saturating_mul(BYTES_EACH).saturating_add(BYTES_BESIDE) {
+            return Err("it has more bytes than such a tree can have");
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_hint_look(&mut self) -> Option<Item> {
+        self.hints.look.pop_front()
+    }
+
+    pub(super) fn next_hint_fetch(&mut self) -> Option<Item> {
+        self.hints.fetch.pop_front()
+    }
+
+    /// Whether an object is on its way already, so that the walk waits for that.
+    pub(super) fn is_hint_open(&self, name: &ObjectName) -> bool {
+        self.hints.open.contains(name)
+    }
+
+    /// A hint that was looked up is not here.
+    pub(super) fn hint_absent(&mut self, item: Item) {
+        self.progress.meta_known += 1;
+        self.hints.fetch.push_back(item);
+    }
+
+    /// A hint is answered, whatever the answer: if the walk waits for it, it looks now.
+    pub(super) fn hint_answered(&mut self, item: Item) {
+        self.hints.open.remove(&item.name);
+        self.release(item.name);
+    }
+
+    /// Hints that nobody waits for any more are not counted as missing.
+    pub(super) fn without_idle_hints(&self, progress: &mut Progress) {
+        if self.open == 0 {
+            progress.meta_known = progress.meta_done;
+        }
+    }
+}
+
+impl Item {
+    /// Whether it is fetched because of a hint: then nothing fails with it.
+    pub(crate) fn is_hint(&self) -> bool {
+        self.hint_bytes.is_some()
+    }
+
+    /// How large it may be, as far as is said.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        debug_assert!(self.hint_bytes.is_none() || self.name.kind != ObjectKind::Commit);
+        self.hint_bytes.unwrap_or(u64::MAX)
+    }
+}
