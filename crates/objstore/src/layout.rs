@@ -17,6 +17,8 @@ pub(crate) const STAGING_PREFIX: &str = "staging-";
 pub(crate) const LOCK_SUFFIX: &str = "-lock";
 /// The directory, in a staging directory, of half-done downloads.
 pub(crate) const SCRATCH: &str = "scratch";
+/// The directory, in a staging directory, of commits. OSTree takes over directories with names of two characters alone.
+pub(crate) const STAGED_COMMITS: &str = "commits";
 /// Begins names of files in staging that are not complete.
 pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
 /// Ends the name of a commit.

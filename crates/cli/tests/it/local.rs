@@ -42,6 +42,36 @@ fn what_a_failed_commit_staged_is_reused_in_the_same_boot_and_removed_after_it()
     place.ok("fsck --repo=r");
 }
 
+/// Real `ostree` takes over the staging of a run of the same boot that failed, and publishes what it finds there. That may be
+/// no commit: a prune in between can have taken what it shares with others.
+#[test]
+fn no_commit_that_a_failed_run_had_staged_is_published_after_a_prune() {
+    let Some(ostree) = sapwood_testkit::Ostree::find() else { return };
+    for failed_is_ours in [true, false] {
+        let place = Place::new();
+        place.ok("init --repo=r --format=ostree --mode=archive");
+        fs::create_dir(place.path("t")).unwrap();
+        fs::write(place.path("t/shared"), "of both").unwrap();
+        place.ok("commit --repo=r -b old t");
+        fs::write(place.path("t/new"), "of the failed one").unwrap();
+        let mut failing = if failed_is_ours { place.command(place.path("ostree")) } else { ostree.command() };
+        failing.current_dir(place.path(".")).args(["--repo=r", "commit", "-b", "os", "t"]);
+        failing.env("OSTREE_REPO_TEST_ERROR", "pre-commit");
+        assert_eq!(failing.output().unwrap().status.code(), Some(1));
+        place.ok("refs --repo=r --delete old");
+        place.ok("prune --repo=r --refs-only");
+        assert_eq!(staging(&place).len(), 1);
+        fs::create_dir(place.path("other")).unwrap();
+        let id = crate::peer::real(&place, &ostree, "--repo=r commit -b other other").out;
+        // It did take over: the failed run's objects are here.
+        assert_eq!(staging(&place), [""; 0]);
+        assert_eq!(objects(&place.path("r"), ".dirtree").len(), 2);
+        let commits = objects(&place.path("r"), ".commit");
+        assert_eq!(commits.len(), 1, "{commits:?}, of which only {id} is whole");
+        place.ok("fsck --repo=r");
+    }
+}
+
 /// Objects of a kind below a repository, with their inodes.
 fn objects(repo: &Path, suffix: &str) -> Vec<(PathBuf, u64)> {
     let shards = fs::read_dir(repo.join("objects")).unwrap();

@@ -46,7 +46,7 @@ impl Transaction<'_> {
             add(&self.counts.files_total, 1);
             return Ok(Some(id));
         }
-        let shard = self.staging.shard_or_create(layout::shard(id.raw()))?;
+        let shard = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         let staged = layout::file_name(self.store.mode(), id.name());
         match fsio::hardlink(dir, name, &shard, &staged) {
             Ok(()) => {}

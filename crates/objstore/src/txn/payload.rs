@@ -55,7 +55,7 @@ impl Transaction<'_> {
             }
             fsio::remove_file_optional(&dir, &name)?;
         }
-        let dir = self.staging.shard_or_create(shard)?;
+        let dir = self.staging.content().shard_or_create(shard)?;
         match fsio::symlink(layout::payload_link_target(self.store.mode(), id.name()), &dir, &name) {
             Err(error) if error.is_exists() => Ok(()),
             made => Ok(made?),

@@ -18,22 +18,6 @@ pub struct PublishGuard {
     lock: Option<Lock>,
 }
 
-/// What is renamed in one go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Batch {
-    /// Files, directory trees and directory metadata.
-    Content,
-    /// Commits and what is kept beside them.
-    Commits,
-}
-
-impl Batch {
-    fn has(self, file: &str) -> bool {
-        let is_commit = file.ends_with(layout::COMMIT_SUFFIX) || file.ends_with(layout::DETACHED);
-        is_commit == (self == Self::Commits)
-    }
-}
-
 impl Transaction<'_> {
     /// Makes everything durable, then visible: content first, and commits only once that is durable under its names.
     ///
@@ -46,14 +30,14 @@ impl Transaction<'_> {
         let stats = self.stats();
         let Self { store, staging, lock, replaced, .. } = self;
         store.sync()?;
-        for batch in [Batch::Content, Batch::Commits] {
+        for shelf in [staging.content(), staging.commits()] {
             let context = fsio::fault::context();
             let touched: Vec<u8> = (0..=u8::MAX)
                 .into_par_iter()
                 .map(|shard| {
                     let _in = context.enter();
-                    let Some(dir) = staging.shard(shard)? else { return Ok(None) };
-                    Ok(move_in(store, shard, &dir, batch, &replaced)?.then_some(shard))
+                    let Some(dir) = shelf.shard(shard)? else { return Ok(None) };
+                    Ok(move_in(store, shard, &dir, &replaced)?.then_some(shard))
                 })
                 .filter_map(Result::transpose)
                 .collect::<Result<_, Error>>()?;
@@ -64,19 +48,9 @@ impl Transaction<'_> {
     }
 }
 
-/// Renames the batch's objects of one shard into the store; says whether there were any.
-fn move_in(
-    store: &Store,
-    shard: u8,
-    staged: &Dir,
-    batch: Batch,
-    replaced: &HashSet<ObjectName>,
-) -> Result<bool, Error> {
-    let files: Vec<OsString> = fsio::entries(staged)?
-        .into_iter()
-        .map(|entry| entry.name)
-        .filter(|name| name.to_str().is_some_and(|name| batch.has(name)))
-        .collect();
+/// Renames the objects of one shard into the store; says whether there were any.
+fn move_in(store: &Store, shard: u8, staged: &Dir, replaced: &HashSet<ObjectName>) -> Result<bool, Error> {
+    let files: Vec<OsString> = fsio::entries(staged)?.into_iter().map(|entry| entry.name).collect();
     if files.is_empty() {
         return Ok(false);
     }

@@ -1,4 +1,8 @@
 //! The staging directory: complete objects under the names they will have, and unfinished ones under others.
+//!
+//! Commits lie apart from the rest. Real `ostree` takes over the staging of a killed run, and publishes what is in
+//! directories that have names of shards. A commit may not go that way: what it refers to was perhaps in the store when it
+//! was staged, and has been pruned since.
 
 use crate::store::{Shard, Shards};
 use crate::{Error, FileHeader, Mode, ObjectId, ObjectKind, ObjectName, Store, Verdict, layout};
@@ -14,15 +18,49 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) struct Staging {
     tmp: Dir,
     name: String,
-    dir: Dir,
-    shards: Shards,
-    /// Which shards exist. Nobody else makes any, so the others need not be looked for.
-    present: Box<[AtomicBool]>,
+    content: Shelf,
+    commits: Shelf,
     next: AtomicU64,
     owner: (u32, u32),
     device: u64,
     #[expect(dead_code, reason = "held, not read: dropping it lets others have the directory")]
     lock: Lock,
+}
+
+/// Staged objects below one directory, by shard.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    dir: Dir,
+    shards: Shards,
+    /// Which shards exist. Nobody else makes any, so the others need not be looked for.
+    present: Box<[AtomicBool]>,
+}
+
+impl Shelf {
+    fn open(dir: Dir) -> Result<Self, Error> {
+        let found = fsio::entries(&dir)?;
+        let is_there = |name: String| found.iter().any(|entry| entry.name == name.as_str());
+        let present =
+            (0..=u8::MAX).map(|shard| AtomicBool::new(is_there(layout::shard_name(shard)))).collect();
+        Ok(Self { dir, shards: Shards::new(), present })
+    }
+
+    pub(super) fn shard(&self, shard: u8) -> Result<Option<Shard<'_>>, Error> {
+        if !self.present(shard).load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        self.shards.get(&self.dir, shard)
+    }
+
+    pub(super) fn shard_or_create(&self, shard: u8) -> Result<Shard<'_>, Error> {
+        let found = self.shards.get_or_create(&self.dir, shard, 0o700)?;
+        self.present(shard).store(true, Ordering::Release);
+        Ok(found)
+    }
+
+    fn present(&self, shard: u8) -> &AtomicBool {
+        &self.present[usize::from(shard)]
+    }
 }
 
 impl Staging {
@@ -60,16 +98,14 @@ impl Staging {
         let Some(dir) = fsio::open_dir_optional(tmp, name)? else { return Ok(None) };
         // What is created here belongs to whom a new file belongs, which a setgid directory or a mount option decides.
         let probe = fsio::stat_open(Staged::create(&dir)?.file())?;
-        let found = fsio::entries(&dir)?;
-        let is_there = |name: String| found.iter().any(|entry| entry.name == name.as_str());
-        let present =
-            (0..=u8::MAX).map(|shard| AtomicBool::new(is_there(layout::shard_name(shard)))).collect();
+        // Commits of who had it before are not taken up.
+        fsio::remove_tree(&dir, layout::STAGED_COMMITS)?;
+        let commits = fsio::create_dir(&dir, layout::STAGED_COMMITS, 0o700)?;
         Ok(Some(Self {
-            present,
             tmp: fsio::open_dir(tmp, ".")?,
             name: name.to_owned(),
-            dir,
-            shards: Shards::new(),
+            content: Shelf::open(dir)?,
+            commits: Shelf::open(commits)?,
             next: AtomicU64::new(0),
             owner: (probe.uid, probe.gid),
             device: probe.dev,
@@ -77,19 +113,19 @@ impl Staging {
         }))
     }
 
-    /// Removes all that is unfinished, every object that does not hash to its name, commits, and files that others have a
-    /// name of. What commits refer to was perhaps in the store when they were staged, and has been pruned since; files that
-    /// were to be taken over have stayed with their owner, who may write to them.
+    /// Removes all that is unfinished, every object that does not hash to its name, commits that real `ostree` staged, and
+    /// files that others have a name of: those that were to be taken over have stayed with their owner, who may write to
+    /// them.
     fn keep_what_verifies(&self, store: &Store) -> Result<(), Error> {
-        for entry in fsio::entries(&self.dir)? {
+        for entry in fsio::entries(self.dir())? {
             if entry.kind != Kind::Dir {
-                fsio::remove_file_optional(&self.dir, &entry.name)?;
+                fsio::remove_file_optional(self.dir(), &entry.name)?;
             }
         }
         let context = fsio::fault::context();
         (0..=u8::MAX).into_par_iter().try_for_each(|shard| {
             let _in = context.enter();
-            let Some(dir) = self.shard(shard)? else { return Ok(()) };
+            let Some(dir) = self.content.shard(shard)? else { return Ok(()) };
             for entry in fsio::entries(&dir)? {
                 let file = entry.name.to_string_lossy();
                 let good = match layout::parse_name(store.mode(), shard, &file) {
@@ -107,35 +143,41 @@ impl Staging {
     }
 
     pub(super) fn dir(&self) -> &Dir {
-        &self.dir
+        &self.content.dir
     }
 
-    pub(super) fn shard(&self, shard: u8) -> Result<Option<Shard<'_>>, Error> {
-        if !self.present(shard).load(Ordering::Acquire) {
-            return Ok(None);
-        }
-        self.shards.get(&self.dir, shard)
+    /// All objects but commits.
+    pub(super) fn content(&self) -> &Shelf {
+        &self.content
     }
 
-    pub(super) fn shard_or_create(&self, shard: u8) -> Result<Shard<'_>, Error> {
-        let found = self.shards.get_or_create(&self.dir, shard, 0o700)?;
-        self.present(shard).store(true, Ordering::Release);
-        Ok(found)
+    /// Commits and what is kept beside them.
+    pub(super) fn commits(&self) -> &Shelf {
+        &self.commits
     }
 
-    fn present(&self, shard: u8) -> &AtomicBool {
-        &self.present[usize::from(shard)]
+    /// Where an object is, if anything is there.
+    fn home(&self, name: ObjectName) -> Result<Option<Shard<'_>>, Error> {
+        self.shelf(name.kind).shard(layout::shard(name.id))
+    }
+
+    fn home_or_create(&self, name: ObjectName) -> Result<Shard<'_>, Error> {
+        self.shelf(name.kind).shard_or_create(layout::shard(name.id))
+    }
+
+    fn shelf(&self, kind: ObjectKind) -> &Shelf {
+        if kind == ObjectKind::Commit { &self.commits } else { &self.content }
     }
 
     pub(super) fn contains(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
-        match self.shard(layout::shard(name.id))? {
+        match self.home(name)? {
             Some(dir) => Ok(fsio::stat_optional(&dir, layout::file_name(mode, name))?.is_some()),
             None => Ok(false),
         }
     }
 
     pub(super) fn read_meta(&self, mode: Mode, name: ObjectName) -> Result<Option<Vec<u8>>, Error> {
-        match self.shard(layout::shard(name.id))? {
+        match self.home(name)? {
             Some(dir) => {
                 Ok(fsio::read_optional(&dir, layout::file_name(mode, name), crate::Format::MAX_META_BYTES)?)
             }
@@ -144,7 +186,7 @@ impl Staging {
     }
 
     pub(super) fn size(&self, mode: Mode, name: ObjectName) -> Result<Option<u64>, Error> {
-        match self.shard(layout::shard(name.id))? {
+        match self.home(name)? {
             Some(dir) => Ok(fsio::stat_optional(&dir, layout::file_name(mode, name))?.map(|stat| stat.size)),
             None => Ok(None),
         }
@@ -156,7 +198,7 @@ impl Staging {
         store: &Store,
         name: ObjectName,
     ) -> Result<Option<(FileHeader, u64)>, Error> {
-        let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(None) };
+        let Some(dir) = self.home(name)? else { return Ok(None) };
         let file = layout::file_name(store.mode(), name);
         if store.mode() != Mode::Archive || fsio::stat_optional(&dir, &file)?.is_none() {
             return Ok(None);
@@ -166,7 +208,7 @@ impl Staging {
 
     /// Removes an object; `false` if it is not here.
     pub(super) fn remove(&self, mode: Mode, name: ObjectName) -> Result<bool, Error> {
-        match self.shard(layout::shard(name.id))? {
+        match self.home(name)? {
             Some(dir) => Ok(fsio::remove_file_optional(&dir, layout::file_name(mode, name))?),
             None => Ok(false),
         }
@@ -189,7 +231,7 @@ impl Staging {
 
     /// As [`finish`].
     pub(super) fn write_meta(&self, mode: Mode, name: ObjectName, bytes: &[u8]) -> Result<bool, Error> {
-        let dir = self.shard_or_create(layout::shard(name.id))?;
+        let dir = self.home_or_create(name)?;
         let file = layout::file_name(mode, name);
         let mut staged = Staged::create_named(&dir, self.unfinished())?;
         staged.write_all(bytes).at("write", &file)?;
@@ -198,7 +240,7 @@ impl Staging {
     }
 
     pub(super) fn write_detached(&self, commit: ObjectId, bytes: &[u8]) -> Result<(), Error> {
-        let dir = self.shard_or_create(layout::shard(commit))?;
+        let dir = self.commits.shard_or_create(layout::shard(commit))?;
         let file = layout::detached_name(commit);
         let mut staged = Staged::create_named(&dir, self.unfinished())?;
         staged.write_all(bytes).at("write", &file)?;
@@ -207,7 +249,7 @@ impl Staging {
     }
 
     pub(super) fn read_detached(&self, commit: ObjectId) -> Result<Option<Vec<u8>>, Error> {
-        let Some(dir) = self.shard(layout::shard(commit))? else { return Ok(None) };
+        let Some(dir) = self.commits.shard(layout::shard(commit))? else { return Ok(None) };
         Ok(fsio::read_optional(&dir, layout::detached_name(commit), crate::Format::MAX_META_BYTES)?)
     }
 
@@ -215,7 +257,7 @@ impl Staging {
     pub(super) fn link_from(&self, from: &Store, name: ObjectName) -> Result<bool, Error> {
         let Some(source) = from.shard(layout::shard(name.id))? else { return Ok(false) };
         let file = layout::file_name(from.mode(), name);
-        let dir = self.shard_or_create(layout::shard(name.id))?;
+        let dir = self.home_or_create(name)?;
         match fsio::hardlink(&source, &file, &dir, &file) {
             Ok(()) => Ok(true),
             Err(e) => Ok(e.is_exists()),
@@ -224,8 +266,8 @@ impl Staging {
 
     /// Removes the directory and lets go of it.
     pub(super) fn remove_all(self) -> Result<(), Error> {
-        let Self { tmp, name, dir, shards, .. } = self;
-        drop((dir, shards));
+        let Self { tmp, name, content, commits, .. } = self;
+        drop((content, commits));
         fsio::remove_tree(&tmp, &name)?;
         fsio::remove_file_optional(&tmp, format!("{name}{}", layout::LOCK_SUFFIX))?;
         Ok(())
@@ -307,6 +349,33 @@ impl Store {
                 let is_unfinished = entry.name.to_string_lossy().starts_with(layout::UNFINISHED_PREFIX);
                 if is_unfinished && entry.kind != Kind::Dir {
                     fsio::remove_file_optional(&dir, &entry.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes commits from what interrupted runs of real `ostree` left in staging. It would take them up, and publish them,
+    /// though what they refer to is deleted now. Nobody may be adding objects meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn discard_staged_commits(&self) -> Result<(), Error> {
+        let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(()) };
+        for entry in fsio::entries(&tmp)? {
+            let name = entry.name.to_string_lossy();
+            if entry.kind != Kind::Dir || !name.starts_with(layout::STAGING_PREFIX) {
+                continue;
+            }
+            let Some(_lock) = try_lock(&tmp, &name)? else { continue };
+            let Some(dir) = fsio::open_dir_optional(&tmp, &*name)? else { continue };
+            let staged = Shelf::open(dir)?;
+            for shard in 0..=u8::MAX {
+                let Some(dir) = staged.shard(shard)? else { continue };
+                for entry in fsio::entries(&dir)? {
+                    if entry.name.as_encoded_bytes().ends_with(layout::COMMIT_SUFFIX.as_bytes()) {
+                        fsio::remove_file_optional(&dir, &entry.name)?;
+                    }
                 }
             }
         }

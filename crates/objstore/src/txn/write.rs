@@ -115,7 +115,7 @@ impl Transaction<'_> {
         if self.contains(id.name())? {
             return Ok(id);
         }
-        let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
+        let dir = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         let file = layout::file_name(self.store.mode(), id.name());
         self.budget.take(size)?;
         let payload = self.payload_digest(size).map(|mut payload| {
@@ -186,7 +186,7 @@ impl Transaction<'_> {
             self.share_payload(payload.finish(), id, &staged)?;
         }
         self.dress(header, &staged)?;
-        let dir = self.staging.shard_or_create(layout::shard(id.raw()))?;
+        let dir = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         if finish(staged, &dir, &layout::file_name(self.store.mode(), id.name()))? {
             self.count_written(size);
         }
@@ -222,7 +222,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         self.budget.take(size)?;
-        let dir = self.staging.shard_or_create(layout::shard(name.id))?;
+        let dir = self.staging.content().shard_or_create(layout::shard(name.id))?;
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&format.encode_archive_header(&header, size)).at("write", name.to_string())?;
         let mut digest = Digest::new(format, ObjectKind::File);
@@ -280,7 +280,7 @@ impl Transaction<'_> {
     }
 
     fn write_special(&self, header: &FileHeader, name: ObjectName) -> Result<bool, Error> {
-        let dir = self.staging.shard_or_create(layout::shard(name.id))?;
+        let dir = self.staging.content().shard_or_create(layout::shard(name.id))?;
         let file = layout::file_name(self.store.mode(), name);
         let bytes = match (self.store.mode(), &header.file_type) {
             (Mode::Archive, _) => self.store.format().encode_archive_header(header, 0),

@@ -82,9 +82,10 @@ impl PrunePlan<'_> {
         })
     }
 
-    /// Deletes the commits, durably. None is to be deleted after that.
+    /// Deletes the commits, durably, and those that wait in staging. None is to be deleted after that.
     fn delete_commits(&mut self, spared: &Spared, deleted: &AtomicU64) -> Result<()> {
         let repo = self.repo;
+        repo.store().discard_staged_commits()?;
         let (mut gone, total) = (0, self.doomed.len() as u64);
         for commit in std::mem::take(&mut self.doomed) {
             if self.commits.is_kept(commit) {
