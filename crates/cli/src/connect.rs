@@ -10,7 +10,7 @@ use crate::trust::Terms;
 use crate::ui::human;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
-    ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, OnMismatch, PullEvent,
+    ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, OnMismatch, Proxies, PullEvent,
     PullOptions, PullOutcome, PullPlan, Remote, ServerCheck, SplitRemote, SummaryCache, plan_pull, pull,
     pull_local,
 };
@@ -113,6 +113,7 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
     if let Some(seconds) = overrides.stall_seconds {
         options.stall_window = Duration::from_secs(seconds);
     }
+    options.proxies = proxies(remote);
     options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;
     if remote.flag("tls-permissive", false) {
         options.server_check = ServerCheck::Nothing;
@@ -135,10 +136,6 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
     Ok(options)
 }
 
-fn unsupported(remote: &Configured, what: &str, hint: String) -> anyhow::Error {
-    Advised { kind: "unsupported", message: format!("remote {}: {what}", remote.name), hint }.into()
-}
-
 fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
     let name = &remote.name;
     if let Some(what) = remote.option("unconfigured-state") {
@@ -153,12 +150,26 @@ fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
         let hint = format!("pull it with {backend}");
         return Err(Advised { kind: "unsupported", message, hint }.into());
     }
-    match remote.option("proxy") {
-        Some(_) => {
-            let hint = format!("`sapwood config unset 'remote \"{name}\".proxy'` removes it");
-            Err(unsupported(remote, "proxy is not supported", hint))
-        }
-        None => Ok(()),
+    Ok(())
+}
+
+/// The remote's own proxy, or those of the environment: the variables that libcurl reads, and so `ostree` does. An empty key
+/// is no proxy, whatever the environment says.
+fn proxies(remote: &Configured) -> Proxies {
+    let first = |names: &[&str]| {
+        let found = names.iter().find_map(|name| variable(name));
+        found.map(|value| value.to_string_lossy().into_owned())
+    };
+    let none_for = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
+    if let Some(own) = remote.option("proxy") {
+        return Proxies { http: Some(own.to_owned()), https: Some(own.to_owned()), none_for };
+    }
+    let all = || first(&["all_proxy", "ALL_PROXY"]);
+    Proxies {
+        // Not `HTTP_PROXY`: a server that starts programs sets that to what a client sends.
+        http: first(&["http_proxy"]).or_else(all),
+        https: first(&["https_proxy", "HTTPS_PROXY"]).or_else(all),
+        none_for,
     }
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod cookies;
 mod metalink;
 mod mirrors;
+mod proxy;
 mod retry;
 mod tls;
 pub(crate) mod url;
@@ -16,6 +17,7 @@ pub(crate) mod url;
 pub use cookies::{Cookie, CookieError, CookieJar};
 pub use metalink::{Metalink, MetalinkError};
 pub use mirrors::{MirrorRemote, MirrorSource};
+pub use proxy::Proxies;
 
 use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
@@ -55,6 +57,8 @@ pub struct HttpOptions {
     pub ca_certificates: Option<Vec<u8>>,
     /// What this machine shows to servers that ask who it is.
     pub client_certificate: Option<ClientCertificate>,
+    /// Which proxies are used. The environment is not looked at. Default: none.
+    pub proxies: Proxies,
     /// Whether a server must prove who it is. Default: yes.
     pub server_check: ServerCheck,
 }
@@ -99,6 +103,7 @@ impl Default for HttpOptions {
             cookies: CookieJar::default(),
             ca_certificates: None,
             client_certificate: None,
+            proxies: Proxies::default(),
             server_check: ServerCheck::default(),
         }
     }
@@ -142,7 +147,7 @@ impl HttpRemote {
     /// The repository at `url`; `user:password@` in it is sent as basic authentication. Nothing is connected to yet.
     ///
     /// # Errors
-    /// When the address, or a header of the options, is malformed.
+    /// When the address, that of a proxy, or a header of the options, is malformed.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, UrlError> {
         let (base, credentials) = url::Url::parse(url)?;
         let wrong = |why| UrlError { url: base.shown(), why };
@@ -165,7 +170,7 @@ impl HttpRemote {
             private.insert(name, secret(value)?);
         }
         let options = Arc::new(options);
-        let web = Web::new(Arc::clone(&options));
+        let web = Web::new(Arc::clone(&options))?;
         Ok(Self { inner: Arc::new(Inner { base, web, headers, private, options }) })
     }
 }

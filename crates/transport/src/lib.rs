@@ -35,7 +35,7 @@ mod wire;
 pub use error::{FetchError, PullError, SummaryProblem, WantedError};
 pub use http::{
     ClientCertificate, Cookie, CookieError, CookieJar, HttpOptions, HttpRemote, Metalink, MetalinkError,
-    MirrorRemote, MirrorSource, ServerCheck, UrlError,
+    MirrorRemote, MirrorSource, Proxies, ServerCheck, UrlError,
 };
 pub use local::DirRemote;
 pub use pull::{

@@ -18,6 +18,7 @@ mod local;
 mod names;
 mod peer;
 mod place;
+mod proxy;
 mod reflog;
 mod repair;
 mod story;

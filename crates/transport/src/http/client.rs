@@ -1,15 +1,17 @@
 //! Sending one request: plain or over TLS, redirects followed, no repetition.
 
-use super::{HttpOptions, url};
+use super::proxy::{self, Connector};
+use super::{HttpOptions, UrlError, url};
 use crate::FetchError;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue, LOCATION};
+use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,21 +30,25 @@ const MAX_HEADER_BYTES: u32 = 256 << 10;
 /// Connections to servers, kept open between requests.
 #[derive(Debug)]
 pub(super) struct Web {
-    plain: Client<HttpConnector>,
+    plain: Client<Connector>,
     /// Made when it is first needed: reading the system's certificates takes a while.
-    tls: OnceLock<Result<Client<HttpsConnector<HttpConnector>>, String>>,
+    tls: OnceLock<Result<Client<HttpsConnector<Connector>>, String>>,
+    proxies: Arc<Matcher>,
     options: Arc<HttpOptions>,
     connected: AtomicBool,
 }
 
 impl Web {
-    pub(super) fn new(options: Arc<HttpOptions>) -> Self {
-        Self {
-            plain: builder().build(connector(&options)),
+    /// Fails if the address of a proxy is of no use.
+    pub(super) fn new(options: Arc<HttpOptions>) -> Result<Self, UrlError> {
+        let proxies = options.proxies.matcher()?;
+        Ok(Self {
+            plain: builder().build(connector(&options, &proxies)),
             tls: OnceLock::new(),
+            proxies,
             options,
             connected: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Whether any server ever answered.
@@ -67,6 +73,9 @@ impl Web {
                 request.headers_mut().extend(private.clone());
             } else {
                 request.headers_mut().remove(AUTHORIZATION);
+            }
+            if let Some(value) = proxy::authorization(&self.proxies, &at) {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, value);
             }
             self.add_cookies(&mut request);
             let response = self.send(request).await?;
@@ -97,7 +106,7 @@ impl Web {
         let url = shown(request.uri());
         let after = self.options.connect_timeout + self.options.stall_window;
         let answer = if request.uri().scheme_str() == Some("https") {
-            match self.tls.get_or_init(|| tls(&self.options)) {
+            match self.tls.get_or_init(|| tls(&self.options, &self.proxies)) {
                 Ok(client) => tokio::time::timeout(after, client.request(request)).await,
                 Err(why) => return Err(FetchError::Tls { url, why: why.clone() }),
             }
@@ -135,19 +144,19 @@ fn builder() -> Builder {
     builder
 }
 
-fn connector(options: &HttpOptions) -> HttpConnector {
+fn connector(options: &HttpOptions, proxies: &Arc<Matcher>) -> Connector {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(options.connect_timeout));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    connector
+    Connector::new(connector, Arc::clone(proxies))
 }
 
-fn tls(options: &HttpOptions) -> Result<Client<HttpsConnector<HttpConnector>>, String> {
+fn tls(options: &HttpOptions, proxies: &Arc<Matcher>) -> Result<Client<HttpsConnector<Connector>>, String> {
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(super::tls::config(options)?)
         .https_only()
         .enable_all_versions()
-        .wrap_connector(connector(options));
+        .wrap_connector(connector(options, proxies));
     Ok(builder().build(connector))
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod liar;
 mod mirrors;
 mod peers;
+mod proxies;
 mod pulls;
 mod remotes;
 mod repair;
