@@ -65,8 +65,8 @@ pub trait Bootloader: std::fmt::Debug {
 const TRACES: [(&str, &str); 5] = [
     ("syslinux", "syslinux/syslinux.cfg"),
     ("syslinux", "extlinux/extlinux.conf"),
-    ("grub2", "grub2/grub.cfg"),
-    ("grub2", "grub/grub.cfg"),
+    ("grub2", grub2::TRACES[0]),
+    ("grub2", grub2::TRACES[1]),
     ("uboot", "uEnv.txt"),
 ];
 
@@ -97,8 +97,7 @@ fn found(boot: &Dir) -> Result<Option<&'static str>> {
         match fsio::stat_optional(boot, trace)? {
             None => {}
             Some(stat) if stat.kind == Kind::Symlink => return Ok(Some(name)),
-            // GRUB's own configuration reads entries by itself where it is built so.
-            Some(_) if name == "grub2" => return Ok(Some(name)),
+            Some(_) if name == "grub2" && grub2::asks_for_entries(boot, trace)? => return Ok(Some(name)),
             Some(_) => {
                 let path = format!("{}/{trace}", layout::BOOT);
                 return Err(Error::BadLink { path, expected: "a file in ../loader".to_owned() });

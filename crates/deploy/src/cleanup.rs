@@ -10,7 +10,7 @@ use crate::{Error, Locked, Result, Sysroot, bootloader, layout, overlay, write};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, PruneOptions, Pruned, RefEdit};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is cleaned up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,8 +41,6 @@ impl Locked<'_> {
     /// # Errors
     /// When something cannot be removed; what boots is not touched, and calling it again goes on.
     pub fn cleanup(&self, options: &CleanupOptions) -> Result<Cleaned> {
-        let boot = fsio::open_dir(self.root(), layout::BOOT)?;
-        bootloader::of(self, &boot)?.switched(&boot)?;
         let mut cleaned = remove_unneeded(self, &self.current()?, &Keep::default())?;
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.
@@ -69,8 +67,11 @@ struct Unneeded {
     refs: Vec<RefEdit>,
 }
 
-/// Removes all but objects of the repository.
+/// Removes all but objects of the repository; nothing before the boot loader knows of the current list.
 pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<'_>) -> Result<Cleaned> {
+    check_boot_is_there(sysroot, current)?;
+    let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
+    bootloader::of(sysroot, &boot)?.switched(&boot)?;
     let staged = sysroot.staged_record(current)?.map(|record| record.blueprint);
     let mut deployments: BTreeSet<_> = current.deployments.iter().map(|deployment| &deployment.id).collect();
     deployments.extend(staged.iter().map(|staged| &staged.id).chain(keep.deployment));
@@ -98,7 +99,6 @@ pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<
     if cleaned == Cleaned::default() {
         return Ok(cleaned);
     }
-    let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
     write::sync_all(sysroot, &boot)?;
     for path in leftovers.iter().chain(&kernels).chain(&deployments) {
         fsio::remove_tree(sysroot.root(), path)?;
@@ -107,6 +107,28 @@ pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<
         sysroot.repo().edit_refs(refs)?;
     }
     Ok(cleaned)
+}
+
+/// What entries lead to is there, and no entries ever were: then a `/boot` of its own is not mounted, and the list is not
+/// empty but unknown. A first list that was interrupted has entries, if not current ones.
+fn check_boot_is_there(sysroot: &Sysroot, current: &Current) -> Result<()> {
+    let Some(version) = [BootVersion::Zero, BootVersion::One].into_iter().find(|v| current.sub(*v).is_some())
+    else {
+        return Ok(());
+    };
+    for name in
+        [layout::LOADER, &layout::loader_dir(BootVersion::Zero), &layout::loader_dir(BootVersion::One)]
+    {
+        if fsio::stat_optional(sysroot.root(), layout::boot(name))?.is_some() {
+            return Ok(());
+        }
+    }
+    let reason = format!(
+        "it is missing, though {}/{} is there: is /boot mounted?",
+        layout::OSTREE,
+        layout::boot_link(version)
+    );
+    Err(Error::BadEntry { file: layout::LOADER.to_owned(), reason })
 }
 
 fn push_existing(sysroot: &Sysroot, path: String, to: &mut Vec<String>) -> Result<()> {
@@ -120,7 +142,7 @@ fn push_existing(sysroot: &Sysroot, path: String, to: &mut Vec<String>) -> Resul
 fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> Result<()> {
     let boot = |name: &str| format!("{}/{name}", layout::BOOT);
     let ostree = |name: &str| format!("{}/{name}", layout::OSTREE);
-    let mut paths = vec![boot(layout::LOADER_TMP), boot(&layout::loader_dir(current.version.other()))];
+    let mut paths = Vec::new();
     for version in [BootVersion::Zero, BootVersion::One] {
         let link = layout::boot_link(version);
         let stale = version != current.version;
@@ -134,6 +156,8 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
             }
         }
     }
+    // After the links: without them nobody asks for entries.
+    paths.extend([boot(layout::LOADER_TMP), boot(&layout::loader_dir(current.version.other()))]);
     for path in paths {
         push_existing(sysroot, path, &mut unneeded.leftovers)?;
     }
@@ -236,7 +260,7 @@ fn find_unfinished(sysroot: &Sysroot, unneeded: &mut Unneeded) -> Result<()> {
     Ok(())
 }
 
-/// Refs of deployments that are in no list, and those that are missing. What is staged has the one after the last.
+/// Refs of deployments that are in no list, and those that are missing or name other commits. What is staged has the one after the last.
 fn find_refs(
     sysroot: &Sysroot,
     current: &Current,
@@ -246,23 +270,27 @@ fn find_refs(
     let sub = current.sub(current.version).unwrap_or(BootVersion::Zero);
     let commits: Vec<_> =
         current.deployments.iter().map(|deployment| deployment.id.commit).chain(staged).collect();
-    let needed: BTreeSet<String> =
-        (0..commits.len()).map(|index| layout::deployment_ref(current.version, sub, index)).collect();
+    let needed: BTreeMap<String, Id<Commit>> = commits
+        .into_iter()
+        .enumerate()
+        .map(|(index, commit)| (layout::deployment_ref(current.version, sub, index), commit))
+        .collect();
     let mut present = BTreeSet::new();
     for entry in sysroot.repo().refs()? {
         let name = entry.name.name.as_str();
         if !entry.name.is_local() || !layout::is_deployment_ref(name) {
             continue;
         }
-        if needed.contains(name) {
-            present.insert(name.to_owned());
-        } else {
-            unneeded.refs.push(RefEdit::Delete { name: entry.name, expected: Expected::Any });
+        match needed.get(name) {
+            Some(commit) if *commit == entry.target => {
+                present.insert(name.to_owned());
+            }
+            Some(_) => {}
+            None => unneeded.refs.push(RefEdit::Delete { name: entry.name, expected: Expected::Any }),
         }
     }
     // A commit that a deployment was made of and that is here must not be pruned.
-    for (index, commit) in commits.into_iter().enumerate() {
-        let name = layout::deployment_ref(current.version, sub, index);
+    for (name, commit) in needed {
         if !present.contains(&name) && sysroot.repo().store().contains(commit.name()).map_err(Error::from)? {
             unneeded.refs.push(write::set_ref(&name, commit)?);
         }

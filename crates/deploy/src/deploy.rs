@@ -144,7 +144,7 @@ impl Locked<'_> {
         self.recover(&current, &options.overlays, on_event)?;
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
         let laid =
-            self.lay(&blueprint.id, &origin, on_event).and_then(|()| self.make_room(&current, &blueprint));
+            self.lay(&blueprint.id, &origin, on_event).and_then(|_| self.make_room(&current, &blueprint));
         // Should the machine stop now, what was staged must not replace what was asked for after it.
         let ready = laid.and_then(|()| self.forget_staged());
         let placed = ready.and_then(|()| self.place(&blueprint, on_event));

@@ -94,9 +94,9 @@ impl Origin {
         self.keyfile.get(ORIGIN, "unconfigured-state").filter(|text| !text.is_empty())
     }
 
-    /// Whether the deployment is kept until it is unpinned.
+    /// Whether the deployment is kept until it is unpinned. A value that is neither yes nor no keeps it, too.
     pub fn pinned(&self) -> bool {
-        matches!(self.keyfile.get_bool(TRANSIENT, "pinned"), Some(Ok(true)))
+        !matches!(self.keyfile.get_bool(TRANSIENT, "pinned"), None | Some(Ok(false)))
     }
 
     /// Pins or unpins.
@@ -166,6 +166,9 @@ mod tests {
         }
         assert_eq!(Origin::parse(b"[origin]\nrefspec=\n").unwrap().refspec(), None);
         assert_eq!(Origin::parse(b"").unwrap(), Origin::default());
-        assert!(!Origin::parse(b"[libostree-transient]\npinned=perhaps\n").unwrap().pinned());
+        assert!(
+            Origin::parse(b"[libostree-transient]\npinned=perhaps\n").unwrap().pinned(),
+            "rather kept than lost"
+        );
     }
 }

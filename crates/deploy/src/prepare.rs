@@ -14,6 +14,7 @@ use crate::plan::{self, Position, Retain, Slot};
 use crate::sysroot::merge_deployment;
 use crate::var::{self, Var};
 use crate::{Error, Locked, Result, StaterootName, boot, layout, tree};
+use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use sapwood_etcmerge::Policy;
 use sapwood_fsio::{self as fsio, At, Dir};
 use sapwood_objstore::{Commit, Id};
@@ -40,6 +41,9 @@ pub(crate) struct Ready {
     pub(crate) slot: Slot,
     pub(crate) merged: tree::Merged,
 }
+
+/// Longest title of a boot entry, in characters: menus show a line of them.
+const MAX_TITLE_CHARS: usize = 200;
 
 type OnEvent<'a> = &'a (dyn Fn(DeployEvent<'_>) + Sync);
 
@@ -103,8 +107,8 @@ impl Locked<'_> {
         Ok(serials.max().map_or(0, |last| last.saturating_add(1)))
     }
 
-    /// Makes the tree, with an `/etc` as new, and the origin. Not durable yet.
-    pub(crate) fn lay(&self, id: &DeploymentId, origin: &Origin, on_event: OnEvent<'_>) -> Result<()> {
+    /// Makes the tree, with an `/etc` as new, and the origin; says which kernel is in it. Not durable yet.
+    pub(crate) fn lay(&self, id: &DeploymentId, origin: &Origin, on_event: OnEvent<'_>) -> Result<Kernel> {
         if self.repo().is_partial(id.commit)? {
             return Err(Error::Partial { commit: id.commit.to_hex() });
         }
@@ -115,8 +119,9 @@ impl Locked<'_> {
             Var::Populated => on_event(DeployEvent::VarPopulated),
             Var::Ignored => on_event(DeployEvent::VarIgnored),
         }
-        self.kernel(id, &tree)?;
-        Ok(fsio::replace(self.root(), layout::origin_file(id), 0o644, origin.to_text().as_bytes())?)
+        let kernel = self.kernel(id, &tree)?;
+        fsio::replace(self.root(), layout::origin_file(id), 0o644, origin.to_text().as_bytes())?;
+        Ok(kernel)
     }
 
     pub(crate) fn kernel(&self, id: &DeploymentId, tree: &Dir) -> Result<Kernel> {
@@ -194,7 +199,7 @@ impl Locked<'_> {
             title = format!("{title} {version}");
         }
         let mut entry = Bls::default();
-        entry.set("title", &title);
+        entry.set("title", &title.chars().take(MAX_TITLE_CHARS).collect::<String>());
         entry.set("options", &blueprint.kargs.to_string());
         if let Some(devicetree) = &kernel.devicetree {
             entry.set("devicetree", &installed(devicetree));
@@ -227,7 +232,11 @@ impl Locked<'_> {
 fn os_title(tree: &Dir) -> Result<Option<String>> {
     for path in ["usr/lib/os-release", "etc/os-release"] {
         // One of the two is often a link to the other; it is followed within the tree.
-        let file = match tree.open(path) {
+        // A fifo there, which a tree may hold, would be waited for.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let file = match tree.open_with(path, &options) {
+            Ok(file) if !file.metadata().at("stat", path)?.is_file() => continue,
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error).at("open", path).map_err(Error::from),
@@ -239,4 +248,21 @@ fn os_title(tree: &Dir) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sapwood_fsio::Kind;
+
+    #[test]
+    fn a_fifo_for_os_release_is_not_waited_for() {
+        let tree = cap_tempfile::tempdir(cap_std::ambient_authority()).unwrap();
+        let lib = fsio::ensure_dir(&tree, "usr/lib", 0o755).unwrap();
+        fsio::make_node(&lib, "os-release", Kind::Fifo, 0o644, 0).unwrap();
+        assert_eq!(os_title(&tree).unwrap(), None);
+        fsio::ensure_dir(&tree, "etc", 0o755).unwrap();
+        fsio::replace(&tree, "etc/os-release", 0o644, b"PRETTY_NAME=Tiny\n").unwrap();
+        assert_eq!(os_title(&tree).unwrap().as_deref(), Some("Tiny"));
+    }
 }

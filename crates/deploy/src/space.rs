@@ -31,12 +31,16 @@ impl Locked<'_> {
         if needed_bytes == 0 || needed_bytes.saturating_add(MARGIN_BYTES) <= free()? {
             return Ok(());
         }
-        let kept: Vec<Slot> = blueprint
+        let mut kept: Vec<Slot> = blueprint
             .arrange(&current.deployments)
             .into_iter()
             .filter_map(|at| current.deployments.get(at?))
             .map(Slot::of)
             .collect();
+        if kept.is_empty() {
+            // Something has to boot until the new one does.
+            kept.extend(current.deployments.first().map(Slot::of));
+        }
         if kept.len() < current.deployments.len() {
             tracing::info!("the boot directory is full: old deployments are removed first");
             self.write_list(current, &kept, &|| {})?;

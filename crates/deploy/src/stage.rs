@@ -13,7 +13,7 @@ use crate::deployment::{Deployment, DeploymentId};
 use crate::list::Current;
 use crate::origin::Origin;
 use crate::{Error, Locked, Result, StaterootName, Sysroot, layout, tree, write};
-use record::Record;
+use record::{BootIds, Record};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_objstore::{Commit, Id};
 
@@ -135,11 +135,14 @@ impl Locked<'_> {
             origin: origin.clone(),
             finalization,
         };
-        let record = Record { blueprint, finalization };
-        let laid = self.lay(&staged.id, &origin, on_event).and_then(|()| {
+        let merged =
+            current.deployments.iter().find(|deployment| Some(&deployment.id) == staged.merge.as_ref());
+        let merged = merged.map(|deployment| deployment.boot_id.clone());
+        let laid = self.lay(&staged.id, &origin, on_event).and_then(|kernel| {
             on_event(DeployEvent::Syncing);
             write::sync_all(self, &boot)?;
-            self.write_record(&record)
+            let boot_ids = BootIds { target: Some(kernel.boot_id), merge: merged };
+            self.write_record(&Record { blueprint, boot_ids, finalization })
         });
         if let Err(error) = laid {
             self.abandon(&staged.id);

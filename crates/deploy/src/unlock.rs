@@ -2,7 +2,7 @@
 
 use crate::deploy::{DeployOptions, KargsFrom};
 use crate::plan::{Position, Retain};
-use crate::{DeploymentId, Error, Locked, Result, Sysroot, layout};
+use crate::{Deployment, DeploymentId, Error, Locked, Origin, Result, Sysroot, layout};
 use rustix::mount::{MountFlags, mount};
 use sapwood_fsio::{self as fsio, Dir};
 use std::os::fd::AsRawFd as _;
@@ -29,9 +29,6 @@ impl Unlock {
     }
 }
 
-/// The directories of a hotfix, in the deployment, where the program that prepares the root finds them at boot.
-const HOTFIX_DIRS: [&str; 2] = [layout::HOTFIX_UPPER, layout::HOTFIX_WORK];
-
 /// The file in the run-time directory that says so, but for a hotfix, which the origin says.
 fn stamp(id: &DeploymentId, unlock: Unlock) -> String {
     format!("deployment-state/{}/unlocked-{}", id.dir_name(), unlock.as_str())
@@ -43,8 +40,12 @@ impl Sysroot {
     /// # Errors
     /// When its state cannot be read.
     pub fn unlocked(&self, deployment: &crate::Deployment) -> Result<Option<Unlock>> {
-        if deployment.origin.keyfile().get("origin", "unlocked").as_deref() == Some("hotfix") {
-            return Ok(Some(Unlock::Hotfix));
+        let said = deployment.origin.keyfile().get("origin", "unlocked");
+        if said.as_deref() == Some(Unlock::Hotfix.as_str()) {
+            let work = format!("{}/{}", layout::deployment_dir(&deployment.id), layout::HOTFIX_WORK);
+            if fsio::stat_optional(self.root(), work)?.is_some() {
+                return Ok(Some(Unlock::Hotfix));
+            }
         }
         let Some(run) = self.run() else { return Ok(None) };
         for unlock in [Unlock::Development, Unlock::Transient] {
@@ -64,7 +65,8 @@ impl Locked<'_> {
     ///
     /// # Errors
     /// [`Error::NotBooted`], [`Error::Unlocked`]; those of [`deploy`](Self::deploy) for the copy of a hotfix; or when
-    /// the overlay cannot be mounted: the deployment is as before then, but for empty directories.
+    /// the overlay cannot be mounted: the deployment is as before then. A hotfix that is interrupted is there at the next
+    /// boot, or was never begun.
     pub fn unlock(&self, unlock: Unlock, usr: &Dir) -> Result<()> {
         let current = self.current()?;
         let booted =
@@ -72,47 +74,76 @@ impl Locked<'_> {
         if let Some(already) = self.unlocked(booted)? {
             return Err(Error::Unlocked { state: already.as_str() });
         }
-        let tree = self.deployment_dir(&booted.id)?;
-        let (upper, work) = if unlock == Unlock::Hotfix {
-            let copy = DeployOptions {
-                origin: Some(booted.origin.clone()),
-                kargs_from: KargsFrom::Given(booted.entry.kargs()),
-                retain: Retain::All,
-                position: Position::NotDefault,
-                keep_objects: true,
-                ..DeployOptions::default()
-            };
-            self.deploy(&booted.id.stateroot, booted.id.commit, &copy, &|_| {})?;
-            fsio::set_immutable(&tree, false)?;
-            let [upper, work] = HOTFIX_DIRS;
-            (fsio::ensure_dir(&tree, upper, 0o755)?, fsio::ensure_dir(&tree, work, 0o755)?)
-        } else {
-            let backing = format!("{}/usr-transient", layout::backing_dir(&booted.id));
-            fsio::remove_tree(self.root(), &backing)?;
-            let dir = |name: &str| fsio::ensure_dir(self.root(), format!("{backing}/{name}"), 0o755);
-            (dir("upper")?, dir("work")?)
+        match unlock {
+            Unlock::Hotfix => self.hotfix(booted, usr),
+            Unlock::Development | Unlock::Transient => self.unlock_until_boot(booted, unlock, usr),
+        }
+    }
+
+    fn hotfix(&self, booted: &Deployment, usr: &Dir) -> Result<()> {
+        let copy = DeployOptions {
+            origin: Some(booted.origin.clone()),
+            kargs_from: KargsFrom::Given(booted.entry.kargs()),
+            retain: Retain::All,
+            position: Position::NotDefault,
+            keep_objects: true,
+            ..DeployOptions::default()
         };
+        self.deploy(&booted.id.stateroot, booted.id.commit, &copy, &|_| {})?;
+        let tree = self.deployment_dir(&booted.id)?;
+        fsio::set_immutable(&tree, false)?;
+        let mut origin = booted.origin.clone();
+        origin.keyfile_mut().set("origin", "unlocked", Unlock::Hotfix.as_str());
+        let begun = self.write_origin(&booted.id, &origin).and_then(|()| {
+            let upper = fsio::ensure_dir(&tree, layout::HOTFIX_UPPER, 0o755)?;
+            fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
+            // From here on the next boot mounts it.
+            let work = fsio::ensure_dir(&tree, layout::HOTFIX_WORK, 0o755)?;
+            fsio::sync_dir(&tree)?;
+            mount_over(usr, &upper, &work, MountFlags::empty())
+        });
+        begun.inspect_err(|_| {
+            let undo = || {
+                for name in [layout::HOTFIX_WORK, layout::HOTFIX_UPPER] {
+                    fsio::remove_tree(&tree, name)?;
+                }
+                fsio::sync_dir(&tree)?;
+                self.write_origin(&booted.id, &booted.origin)?;
+                Ok::<_, Error>(fsio::set_immutable(&tree, self.immutable())?)
+            };
+            if let Err(error) = undo() {
+                tracing::warn!(%error, "what was begun of the hotfix cannot be removed");
+            }
+        })
+    }
+
+    fn write_origin(&self, id: &DeploymentId, origin: &Origin) -> Result<()> {
+        Ok(fsio::replace(self.root(), layout::origin_file(id), 0o644, origin.to_text().as_bytes())?)
+    }
+
+    fn unlock_until_boot(&self, booted: &Deployment, unlock: Unlock, usr: &Dir) -> Result<()> {
+        let backing = format!("{}/usr-transient", layout::backing_dir(&booted.id));
+        fsio::remove_tree(self.root(), &backing)?;
+        let dir = |name: &str| fsio::ensure_dir(self.root(), format!("{backing}/{name}"), 0o755);
+        let (upper, work) = (dir("upper")?, dir("work")?);
         fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
         let flags = if unlock == Unlock::Transient { MountFlags::RDONLY } else { MountFlags::empty() };
-        let path = |dir: &Dir| format!("/proc/self/fd/{}", dir.as_raw_fd());
-        let options = format!("lowerdir={},upperdir={},workdir={}", path(usr), path(&upper), path(&work));
-        let options = std::ffi::CString::new(options).unwrap_or_default();
-        mount("overlay", path(usr), "overlay", flags, options.as_c_str()).map_err(|errno| fsio::Error {
-            op: "mount an overlay on",
-            path: "usr".into(),
-            source: errno.into(),
-        })?;
-        if unlock == Unlock::Hotfix {
-            let mut origin = booted.origin.clone();
-            origin.keyfile_mut().set("origin", "unlocked", unlock.as_str());
-            fsio::replace(self.root(), layout::origin_file(&booted.id), 0o644, origin.to_text().as_bytes())?;
-        } else if let Some(run) = self.run() {
-            let path = stamp(&booted.id, unlock);
-            if let Some((parent, _)) = path.rsplit_once('/') {
-                fsio::ensure_dir(run, parent, 0o755)?;
-            }
-            fsio::replace(run, path, 0o644, b"")?;
+        mount_over(usr, &upper, &work, flags)?;
+        let Some(run) = self.run() else { return Ok(()) };
+        let path = stamp(&booted.id, unlock);
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            fsio::ensure_dir(run, parent, 0o755)?;
         }
-        Ok(())
+        Ok(fsio::replace(run, path, 0o644, b"")?)
     }
+}
+
+/// Lays an overlay over `usr`.
+fn mount_over(usr: &Dir, upper: &Dir, work: &Dir, flags: MountFlags) -> Result<()> {
+    let path = |dir: &Dir| format!("/proc/self/fd/{}", dir.as_raw_fd());
+    let options = format!("lowerdir={},upperdir={},workdir={}", path(usr), path(upper), path(work));
+    let options = std::ffi::CString::new(options).unwrap_or_default();
+    mount("overlay", path(usr), "overlay", flags, options.as_c_str()).map_err(|errno| {
+        fsio::Error { op: "mount an overlay on", path: "usr".into(), source: errno.into() }.into()
+    })
 }

@@ -4,6 +4,7 @@
 //! `boot.N.M`. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
 //! [`cleanup`](crate::cleanup), which begins when the rename is durable.
 
+use crate::boot::bls::Bls;
 use crate::bootloader::{BootSet, Bootloader};
 use crate::list::{self, BootVersion};
 use crate::plan::{Change, DeployPlan, Planned};
@@ -49,6 +50,7 @@ pub(crate) fn apply(
     on_syncing: &dyn Fn(),
 ) -> Result<Written> {
     let written = Written { change: plan.change, before: plan.before, after: plan.planned.len() };
+    plan.planned.iter().try_for_each(check_readable)?;
     let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
     // In the running system it is a link to the disk.
     let ostree = fsio::open_dir_followed(sysroot.root(), layout::OSTREE)?;
@@ -60,6 +62,10 @@ pub(crate) fn apply(
         }
         Change::Entries { version, sub } => {
             write_entries(sysroot, &boot, version, &plan.planned, bootloader)?;
+            if fsio::stat_dir(&boot)?.dev != fsio::stat_dir(&ostree)?.dev {
+                // Where links are, entries are: else `/boot` would look as if it were not mounted.
+                fsio::syncfs(&boot)?;
+            }
             write_links(&ostree, version, sub, &plan.planned)?;
             let links = prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?;
             links.switch()?;
@@ -81,6 +87,16 @@ pub(crate) fn apply(
     finish(sysroot, &prepared.dir, &boot, bootloader)
         .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
     Ok(written)
+}
+
+/// Refuses an entry that would not be read back as what was planned: no list with it could be changed again.
+fn check_readable(planned: &Planned) -> Result<()> {
+    let bad = |reason: String| Error::BadEntry { file: planned.file.clone(), reason };
+    let read = Bls::parse(planned.entry.to_text().as_bytes()).map_err(|error| bad(error.to_string()))?;
+    if read.kargs().get("ostree") == Some(planned.link.to_string().as_str()) {
+        return Ok(());
+    }
+    Err(bad(format!("its kernel arguments would not lead to {}", planned.link)))
 }
 
 /// Makes the switch durable, and tells who waits for it.

@@ -101,9 +101,9 @@ impl Bls {
         self.lines.append(&mut one.lines);
     }
 
-    /// The kernel arguments.
+    /// The kernel arguments. An entry may have several lines of them.
     pub fn kargs(&self) -> Kargs {
-        Kargs::parse(self.get("options").unwrap_or_default())
+        Kargs::parse(&self.all("options").collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -126,6 +126,15 @@ mod tests {
                 .unwrap();
         assert_eq!(read.to_text(), "title X\nlinux /v\ninitrd /a\ninitrd /b\ngrub_users me\n");
         assert_eq!(read.all("initrd").collect::<Vec<_>>(), ["/a", "/b"]);
+    }
+
+    #[test]
+    fn kernel_arguments_of_all_lines_are_those_of_the_entry() {
+        let mut read = Bls::parse(b"options ostree=/a quiet\nlinux /v\noptions root=UUID=1 rw\n").unwrap();
+        let kargs = read.kargs().to_string();
+        assert_eq!(kargs, "ostree=/a quiet root=UUID=1 rw");
+        read.set("options", &kargs);
+        assert_eq!(read.to_text(), "options ostree=/a quiet root=UUID=1 rw\nlinux /v\n");
     }
 
     #[test]

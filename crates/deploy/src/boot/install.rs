@@ -2,12 +2,12 @@
 
 use crate::boot::kernel::Kernel;
 use crate::{Result, layout};
-use sapwood_fsio::{self as fsio, Dir};
+use sapwood_fsio::{self as fsio, Dir, Kind};
 use std::path::Path;
 
 /// Puts the files of a kernel into `boot`, below `name`: linked where that is possible, else copied. A file that is
-/// there already stays, if it is as large as it should be. Each file appears complete and durable, or not at all; the
-/// names are not durable yet.
+/// there already stays, if it is as large as it should be. Each file appears complete and durable, or not at all, and at no
+/// moment is one that was there missing; the names are not durable yet.
 pub(crate) fn install(tree: &Dir, kernel: &Kernel, boot: &Dir, name: &str) -> Result<()> {
     fsio::ensure_dir(boot, layout::BOOT_OSTREE, 0o755)?;
     let dir = fsio::ensure_dir(boot, name, 0o755)?;
@@ -17,12 +17,18 @@ pub(crate) fn install(tree: &Dir, kernel: &Kernel, boot: &Dir, name: &str) -> Re
             if (found.kind, found.size) == (wanted.kind, wanted.size) {
                 continue;
             }
-            fsio::remove_tree(&dir, &file.installed)?;
+            if found.kind == Kind::Dir {
+                fsio::remove_tree(&dir, &file.installed)?;
+            }
         }
         if let Some(parent) = file.installed.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fsio::ensure_dir(&dir, parent, 0o755)?;
         }
-        if fsio::hardlink(tree, &file.path, &dir, &file.installed).is_err() {
+        let temporary = format!("{}kernel", layout::TEMPORARY);
+        fsio::remove_file_optional(&dir, &temporary)?;
+        if fsio::hardlink(tree, &file.path, &dir, &temporary).is_ok() {
+            fsio::rename(&dir, &temporary, &dir, &file.installed)?;
+        } else {
             copy(tree, &file.path, &dir, &file.installed, wanted.mode)?;
         }
     }

@@ -3,12 +3,12 @@
 use super::{in_boot, run_in};
 use crate::boot::bls::Bls;
 use crate::{BootSet, Bootloader, Result, layout, write};
-use sapwood_fsio as fsio;
+use sapwood_fsio::{self as fsio, Dir, Kind};
 use std::path::PathBuf;
 
 /// Writes `grub.cfg`, to which `grub2/grub.cfg` or `grub/grub.cfg` in the boot directory is a link: a menu of the entries,
-/// or what a program makes of them. Nothing is written where the tree says that its GRUB reads entries by itself
-/// (`GRUB_ENABLE_BLSCFG=true` in `etc/default/grub`).
+/// or what a program makes of them. Nothing is written where there is no such link and the tree says that its GRUB reads
+/// entries by itself (`GRUB_ENABLE_BLSCFG=true` in `etc/default/grub`).
 #[derive(Debug, Clone, Default)]
 pub struct Grub2 {
     /// The program, called with `-o FILE` in the boot directory; `entries` beside that file holds the entries.
@@ -17,13 +17,16 @@ pub struct Grub2 {
 
 const FILE: &str = "grub.cfg";
 
+/// Longest configuration that is looked into: 4 MiB. `grub2-mkconfig` writes some KiB for each kernel.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
 impl Bootloader for Grub2 {
     fn name(&self) -> &'static str {
         "grub2"
     }
 
     fn write(&self, set: &BootSet<'_>) -> Result<()> {
-        if reads_entries(set)? {
+        if !leads_here(set.boot)? && reads_entries(set)? {
             return Ok(());
         }
         let Some(generator) = &self.generator else {
@@ -34,6 +37,25 @@ impl Bootloader for Grub2 {
         let file = format!("{}/{FILE}", set.loader_name);
         run_in(set.boot, generator, &["-o", &file], &[("_OSTREE_GRUB2_BOOTVERSION", version)])
     }
+}
+
+/// Where GRUB looks for its configuration, below the boot directory.
+pub(super) const TRACES: [&str; 2] = ["grub2/grub.cfg", "grub/grub.cfg"];
+
+/// Whether GRUB's configuration is a link, to what is written here.
+fn leads_here(boot: &Dir) -> Result<bool> {
+    for trace in TRACES {
+        if fsio::stat_optional(boot, trace)?.is_some_and(|stat| stat.kind == Kind::Symlink) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a configuration that is a file of its own has GRUB read entries by itself.
+pub(super) fn asks_for_entries(boot: &Dir, path: &str) -> Result<bool> {
+    let text = fsio::read(boot, path, MAX_CONFIG_BYTES)?;
+    Ok(String::from_utf8_lossy(&text).contains("blscfg"))
 }
 
 fn reads_entries(set: &BootSet<'_>) -> Result<bool> {

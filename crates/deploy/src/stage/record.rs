@@ -3,6 +3,7 @@
 
 use super::Finalization;
 use crate::boot::kargs::Kargs;
+use crate::boot::kernel::BootId;
 use crate::deployment::DeploymentId;
 use crate::plan::{Position, Retain};
 use crate::prepare::Blueprint;
@@ -16,7 +17,16 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     pub(crate) blueprint: Blueprint,
+    /// The checksums of the kernels of it and of the deployment whose configuration it takes over, which OSTree wants to
+    /// know.
+    pub(crate) boot_ids: BootIds,
     pub(crate) finalization: Finalization,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct BootIds {
+    pub(crate) target: Option<BootId>,
+    pub(crate) merge: Option<BootId>,
 }
 
 const POLICIES: [(&str, Policy); 3] =
@@ -49,9 +59,9 @@ impl Record {
         let strs = |texts: Vec<String>| Value::Strs(texts);
         let mut dict = Dict::new();
         let mut set = |key: &str, value| dict.insert(key.to_owned(), value);
-        set("target", of_id(&blueprint.id));
+        set("target", of_id(&blueprint.id, self.boot_ids.target.as_ref()));
         if let Some(merge) = &blueprint.merge {
-            set("merge-deployment", of_id(merge));
+            set("merge-deployment", of_id(merge, self.boot_ids.merge.as_ref()));
         }
         set("kargs", strs(blueprint.kargs.iter().map(str::to_owned).collect()));
         set("overlay-initrds", strs(blueprint.overlays.clone()));
@@ -80,20 +90,23 @@ impl Record {
             Some(Value::Strs(texts)) => texts.clone(),
             _ => Vec::new(),
         };
+        let (id, target) = to_id(target)?;
+        let (merge, merged) = dict.get("merge-deployment").map(to_id).transpose()?.unzip();
         let overlays = list("overlay-initrds");
         if overlays.iter().any(|name| !crate::overlay::is_name(name)) {
             return Err(bad("the name of an overlay is malformed"));
         }
         Ok(Self {
             blueprint: Blueprint {
-                id: to_id(target)?,
-                merge: dict.get("merge-deployment").map(to_id).transpose()?,
+                id,
+                merge,
                 policy: pick(&POLICIES, known("sapwood.policy")),
                 kargs: Kargs::parse(&list("kargs").join(" ")),
                 overlays,
                 retain: pick(&RETAINS, known("sapwood.retain")),
                 position: pick(&POSITIONS, known("sapwood.position")),
             },
+            boot_ids: BootIds { target, merge: merged.flatten() },
             finalization: match dict.get("locked") {
                 Some(Value::Bool(true)) => Finalization::Held,
                 _ => Finalization::AtShutdown,
@@ -102,14 +115,17 @@ impl Record {
     }
 }
 
-fn of_id(id: &DeploymentId) -> Value {
+fn of_id(id: &DeploymentId, boot_id: Option<&BootId>) -> Value {
     let mut dict = Dict::new();
     dict.insert("name".to_owned(), Value::Str(id.dir_name()));
     dict.insert("osname".to_owned(), Value::Str(id.stateroot.to_string()));
+    if let Some(boot_id) = boot_id {
+        dict.insert("bootcsum".to_owned(), Value::Str(boot_id.to_string()));
+    }
     Value::Variant { signature: "a{sv}".to_owned(), bytes: write(&dict) }
 }
 
-fn to_id(value: &Value) -> Result<DeploymentId> {
+fn to_id(value: &Value) -> Result<(DeploymentId, Option<BootId>)> {
     let bad = |what: &str| Error::Record { what: what.to_owned() };
     let Value::Variant { signature, bytes } = value else { return Err(bad("a deployment is no dictionary")) };
     if signature != "a{sv}" {
@@ -121,7 +137,8 @@ fn to_id(value: &Value) -> Result<DeploymentId> {
         _ => Err(bad(&format!("a deployment has no {key}"))),
     };
     let (commit, serial) = DeploymentId::parse_dir_name(text("name")?.as_bytes())?;
-    Ok(DeploymentId { stateroot: StaterootName::new(text("osname")?)?, commit, serial })
+    let id = DeploymentId { stateroot: StaterootName::new(text("osname")?)?, commit, serial };
+    Ok((id, text("bootcsum").ok().and_then(BootId::parse)))
 }
 
 fn write(dict: &Dict) -> Vec<u8> {

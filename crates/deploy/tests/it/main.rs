@@ -7,6 +7,7 @@ mod changes;
 mod crash;
 mod early;
 mod fixture;
+mod guards;
 mod interop;
 mod modes;
 mod namespace;

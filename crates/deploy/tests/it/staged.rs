@@ -56,6 +56,9 @@ fn what_is_staged_boots_after_it_was_finalised_with_the_etc_of_that_time() {
     let staged = stage(&machine).unwrap();
     assert_eq!(machine.boots(), ["Tiny OS 1.0 (ostree:0)"]);
     assert_eq!(running(&machine).staged().unwrap(), Some(staged.clone()));
+    // OSTree's programs ask for the checksums of both kernels.
+    let record = fsio::read(&run(&machine), "ostree/staged-deployment", 1 << 20).unwrap();
+    assert_eq!(record.windows(8).filter(|bytes| bytes == b"bootcsum").count(), 2);
     machine.write(0, "etc/untouched", "edited after staging\n");
     machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();
 
@@ -216,4 +219,17 @@ fn a_finalisation_that_fails_at_any_step_leaves_the_update_staged() {
             assert_eq!(machine.boots().len(), 2, "{failure:?} at step {step}");
         }
     }
+}
+
+/// Else a clean-up would take its objects, and no shutdown could finalise it.
+#[test]
+fn what_is_staged_instead_of_something_else_gets_its_ref() {
+    let machine = staged_machine();
+    machine.commit(3, &tree(3, "kernel 3"));
+    let staged = stage(&machine).unwrap();
+    machine.commit(4, &tree(4, "kernel 4"));
+    running(&machine).lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();
+    assert!(machine.repo().root(staged.id.commit).is_ok());
+    finalize(&running(&machine).lock(WAIT).unwrap()).unwrap();
+    assert_eq!(machine.boots(), ["Tiny OS 3.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
 }

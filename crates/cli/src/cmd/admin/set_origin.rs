@@ -3,7 +3,7 @@
 use super::{Machine, PATIENCE, index};
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
-use sapwood_deploy::Origin;
+use sapwood_deploy::{DeploymentId, Origin, Status};
 use sapwood_repo::{RefName, Refspec, RemoteName};
 use std::io::{self, Write};
 
@@ -40,6 +40,16 @@ impl Render for Outcome {
     }
 }
 
+/// What is at a place, where what is staged comes first, and its origin.
+fn at_place(status: &Status, at: usize) -> (Option<DeploymentId>, Origin) {
+    let staged = usize::from(status.staged.is_some());
+    let found = match at.checked_sub(staged).map(|at| status.deployments.get(at)) {
+        Some(entry) => entry.map(|entry| (entry.deployment.id.clone(), entry.deployment.origin.clone())),
+        None => status.staged.as_ref().map(|entry| (entry.staged.id.clone(), entry.staged.origin.clone())),
+    };
+    found.map_or_else(|| (None, Origin::default()), |(id, origin)| (Some(id), origin))
+}
+
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let name = RemoteName::new(&args.remote).or_usage(|| format!("Invalid remote name {}", args.remote))?;
     let mut options = Vec::new();
@@ -57,10 +67,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
         let booted = status.deployments.iter().position(|entry| entry.deployment.booted);
         booted.ok_or_else(|| usage("Not currently booted into an OSTree system"))? + staged
     };
-    let old: Origin = match at.checked_sub(staged).and_then(|at| status.deployments.get(at)) {
-        Some(entry) => entry.deployment.origin.clone(),
-        None => status.staged.map(|entry| entry.staged.origin).unwrap_or_default(),
-    };
+    let (id, old) = at_place(&status, at);
     let branch = match (&args.branch, old.refspec()) {
         (Some(branch), _) => RefName::new(branch)?,
         (None, Some(old)) => Refspec::parse(&old)?.name,
@@ -68,8 +75,13 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     };
     sysroot.repo_mut().add_remote(&name, &args.url, &options, true)?;
     let refspec = format!("{name}:{branch}");
-    let mut origin = old;
+    let locked = sysroot.lock(PATIENCE)?;
+    // Others may have changed the list, or the rest of the origin, since it was looked at.
+    let (now, mut origin) = at_place(&locked.status()?, at);
+    if now != id {
+        return Err(anyhow::anyhow!("the boot order changed meanwhile: try again"));
+    }
     origin.set_refspec(&refspec);
-    sysroot.lock(PATIENCE)?.set_origin(at, &origin)?;
+    locked.set_origin(at, &origin)?;
     Ok(Outcome { index: at, refspec })
 }
