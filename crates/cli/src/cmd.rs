@@ -8,8 +8,10 @@ pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
+pub(crate) mod create_usb;
 pub(crate) mod diff;
 pub(crate) mod export;
+pub(crate) mod find_remotes;
 pub(crate) mod fsck;
 pub(crate) mod gpg_sign;
 pub(crate) mod init;
@@ -45,8 +47,10 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> anyhow::Result<u8> {
         Command::Completions(args) => emit(&completions::run(&args, ctx)?, ctx.json),
         Command::Config(args) => emit(&config::run(&args, ctx)?, ctx.json),
         Command::Convert(args) => emit(&convert::run(&args, ctx)?, ctx.json),
+        Command::CreateUsb(args) => emit(&create_usb::run(&args, ctx)?, ctx.json),
         Command::Diff(args) => emit(&diff::run(&args, ctx)?, ctx.json),
         Command::Export(args) => emit(&export::run(&args, ctx)?, ctx.json),
+        Command::FindRemotes(args) => emit(&find_remotes::run(&args, ctx)?, ctx.json),
         Command::Fsck(args) => emit(&fsck::run(&args, ctx)?, ctx.json),
         Command::GpgSign(args) => emit(&gpg_sign::run(&args, ctx)?, ctx.json),
         Command::Init(args) => emit(&init::run(&args, ctx)?, ctx.json),

@@ -11,6 +11,11 @@ pub(crate) fn utc(seconds: u64) -> String {
     render(seconds, "%Y-%m-%d %H:%M:%S +0000", TimeZone::UTC)
 }
 
+/// Seconds since the epoch as `2024-01-01T00:46:40Z`.
+pub(crate) fn iso(seconds: u64) -> String {
+    render(seconds, "%Y-%m-%dT%H:%M:%SZ", TimeZone::UTC)
+}
+
 /// Seconds since the epoch as `2024-01-01T00:46:40+00` in local time, as OSTree prints a summary's.
 pub(crate) fn local(seconds: u64) -> String {
     let Some(zoned) = zoned(seconds, TimeZone::system()) else { return seconds.to_string() };

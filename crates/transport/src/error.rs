@@ -1,7 +1,7 @@
 //! What can go wrong between repositories.
 
 use sapwood_objstore::{Commit, Format, Id, ObjectName};
-use sapwood_repo::{NameError, RefName};
+use sapwood_repo::{CollectionId, NameError, RefName};
 use std::time::Duration;
 
 /// Why a file could not be got from a remote. Addresses are shown without credentials.
@@ -244,6 +244,16 @@ pub enum PullError {
         /** The refs it is bound to. */
         bound_to: Vec<String>,
     },
+    /// The commit was not made for the collection that it is offered for.
+    #[error("commit {commit} is bound to {}, and the remote that it came from is of collection {wanted}", of_collection(bound_to.as_ref()))]
+    NotInCollection {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** The collection that it is bound to, if to any. */
+        bound_to: Option<String>,
+        /** The collection that it was wanted for. */
+        wanted: CollectionId,
+    },
     /// The commit is older than it may be.
     #[error(
         "Upgrade target revision '{commit}' with timestamp {timestamp} is chronologically older than current revision \
@@ -356,6 +366,10 @@ pub enum PullError {
         /** By what. */
         why: &'static str,
     },
+}
+
+fn of_collection(name: Option<&String>) -> String {
+    name.map_or_else(|| "no collection".to_owned(), |name| format!("collection {name:?}"))
 }
 
 fn list(names: &[String]) -> String {

@@ -24,6 +24,7 @@
 mod date;
 mod error;
 mod files;
+pub mod find;
 mod http;
 mod local;
 mod pull;

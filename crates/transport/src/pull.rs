@@ -38,7 +38,7 @@ use queue::Queue;
 use resolve::{Resolved, Target};
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
-use sapwood_repo::{Expected, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, SummaryRef, Transaction};
+use sapwood_repo::{Expected, Namespace, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, Transaction};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -180,23 +180,36 @@ fn local_targets(
     options: &PullOptions,
     listed: Option<&Summary>,
 ) -> Result<Vec<Target>, PullError> {
+    let collection = options.collection.as_ref().or(from.config().collection_id.as_ref());
+    let own = |name: Option<RefName>, commit| Target { name, commit, collection: collection.cloned() };
+    let with_mirrored = options.into == RefsInto::Mirror;
     if let (true, Some(summary)) = (options.wanted.is_empty(), listed) {
-        let target = |listed: &SummaryRef| Target { name: Some(listed.name.clone()), commit: listed.target };
-        return Ok(summary.refs.iter().map(target).collect());
+        let mut targets: Vec<_> =
+            summary.refs.iter().map(|listed| own(Some(listed.name.clone()), listed.target)).collect();
+        targets.extend(if with_mirrored { resolve::mirrored(source, summary)? } else { Vec::new() });
+        return Ok(targets);
+    }
+    if options.wanted.is_empty() {
+        let mut targets = Vec::new();
+        for entry in from.refs()?.into_iter().filter(|entry| entry.name.is_local()) {
+            targets.push(own(Some(entry.name.name), entry.target));
+        }
+        for entry in if with_mirrored { from.mirrored_refs()? } else { Vec::new() } {
+            let Namespace::Mirror(collection) = entry.name.namespace else { continue };
+            let (name, commit) = (Some(entry.name.name), entry.target);
+            targets.push(Target { name, commit, collection: Some(collection) });
+        }
+        return Ok(targets);
     }
     let find = |name: &RefName| match listed {
         Some(summary) => Ok(summary.get(name.as_str()).map(|listed| listed.target)),
         None => from.ref_target(&Refspec::local(name.clone())),
     };
-    if options.wanted.is_empty() {
-        let own = from.refs()?.into_iter().filter(|entry| entry.name.is_local());
-        return Ok(own.map(|entry| Target { name: Some(entry.name.name), commit: entry.target }).collect());
-    }
     let resolve = |wanted: &Wanted| match wanted {
-        Wanted::Commit(commit) => Ok(Target { name: None, commit: *commit }),
-        Wanted::RefAt(name, commit) => Ok(Target { name: Some(name.clone()), commit: *commit }),
+        Wanted::Commit(commit) => Ok(own(None, *commit)),
+        Wanted::RefAt(name, commit) => Ok(own(Some(name.clone()), *commit)),
         Wanted::Ref(name) => match find(name)? {
-            Some(commit) => Ok(Target { name: Some(name.clone()), commit }),
+            Some(commit) => Ok(own(Some(name.clone()), commit)),
             None => Err(PullError::UnknownRef { remote: source.into(), name: name.clone() }),
         },
     };
@@ -224,7 +237,7 @@ impl<'a> Pull<'a> {
     ) -> Result<Self, PullError> {
         let mut outcome = PullOutcome::default();
         for target in &targets {
-            let name = target.name.as_ref().map(|name| destination(options, name));
+            let name = destination(repo, options, target);
             on_event(PullEvent::Resolved { name: name.as_ref(), commit: target.commit });
             match name {
                 Some(name) => {
@@ -242,7 +255,7 @@ impl<'a> Pull<'a> {
     /// What deltas are looked for.
     fn asked(&self) -> Result<Vec<deltas::Asked>, PullError> {
         let asked = |target: &Target| {
-            let name = target.name.as_ref().map(|name| destination(self.options, name));
+            let name = destination(self.repo, self.options, target);
             let old = name.map_or(Ok(None), |name| self.repo.ref_target(&name))?;
             Ok(deltas::Asked { commit: target.commit, name: target.name.clone(), old })
         };
@@ -320,7 +333,8 @@ impl<'a> Pull<'a> {
         channel: (mpsc::Sender<worker::News>, mpsc::Receiver<worker::News>),
     ) -> Result<Vec<(ObjectName, Option<u64>)>, PullError> {
         let options = self.options;
-        let mut bound: HashMap<_, Vec<RefName>> = HashMap::new();
+        let mut bound: HashMap<_, Vec<_>> = HashMap::new();
+        let local_source = matches!(local, Local::Source(_));
         let selection = Selection::new(&options.subpaths);
         let part = selection.is_some().then_some(Part::ROOT);
         let mut frontier =
@@ -334,7 +348,10 @@ impl<'a> Pull<'a> {
             if let Some(name) = &target.name
                 && !options.wanted.is_empty()
             {
-                bound.entry(target.commit.raw()).or_default().push(name.clone());
+                // Whoever carries a ref on for a collection must be sure of it, whoever says so.
+                let is_sure = options.collection.is_some() || local_source || options.into == RefsInto::Mirror;
+                let collection = target.collection.clone().filter(|_| is_sure);
+                bound.entry(target.commit.raw()).or_default().push((name.clone(), collection));
             }
         }
         let roots = wire.iter().flat_map(|wire| &wire.roots).map(Id::raw).collect();
@@ -394,9 +411,14 @@ impl<'a> Pull<'a> {
     }
 }
 
-fn destination(options: &PullOptions, name: &RefName) -> Refspec {
-    match &options.into {
-        RefsInto::Heads => Refspec::local(name.clone()),
-        RefsInto::Remote(remote) => Refspec::of_remote(remote.clone(), name.clone()),
-    }
+/// The ref that is set.
+fn destination(repo: &Repo, options: &PullOptions, target: &Target) -> Option<Refspec> {
+    let name = target.name.clone()?;
+    Some(match (&options.into, &target.collection) {
+        (RefsInto::Remote(remote), _) => Refspec::of_remote(remote.clone(), name),
+        (RefsInto::Mirror, Some(collection)) if repo.config().collection_id.as_ref() != Some(collection) => {
+            Refspec::mirrored(collection.clone(), name)
+        }
+        (RefsInto::Heads | RefsInto::Mirror, _) => Refspec::local(name),
+    })
 }

@@ -268,10 +268,11 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         deltas: deltas(args.disable_static_deltas, args.require_static_deltas)?,
         copy_summary: args.mirror && branches.is_empty(),
         wanted: branches.iter().map(|text| Wanted::parse(text)).collect::<Result<_, _>>()?,
-        into: if args.mirror { RefsInto::Heads } else { RefsInto::Remote(remote.name.clone()) },
+        into: if args.mirror { RefsInto::Mirror } else { RefsInto::Remote(remote.name.clone()) },
         depth: depth(args.depth)?,
         scope: if args.commit_metadata_only { Scope::CommitsOnly } else { Scope::Everything },
         bindings: if args.disable_verify_bindings { Bindings::Ignore } else { Bindings::Check },
+        collection: remote.collection_id(),
         trust: if args.untrusted { Trust::Untrusted } else { Trust::Trusted },
         subpaths: args.subpath.iter().map(|path| Subpath::parse(path)).collect::<Result<_, _>>()?,
         age: match &args.timestamp_check_from_rev {

@@ -32,8 +32,8 @@ pub(crate) struct Args {
     /// Make a ref that points to the commit (with --alias: follows the ref) that is named
     #[arg(long, value_name = "NEWREF")]
     create: Option<String>,
-    /// Go by collections: those of the repository, of remotes and of refs mirrored from others; --create then makes a
-    /// mirrored ref, from COLLECTION-ID:REF
+    /// Go by collections: those of the repository, of remotes and of refs mirrored from others; --create then makes or
+    /// moves a mirrored ref, COLLECTION-ID:REF
     #[arg(long, short = 'c')]
     collections: bool,
     /// Let --create replace a ref that is there
@@ -228,7 +228,9 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     };
     let now = repo.ref_target(&refspec)?;
     let was_alias = || repo.refs().map(|refs| refs.iter().any(|r| r.name == refspec && r.alias_of.is_some()));
-    if now.is_some() && !args.force && !(args.alias && was_alias()?) {
+    // Refs of collections are carried on: there, OSTree lets each take the place of the last.
+    let may_replace = args.force || args.collections;
+    if now.is_some() && !may_replace && !(args.alias && was_alias()?) {
         return Err(usage(format!("--create specified but ref {name} already exists")));
     }
     if args.alias && !refspec.is_local() {

@@ -52,6 +52,7 @@ fn refs_of_collections_are_made_listed_and_deleted_as_ostree_does() {
         "refs --collections",
         "refs -c --create=org.other.C:x/y os/main",
         "refs -c --create=org.own.C:second os/main",
+        "refs -c --create=org.other.C:x/y second",
         "refs -c --create=org.far.C:os/far os/main",
         "refs -c --create=nocolon os/main",
         "refs -c --create=org.other.C: os/main",

@@ -23,3 +23,4 @@ mod reflog;
 mod repair;
 mod story;
 mod trust;
+mod volumes;

@@ -61,7 +61,10 @@ fn metadata(repo: &Repo, options: &CommitOptions) -> Metadata {
         let mut refs: Vec<String> = branch.chain(further).collect();
         refs.sort_unstable();
         metadata.set(REF_BINDING, Value::Strs(refs));
-        if let Some(collection) = &repo.config().collection_id {
+        // Who names another collection means that one.
+        if let Some(collection) =
+            repo.config().collection_id.as_ref().filter(|_| metadata.get(COLLECTION_BINDING).is_none())
+        {
             metadata.set(COLLECTION_BINDING, Value::Str(collection.to_string()));
         }
     }

@@ -6,7 +6,7 @@ use super::summary::SummaryCache;
 use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, ObjectName, Trust};
 use sapwood_repo::sign::Policy;
-use sapwood_repo::{RefName, RemoteName};
+use sapwood_repo::{CollectionId, RefName, RemoteName};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ pub enum RefsInto {
     Heads,
     /// The last known state of this remote's refs.
     Remote(RemoteName),
+    /// Its own refs, of the same names, where the remote's are of no collection or of this repository's; else those that it
+    /// carries on for the remote's collection. Where all refs are pulled, those that the remote carries on for others, too.
+    Mirror,
 }
 
 /// How much of a commit is pulled.
@@ -60,7 +63,7 @@ pub enum Scope {
 /// Whether a commit must have been made for the ref that it is pulled as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bindings {
-    /// A commit that names refs must name this one.
+    /// A commit that names refs must name this one; where refs are of a collection, it must name this one and that.
     #[default]
     Check,
     /// Whatever it names.
@@ -144,6 +147,9 @@ pub struct PullOptions {
     pub scope: Scope,
     /// Whether bindings of the wanted refs are checked; where all refs are, they never are. Default: yes.
     pub bindings: Bindings,
+    /// The collection that the remote is of: commits that are pulled for refs must then name it, and the ref. Where it is not
+    /// given, commits that come from another repository of this machine must name that one's. Default: none.
+    pub collection: Option<CollectionId>,
     /// Which parts of each commit's tree are pulled; its commits then stay marked as incomplete. Empty (the default): all.
     /// A path that a tree does not have is passed over.
     pub subpaths: Vec<Subpath>,
@@ -185,6 +191,7 @@ impl Default for PullOptions {
             depth: Some(0),
             scope: Scope::default(),
             bindings: Bindings::default(),
+            collection: None,
             subpaths: Vec::new(),
             replace: Vec::new(),
             age: Age::default(),

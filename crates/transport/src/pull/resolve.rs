@@ -2,12 +2,12 @@
 
 use super::deltas::Listed;
 use super::net::Traffic;
-use super::options::{PullOptions, Wanted};
+use super::options::{PullOptions, RefsInto, Wanted};
 use super::summary::{Demands, Listing, file, listing};
 use crate::{PullError, Remote, wire};
 use bytes::Bytes;
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId};
-use sapwood_repo::{Config, Keyfile, RefName, Summary, SummaryCopy};
+use sapwood_repo::{CollectionId, Config, Keyfile, RefName, Summary, SummaryCopy, SummaryRef};
 use std::collections::HashMap;
 
 /// One thing to pull, resolved.
@@ -16,6 +16,29 @@ pub(super) struct Target {
     /// The ref to set.
     pub(super) name: Option<RefName>,
     pub(super) commit: Id<Commit>,
+    /// The collection that the ref is of, as the remote's configuration here says, or else the remote itself.
+    pub(super) collection: Option<CollectionId>,
+}
+
+/// The refs that a repository carries on for other collections, as its summary lists them. One of a collection that is called
+/// as none can be is left out.
+pub(super) fn mirrored(remote: &str, summary: &Summary) -> Result<Vec<Target>, PullError> {
+    let listed = summary.collections().map_err(|source| PullError::Malformed {
+        remote: remote.into(),
+        file: wire::SUMMARY,
+        source: source.into(),
+    })?;
+    let of = |(collection, refs): (String, Vec<SummaryRef>)| {
+        let collection = CollectionId::new(&collection).ok();
+        let collection = collection.into_iter();
+        collection.flat_map(move |id| refs.clone().into_iter().map(move |listed| (id.clone(), listed)))
+    };
+    let target = |(id, listed): (CollectionId, SummaryRef)| Target {
+        name: Some(listed.name),
+        commit: listed.target,
+        collection: Some(id),
+    };
+    Ok(listed.into_iter().flat_map(of).map(target).collect())
 }
 
 /// All things to pull, resolved.
@@ -79,6 +102,8 @@ pub(super) async fn resolve(
     }
     let Listing { summary, bytes, signatures, statement } = listing?;
     let mut resolved = Resolved { deltas: Listed::of(summary.as_ref()), ..Resolved::default() };
+    let said = || summary.as_ref().and_then(Summary::collection).and_then(|id| CollectionId::new(id).ok());
+    let collection = options.collection.clone().or_else(said);
     let alone = Demands::of(options, format).is_summary_believed_alone();
     for listed in summary.iter().flat_map(|summary| &summary.refs) {
         resolved.commit_bytes.insert(listed.target.raw(), listed.commit_bytes);
@@ -94,8 +119,12 @@ pub(super) async fn resolve(
             pending.push(target(remote, traffic, alone, summary.as_ref(), wanted));
         }
         for target in join_all(pending).await {
-            resolved.targets.push(target?);
+            let (name, commit) = target?;
+            resolved.targets.push(Target { name, commit, collection: collection.clone() });
         }
+    }
+    if let Some(summary) = summary.as_ref().filter(|_| options.wanted.is_empty() && options.into == RefsInto::Mirror) {
+        resolved.targets.extend(mirrored(&remote.describe(), summary)?);
     }
     if options.copy_summary {
         let statement = statement.clone();
@@ -128,14 +157,14 @@ async fn target(
     alone: bool,
     summary: Option<&Summary>,
     wanted: &Wanted,
-) -> Result<Target, PullError> {
+) -> Result<(Option<RefName>, Id<Commit>), PullError> {
     let name = match wanted {
-        Wanted::Commit(commit) => return Ok(Target { name: None, commit: *commit }),
-        Wanted::RefAt(name, commit) => return Ok(Target { name: Some(name.clone()), commit: *commit }),
+        Wanted::Commit(commit) => return Ok((None, *commit)),
+        Wanted::RefAt(name, commit) => return Ok((Some(name.clone()), *commit)),
         Wanted::Ref(name) => name,
     };
     if let Some(listed) = summary.and_then(|summary| summary.get(name.as_str())) {
-        return Ok(Target { name: Some(name.clone()), commit: listed.target });
+        return Ok((Some(name.clone()), listed.target));
     }
     // What must be signed is believed alone: a ref beside the summary could point anywhere.
     if alone {
@@ -151,7 +180,7 @@ async fn target(
         name: name.clone(),
         text: String::from_utf8_lossy(&bytes).chars().take(64).collect(),
     })?;
-    Ok(Target { name: Some(name.clone()), commit: Id::new(id) })
+    Ok((Some(name.clone()), Id::new(id)))
 }
 
 /// Refuses a remote of another format, or one whose objects are not those of an archive.

@@ -12,7 +12,7 @@ use sapwood_objstore::{
     Transaction, Trust, Value,
 };
 use sapwood_repo::sign::Policy;
-use sapwood_repo::{ClosureDirs, RefName, Repo};
+use sapwood_repo::{ClosureDirs, CollectionId, RefName, Repo};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::mpsc::Sender;
@@ -82,7 +82,7 @@ pub(super) struct Workshop<'a> {
     /// What the source is called in messages.
     pub(super) source: &'a str,
     /// The refs that commits are pulled for.
-    pub(super) bound: &'a HashMap<ObjectId, Vec<RefName>>,
+    pub(super) bound: &'a HashMap<ObjectId, Vec<(RefName, Option<CollectionId>)>>,
     pub(super) bindings: Bindings,
     /// The youngest of what a wanted commit must not be older than.
     pub(super) floors: &'a HashMap<ObjectId, Floor>,
@@ -331,15 +331,28 @@ impl Workshop<'_> {
             return Ok(());
         };
         let bound_to = match commit.metadata.get("ostree.ref-binding") {
-            None => return Ok(()),
-            Some(Value::Strs(bound_to)) => bound_to.as_slice(),
-            Some(_) => &[],
+            None => None,
+            Some(Value::Strs(bound_to)) => Some(bound_to.as_slice()),
+            Some(_) => Some(&[][..]),
         };
-        match names.iter().find(|name| !bound_to.iter().any(|bound| bound == name.as_str())) {
+        let is_bound = |(name, collection): &&(RefName, Option<CollectionId>)| match bound_to {
+            Some(bound_to) => bound_to.iter().any(|bound| bound == name.as_str()),
+            // A commit of a collection always says what it is for.
+            None => collection.is_none(),
+        };
+        if let Some((name, _)) = names.iter().find(|name| !is_bound(name)) {
+            let bound_to = bound_to.unwrap_or_default().to_vec();
+            return Err(PullError::NotBound { commit: id, name: name.clone(), bound_to });
+        }
+        let own = commit.metadata.get_str("ostree.collection-binding");
+        let other = names.iter().filter_map(|(_, wanted)| wanted.as_ref());
+        match { other }.find(|wanted| own != Some(wanted.as_str())) {
             None => Ok(()),
-            Some(name) => {
-                Err(PullError::NotBound { commit: id, name: name.clone(), bound_to: bound_to.to_vec() })
-            }
+            Some(wanted) => Err(PullError::NotInCollection {
+                commit: id,
+                bound_to: own.map(str::to_owned),
+                wanted: wanted.clone(),
+            }),
         }
     }
 

@@ -205,6 +205,7 @@ pub(super) fn fetch(
         age,
         wanted: vec![wanted],
         into: RefsInto::Remote(name.clone()),
+        collection: remote.collection_id(),
         ..PullOptions::default()
     };
     let terms = trust::terms(repo, &remote, None)?;
