@@ -349,7 +349,8 @@ impl<'a> Pull<'a> {
                 && !options.wanted.is_empty()
             {
                 // Whoever carries a ref on for a collection must be sure of it, whoever says so.
-                let is_sure = options.collection.is_some() || local_source || options.into == RefsInto::Mirror;
+                let is_sure =
+                    options.collection.is_some() || local_source || options.into == RefsInto::Mirror;
                 let collection = target.collection.clone().filter(|_| is_sure);
                 bound.entry(target.commit.raw()).or_default().push((name.clone(), collection));
             }

@@ -147,7 +147,9 @@ fn link(volume: &Dir, place: &str) -> anyhow::Result<()> {
             }
             // As on FAT, where there are no links.
             Err(error) => {
-                return Err(error).context("the repository cannot be linked from .ostree/repos.d; .ostree/repo needs no link");
+                return Err(error).context(
+                    "the repository cannot be linked from .ostree/repos.d; .ostree/repo needs no link",
+                );
             }
         }
     }

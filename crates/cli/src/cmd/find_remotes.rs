@@ -133,7 +133,8 @@ pub(super) fn pairs(words: &[String]) -> anyhow::Result<Vec<CollectionRef>> {
     let mut pairs = Vec::new();
     for pair in words.chunks_exact(2) {
         let [collection, name] = pair else { continue };
-        let collection = CollectionId::new(collection).or_usage(|| format!("Invalid collection ID {collection}"))?;
+        let collection =
+            CollectionId::new(collection).or_usage(|| format!("Invalid collection ID {collection}"))?;
         let pair = (collection, RefName::new(name).or_usage(|| format!("Invalid ref name {name}"))?);
         if !pairs.contains(&pair) {
             pairs.push(pair);
@@ -228,7 +229,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
 
 fn shown(found: &Found, wanted: &[CollectionRef]) -> Shown {
     // Of another collection nothing was looked for there.
-    let refs = wanted.iter().filter(|(collection, _)| found.remote.collection_id().as_ref() == Some(collection));
+    let refs =
+        wanted.iter().filter(|(collection, _)| found.remote.collection_id().as_ref() == Some(collection));
     let listed = |name: &CollectionRef| Listed {
         named: Named::of(name),
         commit: found.offers.get(name).map(|offer| offer.commit.to_hex()),

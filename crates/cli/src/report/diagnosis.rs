@@ -183,7 +183,9 @@ fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
             "bad-object",
             hint("the remote, or something on the way to it, is corrupt; nothing of it was stored"),
         ),
-        PullError::NotBound { .. } | PullError::NotInCollection { .. } => ("not-bound", hint("--disable-verify-bindings pulls it all the same")),
+        PullError::NotBound { .. } | PullError::NotInCollection { .. } => {
+            ("not-bound", hint("--disable-verify-bindings pulls it all the same"))
+        }
         PullError::Untrusted { .. } | PullError::UntrustedSummary { .. } => (
             "untrusted",
             hint("nothing of it was stored; if its owner has new keys, get them by a way that you trust"),

@@ -27,7 +27,8 @@ fn vendor_and_machines(place: &Place) -> [String; 2] {
     for machine in ["m", "n"] {
         place.ok(&format!("init --repo={machine} --mode=bare-user --format=ostree"));
         let verify = format!("--set=sign-verify=ed25519 --set=verification-ed25519-key={public}");
-        let add = format!("remote add --repo={machine} --no-gpg-verify --collection-id={COLLECTION} {verify}");
+        let add =
+            format!("remote add --repo={machine} --no-gpg-verify --collection-id={COLLECTION} {verify}");
         place.ok(&format!("{add} vendor file://{}", place.path("r").display()));
     }
     place.ok("pull --repo=m vendor os/main");
@@ -63,7 +64,12 @@ fn what_we_put_on_a_volume_ostree_reads_and_what_ostree_puts_there_we_pull() {
             let line = format!("--repo={stick} {line}");
             let (ours, theirs) = (place.run_as_ostree(&line), real(&place, &ostree, &line));
             assert_eq!((ours.code, theirs.code), (0, 0), "{line}: {} / {}", ours.err, theirs.err);
-            assert!(line.ends_with("fsck") || ours.out == theirs.out, "{line}: {} / {}", ours.out, theirs.out);
+            assert!(
+                line.ends_with("fsck") || ours.out == theirs.out,
+                "{line}: {} / {}",
+                ours.out,
+                theirs.out
+            );
         }
         let links = fs::read_dir(place.path("usb/.ostree/repos.d")).map_or(0, Iterator::count);
         assert_eq!(links, usize::from(!option.is_empty()), "{option}");
@@ -87,10 +93,14 @@ fn what_we_put_on_a_volume_ostree_reads_and_what_ostree_puts_there_we_pull() {
     }
     // Who is on the network has the newer one.
     place.ok("summary --repo=r -u");
-    let both = "find-remotes --repo=n --finders=config,mount --volume=usb --pull --mirror org.example.Os os/main";
+    let both =
+        "find-remotes --repo=n --finders=config,mount --volume=usb --pull --mirror org.example.Os os/main";
     let out = place.ok(both);
     assert!(out.contains(&second) && !out.contains("OstreeRepoFinderMount"), "{out}");
-    assert_eq!(fs::read_to_string(place.path("n/refs/mirrors/org.example.Os/os/main")).unwrap().trim(), second);
+    assert_eq!(
+        fs::read_to_string(place.path("n/refs/mirrors/org.example.Os/os/main")).unwrap().trim(),
+        second
+    );
 }
 
 #[test]
@@ -139,7 +149,11 @@ fn a_volume_brings_in_nothing_that_is_not_vouched_for() {
     fs::write(&object, bad).unwrap();
     let ran = place.run(FIND);
     assert_eq!(ran.code, 1, "{}", ran.out);
-    assert!(ran.err.contains("Failed to pull some refs from the remotes: (org.example.Os, os/main)"), "{}", ran.err);
+    assert!(
+        ran.err.contains("Failed to pull some refs from the remotes: (org.example.Os, os/main)"),
+        "{}",
+        ran.err
+    );
     assert_eq!(place.run("rev-parse --repo=n vendor:os/main").code, 1);
     fs::write(&object, good).unwrap();
 
@@ -151,7 +165,9 @@ fn a_volume_brings_in_nothing_that_is_not_vouched_for() {
     assert!(place.run(&format!("show --repo=n {first}")).code == 1, "nothing of it is here");
 
     // Where nothing is asked for, anybody could have made it.
-    place.ok("remote add --repo=n --force --no-gpg-verify --collection-id=org.example.Os vendor file:///nowhere");
+    place.ok(
+        "remote add --repo=n --force --no-gpg-verify --collection-id=org.example.Os vendor file:///nowhere",
+    );
     refused("a remote without signatures", "no signatures are asked for");
 }
 
@@ -160,7 +176,8 @@ fn paths_off_the_volume_are_refused() {
     let place = Place::new();
     vendor_and_machines(&place);
     for path in ["/abs", "../out", ""] {
-        let ran = place.run(&format!("create-usb --repo=m --destination-repo={path} usb {COLLECTION} os/main"));
+        let ran =
+            place.run(&format!("create-usb --repo=m --destination-repo={path} usb {COLLECTION} os/main"));
         assert_eq!(ran.code, 1, "{path}");
     }
     assert_eq!(fs::read_dir(place.path("usb")).unwrap().count(), 0);

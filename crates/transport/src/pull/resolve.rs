@@ -123,7 +123,9 @@ pub(super) async fn resolve(
             resolved.targets.push(Target { name, commit, collection: collection.clone() });
         }
     }
-    if let Some(summary) = summary.as_ref().filter(|_| options.wanted.is_empty() && options.into == RefsInto::Mirror) {
+    if let Some(summary) =
+        summary.as_ref().filter(|_| options.wanted.is_empty() && options.into == RefsInto::Mirror)
+    {
         resolved.targets.extend(mirrored(&remote.describe(), summary)?);
     }
     if options.copy_summary {
