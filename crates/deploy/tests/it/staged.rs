@@ -57,7 +57,7 @@ fn what_is_staged_boots_after_it_was_finalised_with_the_etc_of_that_time() {
     assert_eq!(machine.boots(), ["Tiny OS 1.0 (ostree:0)"]);
     assert_eq!(running(&machine).staged().unwrap(), Some(staged.clone()));
     // OSTree's programs ask for the checksums of both kernels.
-    let record = fsio::read(&run(&machine), "ostree/staged-deployment", 1 << 20).unwrap();
+    let record = fsio::read(&run(&machine), "staged-deployment", 1 << 20).unwrap();
     assert_eq!(record.windows(8).filter(|bytes| bytes == b"bootcsum").count(), 2);
     machine.write(0, "etc/untouched", "edited after staging\n");
     machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();

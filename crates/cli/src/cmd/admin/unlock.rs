@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 /// Make /usr of the running system writable
 ///
-/// What is changed there is gone after the next boot, unless --hotfix keeps it.
+/// What is changed there is gone after the next boot, unless --hotfix keeps it. A hotfix forgets
+/// what is staged.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Keep changes as long as the deployment is there; a copy of it as it is now is kept beside it
