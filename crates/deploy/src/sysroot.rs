@@ -218,6 +218,11 @@ impl Sysroot {
         Ok(fsio::entries(&dir)?.into_iter().filter(|e| e.kind == Kind::Dir).filter_map(named).collect())
     }
 
+    /// Whether the running system may be one of its deployments.
+    pub(crate) fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Whether `name` in `dir` is the root of the running system.
     pub(crate) fn is_running(&self, dir: &Dir, name: &str) -> Result<bool> {
         let Some(running) = self.running else { return Ok(false) };

@@ -82,9 +82,18 @@ pub(crate) fn apply(
     sysroot.repo().edit_refs(refs.collect::<Result<_>>()?)?;
     on_syncing();
     sync_all(sysroot, &boot)?;
+    // Who reads entries at boot does so without the journal. Before the switch, the new ones have to be there; before
+    // anything old is removed, the switch.
+    let is_read_at_boot = sysroot.runs() && matches!(plan.change, Change::Entries { .. });
+    if is_read_at_boot {
+        fsio::checkpoint(&boot)?;
+    }
 
     prepared.switch()?;
-    finish(sysroot, &prepared.dir, &boot, bootloader)
+    let settle = || if is_read_at_boot { fsio::checkpoint(&boot) } else { fsio::sync_dir(&prepared.dir) };
+    settle()
+        .map_err(Error::from)
+        .and_then(|()| finish(sysroot, &boot, bootloader))
         .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
     Ok(written)
 }
@@ -99,9 +108,8 @@ fn check_readable(planned: &Planned) -> Result<()> {
     Err(bad(format!("its kernel arguments would not lead to {}", planned.link)))
 }
 
-/// Makes the switch durable, and tells who waits for it.
-fn finish(sysroot: &Sysroot, switched: &Dir, boot: &Dir, bootloader: &dyn Bootloader) -> Result<()> {
-    fsio::sync_dir(switched)?;
+/// Tells who waits for the switch.
+fn finish(sysroot: &Sysroot, boot: &Dir, bootloader: &dyn Bootloader) -> Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_nanos());
     let deploy = fsio::open_dir(sysroot.root(), layout::DEPLOY)?;
     fsio::set_mtime(&deploy, i128::try_from(now).unwrap_or(i128::MAX))?;

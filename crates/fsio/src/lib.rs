@@ -35,6 +35,7 @@
 //! `/proc/self/fd`, as Linux has no other way that works on all kernels in use.
 
 mod at;
+mod checkpoint;
 mod copy;
 mod dir;
 mod error;
@@ -48,6 +49,7 @@ mod scratch;
 pub mod xattr;
 
 pub use cap_std::fs::Dir;
+pub use checkpoint::checkpoint;
 pub use copy::{copy_contents, copy_range, reflink};
 pub use dir::{
     Entry, Kind, create_dir, ensure_dir, entries, exchange, hardlink, make_node, open_dir, open_dir_followed,
