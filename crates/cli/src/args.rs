@@ -63,6 +63,9 @@ pub(crate) struct Global {
     /// Print the result as one JSON document, errors too
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
+    /// Write how far a pull is to this file descriptor, one JSON document a line
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
+    pub(crate) progress_fd: Option<u32>,
     /// Say more on standard error about what is done (also -v)
     #[arg(long = "verbose", global = true, help_heading = "Global options")]
     verbose: bool,

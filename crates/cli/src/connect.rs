@@ -7,13 +7,14 @@ use crate::args::{OSTREE_VERSION, Persona};
 use crate::ctx::{Ctx, open_dir, variable};
 use crate::report::{Advised, usage};
 use crate::trust::Terms;
-use crate::ui::human;
+use crate::ui::pulling::PullReport;
 use sapwood_repo::{Remote as Configured, Repo};
 use sapwood_transport::{
     ClientCertificate, HttpOptions, HttpRemote, MirrorRemote, MirrorSource, OnMismatch, Proxies, PullEvent,
     PullOptions, PullOutcome, PullPlan, Remote, ServerCheck, SplitRemote, SummaryCache, plan_pull, pull,
     pull_local,
 };
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub(crate) struct Overrides {
     pub(crate) retries: Option<u32>,
     /// Below this many bytes a second a transfer is given up.
     pub(crate) min_bytes_per_second: Option<u64>,
+    /// How many bytes may come in a second, instead of what the configuration says.
+    pub(crate) limit_rate: Option<NonZeroU64>,
     /// For how long it must be that slow.
     pub(crate) stall_seconds: Option<u64>,
     /// What is put behind the name of this program.
@@ -95,6 +98,30 @@ fn at(url: &str, options: HttpOptions) -> anyhow::Result<Arc<dyn Remote>> {
     Ok(Arc::new(HttpRemote::new(url, options)?))
 }
 
+/// How many bytes a pull may receive in a second: what the command line says, or else the remote's key `limit-rate`.
+pub(crate) fn limit_rate(
+    remote: &Configured,
+    given: Option<NonZeroU64>,
+) -> anyhow::Result<Option<NonZeroU64>> {
+    let Some(text) = remote.option("limit-rate").filter(|_| given.is_none()) else { return Ok(given) };
+    let of = || format!("Invalid limit-rate of remote \"{}\"", remote.name);
+    parse_rate(text).map(Some).map_err(|why| usage(format!("{}: {why}", of())))
+}
+
+/// Reads bytes a second: digits, and `K`, `M` or `G` for powers of 1024.
+pub(crate) fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let (digits, unit) = match text.trim().char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text.trim()[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text.trim()[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text.trim()[..at], 1 << 30),
+        _ => (text.trim(), 1_u64),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| format!("{text:?} is no number of bytes a second, such as 500K"))
+}
+
 fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyhow::Result<HttpOptions> {
     let mut options = HttpOptions { headers: overrides.headers.clone(), ..HttpOptions::default() };
     if overrides.persona == Some(Persona::Ostree) {
@@ -114,6 +141,10 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
         options.stall_window = Duration::from_secs(seconds);
     }
     options.proxies = proxies(remote);
+    if let Some(limit) = overrides.limit_rate {
+        // A transfer has no more than its share.
+        options.min_bytes_per_second = options.min_bytes_per_second.min(limit.get() / 64);
+    }
     options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;
     if remote.flag("tls-permissive", false) {
         options.server_check = ServerCheck::Nothing;
@@ -214,24 +245,8 @@ pub(crate) fn pull_from(
 ) -> anyhow::Result<PullOutcome> {
     let Terms { policy, freshness, summary_cache } = terms;
     let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
-    let progress = ctx.progress();
-    let on_event = |event: PullEvent<'_>| match event {
-        PullEvent::Progress(now) if now.delta_parts_done < now.delta_parts_known => {
-            let parts = format!("{}/{} delta parts", now.delta_parts_done, now.delta_parts_known);
-            progress.bytes(parts, now.bytes_received, now.delta_bytes_known);
-        }
-        PullEvent::Progress(now) => {
-            let objects =
-                format!("{}/{} objects", now.meta_done + now.files_done, now.meta_known + now.files_known);
-            match (now.content_bytes_done, now.content_bytes_known) {
-                (Some(done), Some(known)) if now.totals_final => progress.bytes(objects, done, known),
-                _ if now.totals_final => progress.count("files", now.files_done, now.files_known),
-                _ => progress.note(format!("{objects}, {} received", human::size(now.bytes_received))),
-            }
-        }
-        PullEvent::Syncing => progress.note("syncing".to_owned()),
-        _ => {}
-    };
+    let report = PullReport::new(ctx)?;
+    let on_event = |event: PullEvent<'_>| report.tell(event);
     Ok(match from {
         Source::Files(remote) => pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?,
         Source::Local(path) => pull_local(repo, &crate::ctx::open_repo_at(&path)?, options, &on_event)?,

@@ -17,6 +17,8 @@ pub(crate) struct Ctx {
     pub(crate) persona: Persona,
     /// Whether the result is printed as JSON.
     pub(crate) json: bool,
+    /// Where the progress of pulls is told to programs.
+    pub(crate) progress_fd: Option<u32>,
     /// Whether a lone `-v` was given; `summary` takes it for `--view`.
     pub(crate) short_v: bool,
 }
@@ -27,7 +29,13 @@ const SYSTEM_REPOS: [&str; 2] = ["/sysroot/ostree/repo", "/ostree/repo"];
 impl Ctx {
     /// From the global options.
     pub(crate) fn new(persona: Persona, global: &Global) -> Self {
-        Self { repo: global.repo.clone(), persona, json: global.json, short_v: global.v }
+        Self {
+            repo: global.repo.clone(),
+            persona,
+            json: global.json,
+            progress_fd: global.progress_fd,
+            short_v: global.v,
+        }
     }
 
     /// Opens the repository that was asked for, or is at hand.

@@ -3,6 +3,7 @@
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod progress;
+pub(crate) mod pulling;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

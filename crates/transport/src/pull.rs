@@ -19,6 +19,7 @@ mod resolve;
 mod scratch;
 mod subpath;
 mod summary;
+mod throttle;
 mod vouch;
 mod worker;
 
@@ -70,7 +71,7 @@ pub fn pull(
     check_caches(repo, caches)?;
     let source = remote.describe();
     let ours = repo.store().format();
-    let traffic = Traffic::default();
+    let traffic = Traffic::within(options.max_bytes_per_second);
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
     let Resolved { targets, commit_bytes, deltas, summary, statement } = runtime.block_on(resolving)?;
     if let Some(files) = &summary {

@@ -94,6 +94,9 @@ pub(crate) struct Args {
     /// For how long a transfer must be that slow, in seconds
     #[arg(long, value_name = "SECONDS")]
     low_speed_time_seconds: Option<u64>,
+    /// Receive no more than this many bytes a second; K, M and G are powers of 1024
+    #[arg(long, value_name = "RATE", value_parser = connect::parse_rate)]
+    limit_rate: Option<std::num::NonZeroU64>,
     /// Repeat no failed request
     #[arg(long)]
     disable_retry_on_network_errors: bool,
@@ -256,7 +259,8 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         _ => named,
     };
     let terms = trust::terms(&repo, &remote, args.cache_dir.as_deref())?;
-    let mut defaults = PullOptions::default();
+    let limit_rate = connect::limit_rate(&remote, args.limit_rate)?;
+    let mut defaults = PullOptions { max_bytes_per_second: limit_rate, ..PullOptions::default() };
     if let Some(requests) = args.max_outstanding_fetcher_requests {
         defaults.requests = requests.get();
     }
@@ -293,6 +297,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         url: args.url.clone(),
         persona: Some(ctx.persona),
         retries: args.network_retries.or(args.disable_retry_on_network_errors.then_some(0)),
+        limit_rate,
         min_bytes_per_second: args.low_speed_limit_bytes,
         stall_seconds: args.low_speed_time_seconds,
         user_agent: args.append_user_agent.clone(),

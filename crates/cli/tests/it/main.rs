@@ -18,6 +18,7 @@ mod local;
 mod names;
 mod peer;
 mod place;
+mod progress;
 mod proxy;
 mod reflog;
 mod repair;

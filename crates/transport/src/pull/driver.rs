@@ -6,6 +6,7 @@ use super::net::{Net, OnEvent};
 use super::options::PullOptions;
 use super::parts::PartCounts;
 use super::queue::{Job, Queue};
+use super::throttle::requests_within;
 use super::worker::{Found, News, Workshop};
 use crate::{FetchError, PullError};
 use sapwood_objstore::{Commit, Error, Id, ObjectName};
@@ -46,6 +47,8 @@ struct Driver<'a> {
     queue: &'a Queue,
     wire: Option<Wire<'a>>,
     fetches: JoinSet<()>,
+    /// How many may be under way.
+    requests: usize,
     /// Fetches that are not stored yet, and other answers waited for.
     in_flight: usize,
     /// Those of them that are hints, for which the pull does not wait.
@@ -87,6 +90,7 @@ pub(super) fn drive(
             queue,
             wire,
             fetches: JoinSet::new(),
+            requests: requests_within(options.max_bytes_per_second, options.requests.max(1)),
             in_flight: 0,
             hints_in_flight: 0,
             closures_in_flight: 0,
@@ -171,7 +175,7 @@ impl Driver<'_> {
             self.batches += 1;
             self.queue.push(Job::Look(batch));
         }
-        while self.in_flight < self.options.requests.max(1) {
+        while self.in_flight < self.requests {
             let next = if self.is_survey() { self.frontier.next_meta() } else { self.frontier.next_fetch() };
             let Some(item) = next else { break };
             self.fetch(item, false);
@@ -290,6 +294,7 @@ impl Driver<'_> {
     fn tell(&mut self) {
         self.last_tick = Instant::now();
         let mut progress = self.frontier.progress();
+        progress.requests_open = (self.in_flight + self.closures_in_flight) as u64;
         if let Some(wire) = &self.wire {
             progress.bytes_received = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
             progress.requests = wire.net.traffic.requests.load(Ordering::Relaxed);

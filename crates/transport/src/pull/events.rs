@@ -52,6 +52,8 @@ pub struct Progress {
     pub bytes_received: u64,
     /// Files asked for.
     pub requests: u64,
+    /// Those of them that are waited for now, or stored.
+    pub requests_open: u64,
 }
 
 /// A ref that a pull set.

@@ -5,11 +5,13 @@ use super::frontier::Item;
 use super::options::PullLimits;
 use super::queue::{Job, Payload, Queue};
 use super::scratch::Scratch;
+use super::throttle::Throttle;
 use super::worker::News;
 use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
 use bytes::{Bytes, BytesMut};
 use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind};
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -22,6 +24,21 @@ const MAX_MEMORY_BYTES: usize = 1 << 20;
 pub(super) struct Traffic {
     pub(super) received_bytes: AtomicU64,
     pub(super) requests: AtomicU64,
+    throttle: Option<Throttle>,
+}
+
+impl Traffic {
+    pub(super) fn within(bytes_per_second: Option<NonZeroU64>) -> Self {
+        Self { throttle: bytes_per_second.map(Throttle::new), ..Self::default() }
+    }
+
+    /// Bytes of a body came. Waits where that was more than may come.
+    async fn received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(throttle) = &self.throttle {
+            throttle.pass(bytes as u64).await;
+        }
+    }
 }
 
 /// Everything a fetch needs; shared by all of them.
@@ -164,7 +181,7 @@ impl Net {
         self.traffic.requests.fetch_add(1, Ordering::Relaxed);
         let response = self.remote.get_elsewhere(path, limits).await?.ok_or(Failure::NotThere)?;
         let bytes = response.bytes().await?;
-        self.traffic.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.traffic.received(bytes.len()).await;
         Ok(bytes)
     }
 
@@ -184,8 +201,7 @@ impl Net {
 
     pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
         let chunk = response.chunk().await?;
-        let len = chunk.as_ref().map_or(0, Bytes::len);
-        self.traffic.received_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        self.traffic.received(chunk.as_ref().map_or(0, Bytes::len)).await;
         Ok(chunk)
     }
 }
@@ -207,7 +223,7 @@ pub(super) async fn small(
         starts += 1;
         match response.bytes().await {
             Ok(bytes) => {
-                traffic.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                traffic.received(bytes.len()).await;
                 return Ok(Some(bytes));
             }
             Err(FetchError::Changed { .. } | FetchError::Broken { .. } | FetchError::Truncated { .. })

@@ -7,6 +7,7 @@ use crate::WantedError;
 use sapwood_objstore::{Commit, Format, Id, ObjectId, ObjectName, Trust};
 use sapwood_repo::sign::Policy;
 use sapwood_repo::{CollectionId, RefName, RemoteName};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,6 +176,10 @@ pub struct PullOptions {
     pub copy_summary: bool,
     /// How many requests are under way at once. Default: 32.
     pub requests: usize,
+    /// How many bytes of bodies may come in a second, over more than a moment; the fewer, the fewer requests are under way.
+    /// What deems transfers stalled must be below that: see
+    /// [`HttpOptions::min_bytes_per_second`](crate::HttpOptions::min_bytes_per_second). Default: any number.
+    pub max_bytes_per_second: Option<NonZeroU64>,
     /// How often progress is told, at most. Default: ten times a second.
     pub progress_interval: Duration,
     /// Threads that verify and store. Default: one for each core.
@@ -203,6 +208,7 @@ impl Default for PullOptions {
             deltas: Deltas::default(),
             copy_summary: false,
             requests: 32,
+            max_bytes_per_second: None,
             progress_interval: Duration::from_millis(100),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             limits: PullLimits::default(),

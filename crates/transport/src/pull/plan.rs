@@ -87,7 +87,7 @@ pub fn plan_pull(
 ) -> Result<PullPlan, PullError> {
     check_caches(repo, caches)?;
     let source = remote.describe();
-    let traffic = Traffic::default();
+    let traffic = Traffic::within(options.max_bytes_per_second);
     let resolving = resolve(&*remote, &traffic, repo.store().format(), options);
     let Resolved { targets, commit_bytes, deltas, .. } = runtime.block_on(resolving)?;
     let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
