@@ -43,6 +43,16 @@ pub struct PartPayload {
     operations: Range<usize>,
 }
 
+impl PartInfo {
+    /// How much it may decompress to, in bytes: what [`PartPayload::open`] takes in memory at most, besides the bytes it is
+    /// given.
+    pub fn max_payload_bytes(&self) -> u64 {
+        let objects = SLACK_OBJECT_BYTES.saturating_mul(self.objects.len() as u64);
+        let limit = self.content_bytes.saturating_mul(2).saturating_add(SLACK_BYTES).saturating_add(objects);
+        limit.min(MAX_PART_BYTES)
+    }
+}
+
 impl PartPayload {
     /// Verifies, decompresses and reads a part. Memory: what it decompresses to, for which there is a bound.
     ///
@@ -53,9 +63,7 @@ impl PartPayload {
         if actual != info.digest {
             return Err(DeltaError::Corrupt { expected: info.digest, actual });
         }
-        let objects = SLACK_OBJECT_BYTES.saturating_mul(info.objects.len() as u64);
-        let limit = info.content_bytes.saturating_mul(2).saturating_add(SLACK_BYTES).saturating_add(objects);
-        Self::decode(decompress(bytes, limit.min(MAX_PART_BYTES))?)
+        Self::decode(decompress(bytes, info.max_payload_bytes())?)
     }
 
     /// Reads a decompressed part.

@@ -5,11 +5,14 @@
 
 use super::net::{Traffic, small};
 use super::options::{Deltas, PullOptions, Scope};
-use super::resolve::join_all;
-use crate::{PullError, Remote};
+use super::resolve::{REFS_AT_ONCE, join_all};
+use crate::{FetchError, PullError, Remote};
 use sapwood_objstore::{Commit, Format, Id, Mode};
 use sapwood_repo::{ListedDelta, RefName, Repo, Summary, Superblock, delta_index_path};
 use std::collections::HashSet;
+
+/// Largest index, in bytes: that of 30,000 deltas to one commit.
+const MAX_INDEX_BYTES: u64 = 4 << 20;
 
 /// What the summary says of deltas.
 #[derive(Debug, Default)]
@@ -67,14 +70,62 @@ pub(super) async fn choose(
             missing.push(asked);
         }
     }
-    let mut chosen = Vec::new();
-    for chunk in missing.chunks(super::resolve::REFS_AT_ONCE) {
+    let mut found = Vec::new();
+    for chunk in missing.chunks(REFS_AT_ONCE) {
         let pending = chunk.iter().map(|asked| one(remote, traffic, repo, options, asked, listed));
-        for superblock in join_all(pending.collect()).await {
-            chosen.extend(superblock?);
+        for delta in join_all(pending.collect()).await {
+            found.extend(delta?);
+        }
+    }
+    superblocks(remote, traffic, options, &found).await
+}
+
+/// Fetches superblocks, side by side where they are small, and no more together than may be in memory.
+async fn superblocks(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    options: &PullOptions,
+    found: &[ListedDelta],
+) -> Result<Vec<Superblock>, PullError> {
+    let mut left = options.limits.max_superblocks_bytes;
+    let mut chosen = Vec::new();
+    for chunk in found.chunks(REFS_AT_ONCE) {
+        let share = left / chunk.len() as u64;
+        let pending = chunk.iter().map(|delta| superblock(remote, traffic, share, *delta));
+        for (delta, mut fetched) in chunk.iter().zip(join_all(pending.collect()).await) {
+            if chunk.len() > 1 && fetched.as_ref().is_err_and(is_too_large) {
+                fetched = superblock(remote, traffic, left, *delta).await;
+            }
+            match fetched {
+                // What came beside it may have taken its place.
+                Ok((_, bytes)) if bytes > left => give_up(options, delta, no_room(delta, left))?,
+                Ok((superblock, bytes)) => {
+                    left -= bytes;
+                    chosen.push(superblock);
+                }
+                Err(error) => give_up(options, delta, error)?,
+            }
         }
     }
     Ok(chosen)
+}
+
+fn is_too_large(error: &PullError) -> bool {
+    matches!(error, PullError::Fetch { source, .. } if matches!(**source, FetchError::TooLarge { .. }))
+}
+
+fn no_room(delta: &ListedDelta, limit_bytes: u64) -> PullError {
+    let source = sapwood_repo::DeltaError::TooLarge { what: "superblock", limit_bytes };
+    PullError::Delta { delta: delta.name, source: Box::new(source.into()) }
+}
+
+/// Goes on without a delta, unless one is required.
+fn give_up(options: &PullOptions, delta: &ListedDelta, error: PullError) -> Result<(), PullError> {
+    if options.deltas == Deltas::Require {
+        return Err(error);
+    }
+    tracing::warn!(%error, commit = %delta.name.to, "fetching objects instead of a delta");
+    Ok(())
 }
 
 /// Whether all of a commit is here.
@@ -90,20 +141,17 @@ async fn one(
     options: &PullOptions,
     asked: &Asked,
     listed: &Listed,
-) -> Result<Option<Superblock>, PullError> {
+) -> Result<Option<ListedDelta>, PullError> {
     let to = asked.commit;
-    let failed = |error: PullError| {
-        if options.deltas == Deltas::Require {
-            return Err(error);
-        }
-        tracing::warn!(%error, commit = %to, "fetching objects instead of a delta");
-        Ok(None)
-    };
     let mut candidates: Vec<_> = listed.deltas.iter().filter(|delta| delta.name.to == to).copied().collect();
     if candidates.is_empty() && listed.indexed {
         match index(remote, traffic, options, to).await {
             Ok(found) => candidates = found,
-            Err(error) => return failed(error),
+            Err(error) if options.deltas == Deltas::Require => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, commit = %to, "fetching objects instead of a delta");
+                return Ok(None);
+            }
         }
     }
     let Some(delta) = best(repo, asked, &candidates)? else {
@@ -115,10 +163,7 @@ async fn one(
             _ => Ok(None),
         };
     };
-    match superblock(remote, traffic, options, delta).await {
-        Ok(superblock) => Ok(Some(superblock)),
-        Err(error) => failed(error),
-    }
+    Ok(Some(delta))
 }
 
 /// The deltas to a commit, as its index lists them.
@@ -129,7 +174,7 @@ async fn index(
     to: Id<Commit>,
 ) -> Result<Vec<ListedDelta>, PullError> {
     let path = delta_index_path(to);
-    let fetched = small(remote, traffic, &path, options.limits.max_meta_bytes).await;
+    let fetched = small(remote, traffic, &path, MAX_INDEX_BYTES.min(options.limits.max_meta_bytes)).await;
     let bytes = fetched.map_err(|source| PullError::Fetch { what: path.into(), source: Box::new(source) })?;
     let Some(bytes) = bytes else { return Ok(Vec::new()) };
     let mut deltas = ListedDelta::decode_index(&bytes).map_err(|source| PullError::Malformed {
@@ -162,15 +207,14 @@ fn best(repo: &Repo, asked: &Asked, candidates: &[ListedDelta]) -> Result<Option
     Ok(best.map(|(_, delta)| delta).or(from_nothing.filter(|_| asked.old.is_none())))
 }
 
-/// The superblock, which must be the one that was listed. One that came wrong is fetched once more.
+/// The superblock, which must be the one that was listed, and its size. One that came wrong is fetched once more.
 async fn superblock(
     remote: &dyn Remote,
     traffic: &Traffic,
-    options: &PullOptions,
+    limit: u64,
     delta: ListedDelta,
-) -> Result<Superblock, PullError> {
+) -> Result<(Superblock, u64), PullError> {
     let path = format!("{}/superblock", delta.name.path());
-    let limit = options.limits.max_meta_bytes;
     let unusable =
         |source| PullError::Delta { delta: delta.name, source: Box::new(sapwood_repo::Error::Delta(source)) };
     let missing = || unusable(sapwood_repo::DeltaError::Missing { name: delta.name.to_string() });
@@ -180,11 +224,13 @@ async fn superblock(
             .map_err(|source| PullError::Fetch { what: path.clone().into(), source: Box::new(source) });
         fetched?.ok_or_else(missing)
     };
-    match delta.open(&fetch().await?) {
-        Ok(superblock) => Ok(superblock),
+    let bytes = fetch().await?;
+    match delta.open(&bytes) {
+        Ok(superblock) => Ok((superblock, bytes.len() as u64)),
         Err(error) => {
             tracing::warn!(%error, delta = %delta.name, "a superblock came wrong, fetching it again");
-            delta.open(&fetch().await?).map_err(unusable)
+            let bytes = fetch().await?;
+            Ok((delta.open(&bytes).map_err(unusable)?, bytes.len() as u64))
         }
     }
 }

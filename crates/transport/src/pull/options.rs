@@ -119,8 +119,14 @@ pub struct PullLimits {
     pub max_meta_bytes: u64,
     /// Largest archived file, in bytes. Default: 1 TiB.
     pub max_file_bytes: u64,
-    /// Largest part of a static delta, in bytes as fetched; three at a time are in memory. Default: 256 MiB.
+    /// Largest part of a static delta, in bytes as fetched. Default: 256 MiB.
     pub max_part_bytes: u64,
+    /// Parts of static deltas in memory at a time, in bytes, as they are fetched and as they may decompress. One that may be
+    /// larger by itself is not used. Default: 512 MiB.
+    pub max_parts_memory_bytes: u64,
+    /// Superblocks of all static deltas of a pull together, in bytes: they are in memory. What does not fit is not used.
+    /// Default: 128 MiB.
+    pub max_superblocks_bytes: u64,
 }
 
 impl Default for PullLimits {
@@ -131,6 +137,8 @@ impl Default for PullLimits {
             max_meta_bytes: Format::MAX_META_BYTES,
             max_file_bytes: 1 << 40,
             max_part_bytes: 256 << 20,
+            max_parts_memory_bytes: 512 << 20,
+            max_superblocks_bytes: 128 << 20,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::events::{Progress, PullEvent};
 use super::net::{Net, OnEvent};
-use super::options::{Deltas, FileModes, PullOptions};
+use super::options::{Deltas, FileModes, PullLimits, PullOptions};
 use super::worker::{Workshop, is_bad};
 use crate::{FetchError, PullError, wire};
 use bytes::Bytes;
@@ -16,10 +16,10 @@ use sapwood_repo::{
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 
-/// Parts under way at once; each is in memory, compressed and decompressed.
+/// Parts under way at once, if they fit into memory; each is there compressed and decompressed.
 const AT_ONCE: usize = 3;
 
 /// How much of the deltas there is.
@@ -105,7 +105,7 @@ pub(super) fn apply(
         on_event(PullEvent::Progress(progress));
     };
     let threads = AT_ONCE.min(todo.len());
-    let todo = Mutex::new(todo);
+    let todo = Todo::new(todo, &options.limits);
     let context = sapwood_fsio::fault::context();
     std::thread::scope(|scope| {
         let (sender, receiver) = channel();
@@ -125,7 +125,7 @@ pub(super) fn apply(
                     tracing::warn!(%error, %delta, part, "a part is of no use, fetching its objects instead");
                 }
                 Ok(Done::Useless(_, error) | Done::Failed(error)) => {
-                    todo.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    todo.clear();
                     failed.get_or_insert(error);
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -144,17 +144,65 @@ pub(super) fn apply(
     })
 }
 
-fn work(
-    workshop: &Workshop<'_>,
-    net: &Net,
-    runtime: &Handle,
-    todo: &Mutex<VecDeque<Needed<'_>>>,
-    news: &Sender<Done>,
-) {
-    loop {
-        let taken = todo.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(part) = taken else { return };
-        let done = one(workshop, net, runtime, part);
+/// Parts to be done, and how much memory those take that are being done.
+struct Todo<'a> {
+    parts: Mutex<(VecDeque<Needed<'a>>, u64)>,
+    freed: Condvar,
+    limits: &'a PullLimits,
+}
+
+/// A part that is being done; its memory counts until this is dropped.
+struct Doing<'t, 'a> {
+    todo: &'t Todo<'a>,
+    part: Needed<'a>,
+}
+
+impl<'a> Todo<'a> {
+    fn new(parts: VecDeque<Needed<'a>>, limits: &'a PullLimits) -> Self {
+        Self { parts: Mutex::new((parts, 0)), freed: Condvar::new(), limits }
+    }
+
+    /// The next part, as soon as there is memory for it; one that is too large for all there is comes when nothing else is
+    /// under way, to be refused.
+    fn next(&self) -> Option<Doing<'_, 'a>> {
+        let mut state = self.lock();
+        loop {
+            let needs = memory_of(state.0.front()?.info, self.limits);
+            if state.1 == 0 || state.1.saturating_add(needs) <= self.limits.max_parts_memory_bytes {
+                state.1 = state.1.saturating_add(needs);
+                return state.0.pop_front().map(|part| Doing { todo: self, part });
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn clear(&self) {
+        self.lock().0.clear();
+        self.freed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Needed<'a>>, u64)> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Doing<'_, '_> {
+    fn drop(&mut self) {
+        let mut state = self.todo.lock();
+        state.1 = state.1.saturating_sub(memory_of(self.part.info, self.todo.limits));
+        self.todo.freed.notify_all();
+    }
+}
+
+/// What a part takes in memory at most: its bytes, of which no more are taken than the limit, and what comes out of them.
+fn memory_of(info: &PartInfo, limits: &PullLimits) -> u64 {
+    info.bytes.min(limits.max_part_bytes).saturating_add(info.max_payload_bytes())
+}
+
+fn work(workshop: &Workshop<'_>, net: &Net, runtime: &Handle, todo: &Todo<'_>, news: &Sender<Done>) {
+    while let Some(doing) = todo.next() {
+        let done = one(workshop, net, runtime, doing.part);
+        drop(doing);
         // Nobody listens if the pull has failed otherwise.
         drop(news.send(done));
     }
@@ -163,6 +211,10 @@ fn work(
 fn one(workshop: &Workshop<'_>, net: &Net, runtime: &Handle, part: Needed<'_>) -> Done {
     let useless = |error| Done::Useless((part.delta, part.index), error);
     let unusable = |source| PullError::Delta { delta: part.delta, source: Box::new(source) };
+    let limit_bytes = net.limits.max_parts_memory_bytes;
+    if memory_of(part.info, &net.limits) > limit_bytes {
+        return useless(unusable(DeltaError::TooLarge { what: "part", limit_bytes }.into()));
+    }
     // What is left out is asked for by itself, and refused there.
     let takes = |id: sapwood_objstore::Id<_>, header: &_, size| {
         size <= net.limits.max_file_bytes

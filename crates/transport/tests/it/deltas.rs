@@ -312,6 +312,44 @@ fn a_file_larger_than_the_limit_comes_by_no_delta() {
     assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(source.old));
 }
 
+/// What would take more memory than it may comes by objects; what fits one after the other comes one after the other.
+#[test]
+fn deltas_take_no_more_memory_than_they_may() {
+    let source = Source::new(true, ByteOrder::Little);
+    let block = source.superblock();
+    assert!(block.parts.len() > 2);
+    let needs = |part: &sapwood_repo::PartInfo| part.bytes + part.max_payload_bytes();
+    let largest = block.parts.iter().map(needs).max().unwrap();
+    let superblock = source.bytes(&format!("{}/superblock", source.delta.path())).len() as u64;
+    let all = block.parts.len() as u64;
+    let server = served(source.place.path());
+    for (memory, superblocks, parts) in [
+        (largest, superblock, Some(all)),
+        (largest - 1, superblock, None),
+        (largest, superblock - 1, Some(0)),
+    ] {
+        for deltas in [Deltas::Use, Deltas::Require] {
+            let machine = source.machine(Mode::BareUser);
+            let mut options = using(deltas, BRANCH);
+            options.limits.max_parts_memory_bytes = memory;
+            options.limits.max_superblocks_bytes = superblocks;
+            let outcome = pull_quietly(&machine.repo, http(&server.url), &options);
+            if deltas == Deltas::Require && parts != Some(all) {
+                let refused = matches!(outcome, Err(PullError::Delta { .. } | PullError::Fetch { .. }));
+                assert!(refused, "{memory} {superblocks}: {outcome:?}");
+                assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(source.old));
+            } else {
+                let applied = outcome.unwrap().delta_parts;
+                assert!(
+                    parts.map_or(applied < all, |parts| applied == parts),
+                    "{applied} of {all}: {parts:?}"
+                );
+                verified_objects(&machine.repo, source.new);
+            }
+        }
+    }
+}
+
 #[test]
 fn parts_that_were_applied_before_a_failure_are_not_fetched_again() {
     let source = Source::new(false, ByteOrder::Little);
