@@ -9,6 +9,7 @@
 mod adopt;
 mod ahead;
 mod budget;
+mod leftover;
 mod payload;
 mod publish;
 mod staging;
@@ -28,6 +29,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use leftover::{Leftover, OnDamaged};
 pub use publish::PublishGuard;
 pub(crate) use staging::random;
 

@@ -105,6 +105,12 @@ pub enum Error {
         /** The ref. */
         name: String,
     },
+    /// A new commit would lack what one that it takes a tree from lacks.
+    #[error("commit {id} is here only in part, so nothing can be built on its tree")]
+    Incomplete {
+        /** The other commit. */
+        id: Id<Commit>,
+    },
     /// There is no such remote.
     #[error("no remote is called {name:?}")]
     UnknownRemote {

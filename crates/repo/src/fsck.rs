@@ -13,7 +13,7 @@ use crate::reach::{OnBad, Reachable, problem_of};
 use crate::repo::is_read_only;
 use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
 use sapwood_fsio::lock::LockKind;
-use sapwood_objstore::{Commit, DirTree, Id, ObjectKind, ObjectName, Totals};
+use sapwood_objstore::{Commit, DirTree, Id, Leftover, ObjectKind, ObjectName, OnDamaged, Totals};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is checked, and with how much effort.
@@ -125,6 +125,8 @@ pub struct FsckReport {
     pub marked: Vec<Id<Commit>>,
     /** Missing parents that have a tombstone now, sorted. */
     pub tombstones: Vec<Id<Commit>>,
+    /** What interrupted runs staged, and what of that is damaged: removed, unless damage is left as it is. */
+    pub staging: Vec<Leftover>,
 }
 
 impl FsckReport {
@@ -135,6 +137,7 @@ impl FsckReport {
             && self.broken_refs.is_empty()
             && self.bad_bindings.is_empty()
             && self.damaged.is_empty()
+            && self.staging.iter().all(|staged| staged.damaged.is_empty())
     }
 }
 
@@ -174,7 +177,7 @@ type Problems = BTreeMap<ObjectName, Problem>;
 impl Repo {
     /// Checks everything that refs and commits reach, every object that is stored, and the refs.
     ///
-    /// Of commits that are marked as incomplete, what is here is checked, and what they lack is not looked for. Objects of
+    /// What interrupted runs have staged is verified as well, where it may be taken over. Of commits that are marked as incomplete, what is here is checked, and what they lack is not looked for. Objects of
     /// parent repositories are not read, only known to be there. Commits that turn out to lack something are marked as
     /// incomplete, where this user may write: so that a pull fetches what is missing.
     ///
@@ -224,6 +227,7 @@ impl Repo {
             .collect();
         let marked = self.fsck_mark(&findings, options.on_corrupt)?;
         if deletes {
+            self.store().discard_staged_commits()?;
             for finding in findings.iter().filter(|finding| finding.problem.is_corrupt()) {
                 self.store().remove(finding.object)?;
             }
@@ -235,6 +239,11 @@ impl Repo {
                 dangling_refs.push(entry);
             }
         }
+        let on_damaged = match options.on_corrupt {
+            OnCorrupt::Leave => OnDamaged::Leave,
+            OnCorrupt::Mark | OnCorrupt::Delete => OnDamaged::Remove,
+        };
+        let staging = self.store().leftovers(on_damaged)?;
         let tombstones =
             if options.add_tombstones { self.fsck_tombstones(&commits.parents)? } else { Vec::new() };
         let is_damaged = |id: &Id<Commit>| marks.get(id) == Some(&Incomplete::Damaged);
@@ -249,6 +258,7 @@ impl Repo {
             bad_bindings: commits.bad_bindings,
             marked,
             tombstones,
+            staging,
         })
     }
 

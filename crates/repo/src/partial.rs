@@ -4,7 +4,9 @@
 //! durable. An empty one is a pull's; one that holds `f` was set by a check that found damage.
 
 use crate::{Repo, Result};
+use sapwood_fsio::Dir;
 use sapwood_objstore::{Commit, Id, ObjectId};
+use std::collections::HashSet;
 
 /// Where the marks are.
 const STATE: &str = "state";
@@ -27,11 +29,27 @@ fn path(commit: Id<Commit>) -> String {
 }
 
 impl Repo {
-    /// Whether the content of a commit is known to be incomplete here.
+    /// Whether the content of a commit is known to be incomplete here. Of a commit that only a parent repository has, that one
+    /// knows it.
     ///
     /// # Errors
-    /// [`crate::Error::Io`].
+    /// [`crate::Error::Store`], [`crate::Error::Io`].
     pub fn is_partial(&self, commit: Id<Commit>) -> Result<bool> {
+        if self.is_marked(commit)? {
+            return Ok(true);
+        }
+        if self.parents().is_empty() || self.store().size_and_time(commit.name())?.is_some() {
+            return Ok(false);
+        }
+        for parent in self.parents() {
+            if sapwood_fsio::stat_optional(parent.dir(), path(commit))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_marked(&self, commit: Id<Commit>) -> Result<bool> {
         Ok(sapwood_fsio::stat_optional(self.dir(), path(commit))?.is_some())
     }
 
@@ -40,7 +58,7 @@ impl Repo {
     /// # Errors
     /// [`crate::Error::NewerFormat`] where the repository can only be read; [`crate::Error::Io`].
     pub fn mark_partial(&self, commit: Id<Commit>) -> Result<()> {
-        if self.is_partial(commit)? { Ok(()) } else { self.mark_incomplete(commit, Incomplete::Pulled) }
+        if self.is_marked(commit)? { Ok(()) } else { self.mark_incomplete(commit, Incomplete::Pulled) }
     }
 
     /// Removes that mark, durably; none there is success.
@@ -65,21 +83,34 @@ impl Repo {
         crate::write::replace(self.dir(), &path(commit), content, self.config().fsync)
     }
 
-    /// All marked commits, sorted.
+    /// All commits that this repository has marks of.
     pub(crate) fn incomplete(&self) -> Result<Vec<(Id<Commit>, Incomplete)>> {
-        let Some(dir) = sapwood_fsio::open_dir_optional(self.dir(), STATE)? else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for entry in sapwood_fsio::entries(&dir)? {
-            let id = entry.name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            let Some(Ok(id)) = id.map(ObjectId::from_hex) else { continue };
-            let content = sapwood_fsio::read_optional(&dir, &entry.name, 16)?;
-            let why = match content.as_deref() {
-                Some(DAMAGED) => Incomplete::Damaged,
-                Some(_) => Incomplete::Pulled,
-                None => continue,
-            };
-            all.push((Id::new(id), why));
+        marks_in(self.dir())
+    }
+
+    /// All commits that this repository or one of its parents has marks of.
+    pub(crate) fn incomplete_anywhere(&self) -> Result<HashSet<Id<Commit>>> {
+        let mut all: HashSet<_> = self.incomplete()?.into_iter().map(|(id, _)| id).collect();
+        for parent in self.parents() {
+            all.extend(marks_in(parent.dir())?.into_iter().map(|(id, _)| id));
         }
         Ok(all)
     }
+}
+
+fn marks_in(repo: &Dir) -> Result<Vec<(Id<Commit>, Incomplete)>> {
+    let Some(dir) = sapwood_fsio::open_dir_optional(repo, STATE)? else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for entry in sapwood_fsio::entries(&dir)? {
+        let id = entry.name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        let Some(Ok(id)) = id.map(ObjectId::from_hex) else { continue };
+        let content = sapwood_fsio::read_optional(&dir, &entry.name, 16)?;
+        let why = match content.as_deref() {
+            Some(DAMAGED) => Incomplete::Damaged,
+            Some(_) => Incomplete::Pulled,
+            None => continue,
+        };
+        all.push((Id::new(id), why));
+    }
+    Ok(all)
 }

@@ -54,6 +54,10 @@ pub(crate) struct ParentRepo {
 }
 
 impl ParentRepo {
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
     pub(crate) fn ref_db(&self) -> RefDb<'_> {
         RefDb::new(&self.dir)
     }

@@ -85,6 +85,13 @@ impl Serialize for Outcome {
             "dangling_refs": report.dangling_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "broken_refs": report.broken_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "bad_bindings": report.bad_bindings.iter().map(words::binding).collect::<Vec<_>>(),
+            "staging": report.staging.iter().map(|staged| json!({
+                "directory": staged.dir,
+                "of_this_boot": staged.is_of_this_boot,
+                "objects": staged.objects,
+                "bytes": staged.bytes,
+                "damaged": staged.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
             "tombstones": report.tombstones.iter().map(Id::to_hex).collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "deleted": self.deleted,
@@ -131,6 +138,7 @@ impl Render for Outcome {
             let reason = self.reasons.get(&finding.object);
             words::finding(finding, reason.map(String::as_str))
         }));
+        lines.extend(report.staging.iter().flat_map(words::damaged_staging));
         if let Some(repair) = &self.repair {
             lines.extend(report.marked.iter().map(|id| format!("Marking commit as partial: {id}")));
             lines.extend(repair.failed.iter().map(|(id, why)| format!("Repairing commit {id}: {why}")));
@@ -144,7 +152,10 @@ impl Render for Outcome {
         }
         let any = !lines.is_empty();
         let last = match lines.len() {
-            0 if report.damaged.is_empty() => return lines,
+            0 if report.damaged.is_empty() => {
+                lines.extend(report.staging.iter().map(words::staging));
+                return lines;
+            }
             0 => format!("{} partial commits from fsck-detected corruption", report.damaged.len()),
             _ if self.first_counts => lines.remove(0),
             _ => "Repository corruption encountered".to_owned(),
@@ -184,6 +195,9 @@ impl Outcome {
             .chain(report.broken_refs.iter().map(|entry| &entry.name))
         {
             hints.push(format!("pull {name} again, or `sapwood refs --delete {name}`"));
+        }
+        if !self.deleted && report.staging.iter().any(|staged| !staged.damaged.is_empty()) {
+            hints.push("`sapwood fsck --delete` removes what is damaged of an interrupted run".to_owned());
         }
         if !report.bad_bindings.is_empty() {
             hints.push("a ref is bound by committing to it, or with `commit --bind-ref`".to_owned());

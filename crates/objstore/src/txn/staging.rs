@@ -11,7 +11,7 @@ use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A staging directory, locked: nobody else writes there.
 #[derive(Debug)]
@@ -82,7 +82,8 @@ impl Staging {
         loop {
             let name = format!("{prefix}{:016x}", random());
             match fsio::create_dir(&tmp, &name, 0o700) {
-                Err(e) if e.is_exists() => continue,
+                // In the second case another process took it over, used it and removed it, before we opened it.
+                Err(e) if e.is_exists() || e.is_not_found() => continue,
                 created => drop(created?),
             }
             // Another process may take it before us; then it is theirs.
@@ -283,7 +284,7 @@ pub(super) fn finish(staged: Staged, dir: &Dir, file: &str) -> Result<bool, Erro
     }
 }
 
-fn try_lock(tmp: &Dir, name: &str) -> Result<Option<Lock>, Error> {
+pub(super) fn try_lock(tmp: &Dir, name: &str) -> Result<Option<Lock>, Error> {
     match Lock::acquire(tmp, format!("{name}{}", layout::LOCK_SUFFIX), LockKind::Exclusive, Wait::No) {
         Ok(lock) => Ok(Some(lock)),
         Err(LockError::Held { .. }) => Ok(None),
@@ -309,7 +310,7 @@ fn remove_orphaned_locks(tmp: &Dir) -> Result<(), Error> {
 
 /// Tells this boot from others: by `$OSTREE_BOOTID` as in OSTree, else by what the kernel says. Where that says nothing,
 /// every process is a boot of its own.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     if let Some(given) = std::env::var("OSTREE_BOOTID").ok().filter(|given| is_word(given)) {
         return given;
     }
@@ -333,87 +334,5 @@ pub(crate) fn random() -> u64 {
         Ok(8) => u64::from_le_bytes(bytes),
         // A name that is taken is tried again, so the clock is good enough.
         _ => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::from(t.subsec_nanos())),
-    }
-}
-
-impl Store {
-    /// Removes files from among the objects that never became any. OSTree moves them there with the rest when it takes over
-    /// the staging of a run of ours that was killed. Nobody may be adding objects meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn clean_unfinished(&self) -> Result<(), Error> {
-        for shard in 0..=u8::MAX {
-            let Some(dir) = self.shard(shard)? else { continue };
-            for entry in fsio::entries(&dir)? {
-                let is_unfinished = entry.name.to_string_lossy().starts_with(layout::UNFINISHED_PREFIX);
-                if is_unfinished && entry.kind != Kind::Dir {
-                    fsio::remove_file_optional(&dir, &entry.name)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes commits from what interrupted runs of real `ostree` left in staging. It would take them up, and publish them,
-    /// though what they refer to is deleted now. Nobody may be adding objects meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn discard_staged_commits(&self) -> Result<(), Error> {
-        let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(()) };
-        for entry in fsio::entries(&tmp)? {
-            let name = entry.name.to_string_lossy();
-            if entry.kind != Kind::Dir || !name.starts_with(layout::STAGING_PREFIX) {
-                continue;
-            }
-            let Some(_lock) = try_lock(&tmp, &name)? else { continue };
-            let Some(dir) = fsio::open_dir_optional(&tmp, &*name)? else { continue };
-            let staged = Shelf::open(dir)?;
-            for shard in 0..=u8::MAX {
-                let Some(dir) = staged.shard(shard)? else { continue };
-                for entry in fsio::entries(&dir)? {
-                    if entry.name.as_encoded_bytes().ends_with(layout::COMMIT_SUFFIX.as_bytes()) {
-                        fsio::remove_file_optional(&dir, &entry.name)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes from `tmp` what interrupted runs left and nobody uses: staging of earlier boots, and whatever else was
-    /// not touched for longer than `expiry`. Returns the number of entries removed.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn clean_tmp(&self, expiry: Duration) -> Result<u64, Error> {
-        let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(0) };
-        let this_boot = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
-        let oldest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(expiry);
-        let oldest_ns = i128::try_from(oldest.as_nanos()).unwrap_or(i128::MAX);
-        let mut removed = 0;
-        for entry in fsio::entries(&tmp)? {
-            let name = entry.name.to_string_lossy();
-            if name == layout::TMP_CACHE || name.ends_with(layout::LOCK_SUFFIX) {
-                continue;
-            }
-            let Some(stat) = fsio::stat_optional(&tmp, &entry.name)? else { continue };
-            let is_staging = name.starts_with(layout::STAGING_PREFIX);
-            if stat.mtime_ns > oldest_ns && (!is_staging || name.starts_with(&this_boot)) {
-                continue;
-            }
-            let lock_name = format!("{name}{}", layout::LOCK_SUFFIX);
-            let lock = if is_staging { try_lock(&tmp, &name)? } else { None };
-            if is_staging && lock.is_none() {
-                continue;
-            }
-            fsio::remove_tree(&tmp, &entry.name)?;
-            if is_staging {
-                fsio::remove_file_optional(&tmp, lock_name)?;
-            }
-            removed += 1;
-        }
-        Ok(removed)
     }
 }

@@ -87,8 +87,10 @@ impl TreeBuilder<'_> {
     /// Lays the tree of a commit over what is there, as it is.
     ///
     /// # Errors
-    /// [`Error::MergeConflict`] where one has a directory and the other a file; [`Error::Store`].
+    /// [`Error::MergeConflict`] where one has a directory and the other a file; [`Error::Incomplete`] where the commit is known
+    /// to lack something; [`Error::Store`].
     pub fn add_base(&mut self, commit: Id<Commit>) -> Result<()> {
+        self.check_complete(commit)?;
         let commit: Commit = self.repo.store().load(commit)?;
         let root = Root { tree: commit.tree, meta: commit.meta };
         if let Some(totals) = commit.totals {
@@ -105,11 +107,17 @@ impl TreeBuilder<'_> {
         if Rules::are_empty(self.options) {
             return self.add_base(commit);
         }
+        self.check_complete(commit)?;
         let from = self.repo.root(commit)?;
         if let Some(root) = restore::restore(self, from)? {
             self.tree.overlay(self.objects, root)?;
         }
         Ok(())
+    }
+
+    /// A stored commit that is not marked as incomplete is all here: so it must be for the new one too.
+    fn check_complete(&self, commit: Id<Commit>) -> Result<()> {
+        if self.repo.is_partial(commit)? { Err(Error::Incomplete { id: commit }) } else { Ok(()) }
     }
 
     /// Lays a directory on disk over what is there. What is said of [`Repo::import`] is true here.
@@ -170,11 +178,15 @@ impl TreeBuilder<'_> {
     ///
     /// # Errors
     /// [`Error::EmptyTree`] if no source had a root directory, [`Error::Unmatched`] for lines of the lists that are about
-    /// nothing in the sources, [`Error::Store`].
+    /// nothing in the sources: then directories that were written for it are dropped; [`Error::Store`].
     pub fn finish(self) -> Result<BuiltTree> {
         let (modes, skip) = self.rules.lists().unmatched();
         for (list, paths) in [("statoverride", modes), ("skip-list", skip)] {
             if !paths.is_empty() {
+                // As in OSTree, which writes no directory before it knows.
+                for tree in self.written.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+                    self.objects.forget(tree.name())?;
+                }
                 return Err(Error::Unmatched { list, paths });
             }
         }

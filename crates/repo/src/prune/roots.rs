@@ -103,7 +103,7 @@ impl<'repo> Commits<'repo> {
     /// The trees of kept commits that were not handed out before. Marks of incompleteness are read after commits were:
     /// where one is gone meanwhile, all that its commit needs is here.
     pub(super) fn new_roots(&mut self) -> Result<Roots> {
-        let incomplete: HashSet<Id<Commit>> = self.repo.incomplete()?.into_iter().map(|(id, _)| id).collect();
+        let incomplete = self.repo.incomplete_anywhere()?;
         let mut roots = Roots::default();
         for (id, known) in &mut self.known {
             if known.kept.is_some() && !std::mem::replace(&mut known.is_handed_out, true) {

@@ -1,7 +1,7 @@
 //! What a check found, in OSTree's words.
 
 use crate::report::words::corrupted;
-use sapwood_objstore::{ObjectKind, Totals};
+use sapwood_objstore::{Leftover, ObjectKind, Totals};
 use sapwood_repo::{BadBinding, BindingProblem, BrokenRef, Finding, Problem};
 
 /// A finding in OSTree's words; `reason` is why the object is malformed, where that is known.
@@ -43,6 +43,23 @@ fn kind_name(kind: ObjectKind) -> &'static str {
         ObjectKind::DirMeta => "dirmeta",
         ObjectKind::File => "file",
     }
+}
+
+/// What an interrupted run left, and what becomes of it.
+pub(super) fn staging(left: &Leftover) -> String {
+    let Leftover { dir, objects, bytes, .. } = left;
+    if left.is_of_this_boot {
+        format!(
+            "{dir}: {objects} objects ({bytes} bytes) of an interrupted run, which the next one takes over"
+        )
+    } else {
+        format!("{dir}: of a run that an earlier boot interrupted; the next one removes it")
+    }
+}
+
+/// What of it is damaged.
+pub(super) fn damaged_staging(left: &Leftover) -> impl Iterator<Item = String> {
+    left.damaged.iter().map(|name| format!("fsck {}: staged object {name} is corrupted", left.dir))
 }
 
 /// A ref that leads nowhere.
