@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Largest file of certificates or keys.
-const MAX_PEM_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_PEM_BYTES: u64 = 16 << 20;
 
 /// Where to pull from.
 #[derive(Debug)]

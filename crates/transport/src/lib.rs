@@ -45,5 +45,5 @@ pub use pull::{
     SubpathError, SummaryCache, Wanted, plan_pull, pull, pull_local, remote_refs, remote_summary,
 };
 pub use remote::{Limits, Range, Remote, Response};
-pub use serve::{Access, OnAccess, ServeOptions, serve};
+pub use serve::{Access, OnAccess, ServeOptions, ServerTls, ServerTlsError, serve};
 pub use split::SplitRemote;

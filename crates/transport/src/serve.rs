@@ -1,10 +1,15 @@
-//! A static web server for one repository: HTTP/1.1, and HTTP/2 where the client knows beforehand.
+//! A static web server for one repository: HTTP/1.1 and HTTP/2, which clients choose over TLS, or else know beforehand.
+//!
+//! Who sends nothing, or too slowly, or takes nothing of an answer loses the connection after a while, so that nobody
+//! keeps others out.
 //!
 //! GET and HEAD, single ranges, entity tags, dates. It shows the files that others need (configuration, summary, refs,
 //! objects, deltas) and nothing else: no listings, no staging, no keys, nothing outside the directory.
 
 mod body;
+mod patient;
 mod range;
+mod tls;
 
 use crate::files::{self, Public};
 use body::FileBody;
@@ -17,11 +22,14 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use patient::Patient;
 use sapwood_fsio::Dir;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub use tls::{ServerTls, ServerTlsError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -46,10 +54,15 @@ pub type OnAccess = Arc<dyn Fn(&Access) + Send + Sync>;
 /// How a repository is served.
 #[derive(Clone)]
 pub struct ServeOptions {
-    /// Connections at once; more wait. Default: 1024.
+    /// Connections at once; more wait. Each takes a descriptor. Default: 16384.
     pub max_connections: usize,
-    /// How long a client may take to send the head of a request, or leave a connection idle. Default: 60 s.
+    /// How long a connection may be idle. Default: 60 s.
     pub idle_timeout: Duration,
+    /// How long a client may take to send the head of a request once it has begun, to agree on TLS, or to take any more of an
+    /// answer. Default: 20 s.
+    pub patience: Duration,
+    /// What proves to clients who this is; without it nothing is encrypted. Default: nothing.
+    pub tls: Option<ServerTls>,
     /// How long requests under way may take after the shutdown was asked for. Default: 10 s.
     pub shutdown_grace: Duration,
     /// Called for each request when its answer begins.
@@ -65,8 +78,10 @@ impl std::fmt::Debug for ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            max_connections: 1024,
+            max_connections: 16_384,
             idle_timeout: Duration::from_mins(1),
+            patience: Duration::from_secs(20),
+            tls: None,
             shutdown_grace: Duration::from_secs(10),
             on_access: None,
         }
@@ -130,13 +145,32 @@ async fn connection(
     peer: SocketAddr,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let idle = site.options.idle_timeout;
+    let ServeOptions { idle_timeout: idle, patience, .. } = site.options;
     // A client that says nothing would else keep its place for ever.
     if !matches!(tokio::time::timeout(idle, stream.readable()).await, Ok(Ok(()))) {
         return;
     }
     // Small answers go out at once.
     drop(stream.set_nodelay(true));
+    let stream = Patient::new(stream, patience);
+    match &site.options.tls {
+        None => talk(site, stream, peer, watcher).await,
+        Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => talk(site, stream, peer, watcher).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no agreement on TLS"),
+            Err(_) => tracing::debug!(%peer, "too slow to agree on TLS"),
+        },
+    }
+}
+
+/// Answers what comes over a connection.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    site: Arc<Site>,
+    stream: S,
+    peer: SocketAddr,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let ServeOptions { idle_timeout: idle, patience, .. } = site.options;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -148,7 +182,7 @@ async fn connection(
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(idle)
-        .keep_alive_timeout(idle)
+        .keep_alive_timeout(patience)
         .max_concurrent_streams(256)
         .max_header_list_size(64 << 10)
         .max_frame_size(256 << 10);

@@ -1,11 +1,11 @@
 //! `serve`: a static web server for the repository.
 
-use crate::connect::runtime;
-use crate::ctx::{Ctx, open_dir, open_parent};
+use crate::connect::{MAX_PEM_BYTES, runtime};
+use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::ui;
 use anyhow::Context as _;
 use sapwood_objstore::Mode;
-use sapwood_transport::{Access, ServeOptions, serve};
+use sapwood_transport::{Access, ServeOptions, ServerTls, serve};
 use serde_json::json;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,6 +28,15 @@ pub(crate) struct Args {
     /// A file into which the port is written once it is open
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
+    /// The certificate to serve with over TLS, and those above it, in a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve only clients that show a certificate signed by one of those in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Print each request on standard error
     #[arg(long)]
     log: bool,
@@ -51,6 +60,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
             ));
         }));
     }
+    options.tls = tls(args)?;
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    allow_many_connections();
     let address = SocketAddr::new(args.bind, args.port);
     runtime()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await;
@@ -62,7 +74,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
             let (parent, name) = open_parent(path)?;
             sapwood_fsio::replace(&parent, name, 0o644, format!("{port}\n").as_bytes())?;
         }
-        announce(SocketAddr::new(args.bind, port), ctx.json)?;
+        announce(scheme, SocketAddr::new(args.bind, port), ctx.json)?;
         let shutdown = async move {
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         };
@@ -71,8 +83,26 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     })
 }
 
-fn announce(address: SocketAddr, as_json: bool) -> io::Result<()> {
-    let url = format!("http://{address}/");
+/// Takes as many descriptors as this process may have: each connection is one.
+fn allow_many_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "there will be fewer connections");
+    }
+}
+
+/// What proves to clients who this is.
+fn tls(args: &Args) -> anyhow::Result<Option<ServerTls>> {
+    let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    let read = |path: &PathBuf| read_file(path, MAX_PEM_BYTES);
+    let clients = args.tls_client_ca.as_ref().map(read).transpose()?;
+    let tls = ServerTls::new(&read(certificate)?, &read(key)?, clients.as_deref());
+    tls.with_context(|| format!("{} cannot be served with", certificate.display())).map(Some)
+}
+
+fn announce(scheme: &str, address: SocketAddr, as_json: bool) -> io::Result<()> {
+    let url = format!("{scheme}://{address}/");
     let mut out = io::stdout().lock();
     if as_json {
         ui::json::write(&json!({ "url": url, "port": address.port() }), &mut out)

@@ -17,5 +17,6 @@ mod repair;
 mod selective;
 mod server;
 mod summaries;
+mod tls;
 mod trust;
 mod world;
