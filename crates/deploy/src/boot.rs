@@ -1,6 +1,7 @@
 //! The boot side of a deployment: kernel, entry, arguments, links.
 
 pub(crate) mod bls;
+pub(crate) mod entry_name;
 pub(crate) mod install;
 pub(crate) mod kargs;
 pub(crate) mod kernel;

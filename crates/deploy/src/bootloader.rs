@@ -2,17 +2,20 @@
 //!
 //! A configuration goes into the directory of the new set (`loader.N`), so that the switch of that one link switches it,
 //! too: at no moment do entries and configuration belong to different sets. Whoever sets a machine up lets the boot
-//! loader read it through `loader`, with a link where its own file would be.
+//! loader read it through `loader`, with a link where its own file would be. Where `loader` is no link but a directory, as
+//! on FAT, there are entries alone, and one of them is the switch.
 
 mod grub2;
 mod none;
 mod syslinux;
+mod systemd_boot;
 mod uboot;
 mod zipl;
 
 pub use grub2::{Grub2, menu as grub2_menu};
 pub use none::NoBootloader;
 pub use syslinux::Syslinux;
+pub use systemd_boot::SystemdBoot;
 pub use uboot::UBoot;
 pub use zipl::Zipl;
 
@@ -70,24 +73,51 @@ const TRACES: [(&str, &str); 5] = [
     ("uboot", "uEnv.txt"),
 ];
 
+fn configured(sysroot: &Sysroot) -> Option<String> {
+    sysroot.repo().config().keyfile.get("sysroot", "bootloader").filter(|name| name != "auto")
+}
+
+/// Whether the first set of entries is to be kept without links.
+pub(crate) fn wants_flat(sysroot: &Sysroot) -> Result<bool> {
+    if configured(sysroot).as_deref() == Some(SystemdBoot::NAME) {
+        return Ok(true);
+    }
+    match fsio::open_dir_optional(sysroot.root(), layout::BOOT)? {
+        Some(boot) => Ok(fsio::is_fat(&boot)?),
+        None => Ok(false),
+    }
+}
+
 /// The boot loader of a machine: `sysroot.bootloader` of the repository's configuration, or what its files give away.
 pub(crate) fn of(sysroot: &Sysroot, boot: &Dir) -> Result<Box<dyn Bootloader>> {
-    let configured = sysroot.repo().config().keyfile.get("sysroot", "bootloader");
-    let name = match configured.as_deref() {
-        None | Some("auto") => match found(boot)? {
-            Some(name) => name,
-            None => return Ok(Box::new(NoBootloader)),
-        },
-        Some(name) => name,
+    let name = match configured(sysroot) {
+        None => found(boot)?.map(str::to_owned),
+        Some(name) => Some(name),
     };
-    Ok(match name {
+    let kind = fsio::stat_optional(boot, layout::LOADER)?.map(|stat| stat.kind);
+    let flat = kind == Some(Kind::Dir) || (kind.is_none() && wants_flat(sysroot)?);
+    let Some(name) = name else {
+        return Ok(if flat { Box::new(SystemdBoot) } else { Box::new(NoBootloader) });
+    };
+    let chosen: Box<dyn Bootloader> = match name.as_str() {
         "none" => Box::new(NoBootloader),
         "syslinux" => Box::new(Syslinux),
         "uboot" => Box::new(UBoot),
         "grub2" => Box::new(Grub2 { generator: sysroot.grub_generator().map(PathBuf::from) }),
         "zipl" => Box::new(Zipl::default()),
-        name => return Err(Error::Bootloader { name: name.to_owned() }),
-    })
+        SystemdBoot::NAME => Box::new(SystemdBoot),
+        _ => return Err(Error::Bootloader { name }),
+    };
+    // One with a configuration of its own is switched by a link; the others read what is there, GRUB where it can.
+    let path = layout::boot(layout::LOADER);
+    match name.as_str() {
+        SystemdBoot::NAME if !flat => {
+            Err(Error::BadLink { path, expected: "no link but a directory".to_owned() })
+        }
+        "syslinux" | "uboot" | "zipl" if flat => Err(Error::NoLinks { name }),
+        "grub2" if flat => Ok(Box::new(SystemdBoot)),
+        _ => Ok(chosen),
+    }
 }
 
 /// The boot loader whose configuration leads to the current set. One that has a file of its own there, which would not be

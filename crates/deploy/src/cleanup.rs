@@ -5,7 +5,7 @@
 
 use crate::boot::kernel::BootId;
 use crate::deployment::{DeploymentId, StaterootName};
-use crate::list::{BootVersion, Current};
+use crate::list::{self, BootVersion, Current, Entries};
 use crate::{Error, Locked, Result, Sysroot, bootloader, layout, overlay, write};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_objstore::{Commit, Id};
@@ -61,6 +61,7 @@ pub(crate) struct Keep<'a> {
 /// What goes, by path relative to the root of the sysroot.
 #[derive(Debug, Default)]
 struct Unneeded {
+    entries: Vec<String>,
     deployments: Vec<String>,
     kernels: Vec<String>,
     leftovers: Vec<String>,
@@ -88,11 +89,11 @@ pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<
     }
     find_unfinished(sysroot, &mut unneeded)?;
     find_refs(sysroot, current, staged.as_ref().map(|staged| staged.id.commit), &mut unneeded)?;
-    let Unneeded { deployments, kernels, leftovers, refs } = unneeded;
+    let Unneeded { entries, deployments, kernels, leftovers, refs } = unneeded;
     let cleaned = Cleaned {
         deployments: deployments.len(),
         kernels: kernels.len(),
-        leftovers: leftovers.len(),
+        leftovers: entries.len() + leftovers.len(),
         refs: refs.len(),
         pruned: None,
     };
@@ -100,6 +101,13 @@ pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<
         return Ok(cleaned);
     }
     write::sync_all(sysroot, &boot)?;
+    for path in &entries {
+        fsio::remove_tree(sysroot.root(), path)?;
+    }
+    if !entries.is_empty() {
+        // An old entry that came back would come before the second one of the new set.
+        fsio::syncfs(&boot)?;
+    }
     for path in leftovers.iter().chain(&kernels).chain(&deployments) {
         fsio::remove_tree(sysroot.root(), path)?;
     }
@@ -143,6 +151,7 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
     let boot = |name: &str| format!("{}/{name}", layout::BOOT);
     let ostree = |name: &str| format!("{}/{name}", layout::OSTREE);
     let mut paths = Vec::new();
+    find_entries(sysroot, current, unneeded)?;
     for version in [BootVersion::Zero, BootVersion::One] {
         let link = layout::boot_link(version);
         let stale = version != current.version;
@@ -157,7 +166,9 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
         }
     }
     // After the links: without them nobody asks for entries.
-    paths.extend([boot(layout::LOADER_TMP), boot(&layout::loader_dir(current.version.other()))]);
+    if current.entries == Entries::Linked {
+        paths.extend([boot(layout::LOADER_TMP), boot(&layout::loader_dir(current.version.other()))]);
+    }
     for path in paths {
         push_existing(sysroot, path, &mut unneeded.leftovers)?;
     }
@@ -174,11 +185,23 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
             let (stateroot, boot_id) = name.rsplit_once('-')?;
             Some(layout::kernel_dir(&StaterootName::new(stateroot).ok()?, BootId::parse(boot_id)?))
         });
-        if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && !used.contains(name)) {
+        // On FAT, names that differ in case alone are one.
+        let unused = |name: &String| !used.iter().any(|used| used.eq_ignore_ascii_case(name));
+        if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && unused(name)) {
             unneeded.kernels.push(boot(&name));
         }
     }
     Ok(())
+}
+
+/// What is in the directory of the current entries and not one of them: entries of other sets, and old names.
+fn find_entries(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> Result<()> {
+    let path = current.entries_path();
+    let Some(dir) = fsio::open_dir_optional(sysroot.root(), &path)? else { return Ok(()) };
+    for file in list::stale_entries(&dir, current.entries)? {
+        unneeded.entries.push(format!("{path}/{file}"));
+    }
+    find_temporary(sysroot, &path, unneeded)
 }
 
 /// Files that were being written into a directory.

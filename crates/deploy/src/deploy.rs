@@ -141,6 +141,7 @@ impl Locked<'_> {
         let current = self.current()?;
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         bootloader::of(self, &boot)?;
+        self.new_tries()?;
         self.recover(&current, &options.overlays, on_event)?;
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
         let laid =

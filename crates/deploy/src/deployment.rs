@@ -1,6 +1,7 @@
 //! Deployments: an installed tree with an `/etc` of its own, and its place in the boot order.
 
 use crate::boot::bls::Bls;
+use crate::boot::entry_name::BootTries;
 use crate::boot::kernel::BootId;
 use crate::origin::Origin;
 use sapwood_objstore::{Commit, Id, ObjectId};
@@ -111,12 +112,21 @@ pub struct Deployment {
     pub entry: Bls,
     /// Whether it is the one that runs now.
     pub booted: bool,
+    /// How often it may be tried; `None` where boots are not counted, or one succeeded.
+    pub tries: Option<BootTries>,
+    /// The file name of its boot entry.
+    pub(crate) file: String,
 }
 
 impl Deployment {
     /// Whether it is kept until it is unpinned.
     pub fn pinned(&self) -> bool {
         self.origin.pinned()
+    }
+
+    /// Whether the boot loader gave it up: it was tried as often as it may be, and no boot succeeded.
+    pub fn failed(&self) -> bool {
+        self.tries.is_some_and(|tries| tries.left == 0)
     }
 
     /// Its directory, relative to the root of the sysroot.

@@ -92,7 +92,13 @@ impl Locked<'_> {
 
     fn put_first(&self, current: &Current, first: &Deployment) -> Result<Written> {
         let others = current.deployments.iter().filter(|deployment| deployment.id != first.id);
-        let slots: Vec<Slot> = std::iter::once(first).chain(others).map(Slot::of).collect();
+        let mut slots: Vec<Slot> = std::iter::once(first).chain(others).map(Slot::of).collect();
+        if first.failed()
+            && let Some(slot) = slots.first_mut()
+        {
+            // Who asks for it has it tried again.
+            slot.tries = self.new_tries()?;
+        }
         self.forget_staged()?;
         let written = self.write_list(current, &slots, &|| {})?;
         self.cleanup(&CleanupOptions { keep_objects: true })

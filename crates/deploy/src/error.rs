@@ -156,6 +156,22 @@ pub enum Error {
         /** Which. */
         name: String,
     },
+    /// The boot loader has a configuration of its own, which only a link can switch.
+    #[error("the boot loader {name} needs symbolic links, and the boot directory has none")]
+    NoLinks {
+        /** Which. */
+        name: String,
+    },
+    /// A key of the repository's configuration has a value that means nothing.
+    #[error("{key} is {value:?}, and should be {expected}")]
+    Setting {
+        /** The key. */
+        key: &'static str,
+        /** Its value. */
+        value: String,
+        /** What it may be. */
+        expected: &'static str,
+    },
     /// Nothing of this sysroot runs, so there is no shutdown to wait for, and nothing to unlock.
     #[error("Not currently booted into an OSTree system")]
     NotBooted,

@@ -110,7 +110,7 @@ pub(crate) fn kernel_dir(stateroot: &StaterootName, boot_id: impl std::fmt::Disp
 /// separate filesystem would have the link.
 pub(crate) fn boot_is_on_disk(disk: &Dir) -> fsio::Result<bool> {
     let link = fsio::stat_optional(disk, format!("{BOOT}/{LOADER}"))?;
-    Ok(link.is_some_and(|stat| stat.kind == Kind::Symlink))
+    Ok(link.is_some_and(|stat| matches!(stat.kind, Kind::Symlink | Kind::Dir)))
 }
 
 /// The ref of the deployment at a position.

@@ -6,6 +6,7 @@
 //!
 //! **The list of deployments is what the boot entries say**, newest first. Changing it means writing a whole new set of
 //! entries beside the current one, making it durable with everything it names, and switching by renaming one symlink.
+//! (Where there are no links, on FAT, by naming one entry: the boot directory's own words for the same.)
 //! Whatever the moment of a crash, the machine boots the old set or the new one, complete. Only after the switch is
 //! durable is anything deleted; what an interrupted run leaves is named by no entry and goes with the next clean-up.
 //!
@@ -52,11 +53,14 @@ mod var;
 mod write;
 
 pub use boot::bls::{Bls, BlsError};
+pub use boot::entry_name::BootTries;
 pub use boot::kargs::{KargEdit, KargError, Kargs};
 pub use boot::kernel::{BootId, DeviceTrees, Kernel, KernelError};
 pub use boot::link::{BootLink, BootLinkError};
 pub use boot::os_release::OsRelease;
-pub use bootloader::{BootSet, Bootloader, Grub2, NoBootloader, Syslinux, UBoot, Zipl, grub2_menu};
+pub use bootloader::{
+    BootSet, Bootloader, Grub2, NoBootloader, Syslinux, SystemdBoot, UBoot, Zipl, grub2_menu,
+};
 pub use cleanup::{Cleaned, CleanupOptions};
 pub use deploy::{DeployEvent, DeployOptions, Deployed, KargsFrom, Merge};
 pub use deployment::{Deployment, DeploymentId, NameError, StaterootName};

@@ -1,10 +1,11 @@
 //! Planning a new list of deployments: pure, from values to a value.
 
 use crate::boot::bls::Bls;
+use crate::boot::entry_name::{self, BootTries};
 use crate::boot::kernel::BootId;
 use crate::boot::link::BootLink;
 use crate::deployment::{Deployment, DeploymentId, StaterootName};
-use crate::list::{BootVersion, Current};
+use crate::list::{BootVersion, Current, Entries};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a new deployment goes in the boot order.
@@ -62,6 +63,8 @@ pub(crate) struct Slot {
     pub(crate) boot_id: BootId,
     /// Its entry, with a title that does not say its place. Version and `ostree=` are filled in by the plan.
     pub(crate) entry: Bls,
+    /// How often it may be tried.
+    pub(crate) tries: Option<BootTries>,
 }
 
 /// One deployment of a new list.
@@ -70,6 +73,7 @@ pub(crate) struct Planned {
     pub(crate) id: DeploymentId,
     pub(crate) link: BootLink,
     pub(crate) entry: Bls,
+    pub(crate) tries: Option<BootTries>,
     /// The file name of its entry.
     pub(crate) file: String,
 }
@@ -78,6 +82,8 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DeployPlan {
     pub(crate) change: Change,
+    /// How the new set of entries is told from others.
+    pub(crate) entries: Entries,
     pub(crate) planned: Vec<Planned>,
     /// How many deployments there are now.
     pub(crate) before: usize,
@@ -90,7 +96,8 @@ impl Slot {
         let title = entry.get("title").unwrap_or_default();
         let title = without_place(title).to_owned();
         entry.set("title", &title);
-        Self { id: deployment.id.clone(), boot_id: deployment.boot_id.clone(), entry }
+        let (id, boot_id) = (deployment.id.clone(), deployment.boot_id.clone());
+        Self { id, boot_id, entry, tries: deployment.tries }
     }
 }
 
@@ -146,24 +153,26 @@ impl DeployPlan {
     /// How to get from the current list to `slots`.
     pub(crate) fn new(current: &Current, slots: &[Slot]) -> Self {
         let before = current.deployments.len();
-        let unchanged = render(slots, current.version);
+        let entries = current.entries;
+        let unchanged = render(slots, current.version, entries);
         let same_entries = before == unchanged.len()
             && current
                 .deployments
                 .iter()
                 .zip(&unchanged)
-                .all(|(old, new)| old.entry.to_text() == new.entry.to_text());
+                .all(|(old, new)| old.tries == new.tries && old.entry.to_text() == new.entry.to_text());
         if same_entries {
             let same = current.deployments.iter().zip(&unchanged).all(|(old, new)| old.id == new.id);
             let version = current.version;
             let sub = current.sub(version).map_or(BootVersion::One, BootVersion::other);
             let change = if same { Change::Nothing } else { Change::Links { version, sub } };
-            return Self { change, planned: unchanged, before };
+            return Self { change, entries, planned: unchanged, before };
         }
         let version = current.version.other();
         // No entry leads to the links of this set, so whatever an interrupted run left of them is written anew.
         let change = Change::Entries { version, sub: BootVersion::One };
-        Self { change, planned: render(slots, version), before }
+        let entries = entries.next();
+        Self { change, entries, planned: render(slots, version, entries), before }
     }
 }
 
@@ -171,7 +180,7 @@ impl DeployPlan {
 const PREPARE_ROOT: &str = "/usr/lib/ostree/ostree-prepare-root";
 
 /// Fills in what depends on the place in the list.
-fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
+fn render(slots: &[Slot], version: BootVersion, entries: Entries) -> Vec<Planned> {
     let several = slots.iter().map(|slot| &slot.id.stateroot).collect::<BTreeSet<_>>().len() > 1;
     let mut serials: BTreeMap<&BootId, u32> = BTreeMap::new();
     let mut planned = Vec::with_capacity(slots.len());
@@ -196,7 +205,12 @@ fn render(slots: &[Slot], version: BootVersion) -> Vec<Planned> {
         }
         kargs.set(&format!("ostree={link}"));
         entry.set("options", &kargs.to_string());
-        planned.push(Planned { id: slot.id.clone(), link, entry, file: format!("ostree-{number}.conf") });
+        let name = match entries {
+            Entries::Linked => entry_name::linked(number),
+            Entries::Flat { generation } => entry_name::flat(generation, number, index == 0),
+        };
+        let (id, tries) = (slot.id.clone(), slot.tries);
+        planned.push(Planned { id, link, entry, tries, file: entry_name::file_name(&name, tries) });
     }
     planned
 }

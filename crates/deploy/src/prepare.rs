@@ -4,6 +4,7 @@
 //! done with the `/etc` that is in use until the very end.
 
 use crate::boot::bls::Bls;
+use crate::boot::entry_name::BootTries;
 use crate::boot::kargs::Kargs;
 use crate::boot::kernel::{BootFile, Kernel};
 use crate::boot::os_release::OsRelease;
@@ -35,6 +36,9 @@ pub(crate) struct Blueprint {
     pub(crate) retain: Retain,
     pub(crate) position: Position,
 }
+
+/// As in OSTree.
+const MAX_TRIES: u32 = 5;
 
 /// A deployment that is complete but in no list.
 pub(crate) struct Ready {
@@ -177,7 +181,26 @@ impl Locked<'_> {
             fsio::set_immutable(&tree, true)?;
         }
         let entry = self.entry(blueprint, &tree, &kernel, &dir, &commit)?;
-        Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry }, merged })
+        let tries = self.new_tries()?;
+        Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry, tries }, merged })
+    }
+
+    /// How often a new deployment is tried before the boot loader goes back, where it counts.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub(crate) fn new_tries(&self) -> Result<Option<BootTries>> {
+        let Some(value) = self.repo().config().keyfile.get("sysroot", "boot-counting-tries") else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(0) => Ok(None),
+            Ok(left @ 1..=MAX_TRIES) => Ok(Some(BootTries { left, done: 0 })),
+            _ => {
+                let (key, expected) = ("sysroot.boot-counting-tries", "a number from 0 to 5");
+                Err(Error::Setting { key, value, expected })
+            }
+        }
     }
 
     /// The boot entry, but for what depends on its place in the list.

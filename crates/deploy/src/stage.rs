@@ -6,6 +6,7 @@
 
 mod record;
 
+use crate::boot::entry_name::{self, EntryName};
 use crate::bootloader;
 use crate::cleanup::{self, CleanupOptions, Keep};
 use crate::deploy::{DeployEvent, DeployOptions, Deployed};
@@ -70,6 +71,10 @@ pub struct BootComplete {
     pub failure: Option<String>,
     /// The deployment that is still staged, and is finalised at the next shutdown.
     pub staged: Option<DeploymentId>,
+    /// The running deployment, where its boots were counted until now: from now on it is good.
+    pub blessed: Option<DeploymentId>,
+    /// Deployments that the boot loader gave up, and how often it tried each.
+    pub given_up: Vec<(DeploymentId, u32)>,
 }
 
 impl Sysroot {
@@ -126,6 +131,7 @@ impl Locked<'_> {
         }
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         bootloader::of(self, &boot)?;
+        self.new_tries()?;
         self.recover(&current, &options.overlays, on_event)?;
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
         let staged = Staged {
@@ -237,15 +243,22 @@ impl Locked<'_> {
         Ok(Some(deployed))
     }
 
-    /// What has to be done once a boot succeeded: tells of a finalisation that failed, and makes known again what is
-    /// still staged, so that it is finalised at the next shutdown.
+    /// What has to be done once a boot succeeded: ends the counting of boots of what runs, tells of deployments that the boot
+    /// loader gave up and of a finalisation that failed, and makes known again what is still staged, so that it is
+    /// finalised at the next shutdown.
     ///
     /// # Errors
     /// When a file cannot be read or written.
     pub fn boot_complete(&self) -> Result<BootComplete> {
         let path = layout::failure_stamp();
         let failure = fsio::read_optional(self.root(), &path, layout::MAX_TEXT_BYTES)?;
-        let record = self.staged_record(&self.current()?)?;
+        let current = self.current()?;
+        let blessed = self.bless(&current)?;
+        let failed =
+            current.deployments.iter().filter(|deployment| deployment.failed() && !deployment.booted);
+        let given_up =
+            failed.map(|failed| (failed.id.clone(), failed.tries.map_or(0, |tries| tries.done))).collect();
+        let record = self.staged_record(&current)?;
         match &record {
             Some(record) => self.write_record(record)?,
             None => self.forget_staged()?,
@@ -257,7 +270,25 @@ impl Locked<'_> {
         Ok(BootComplete {
             failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             staged: record.map(|record| record.blueprint.id),
+            blessed,
+            given_up,
         })
+    }
+}
+
+impl Locked<'_> {
+    /// Takes the counter off the name of the running deployment's entry. The name without it comes first, so that at no
+    /// moment there is none.
+    fn bless(&self, current: &Current) -> Result<Option<DeploymentId>> {
+        let counted = |deployment: &&Deployment| deployment.booted && deployment.tries.is_some();
+        let Some(running) = current.deployments.iter().find(counted) else { return Ok(None) };
+        let Some(name) = EntryName::parse(&running.file) else { return Ok(None) };
+        let entries = fsio::open_dir(self.root(), current.entries_path())?;
+        let bytes = fsio::read(&entries, &running.file, layout::MAX_TEXT_BYTES)?;
+        fsio::replace(&entries, entry_name::file_name(name.stem, None), 0o644, &bytes)?;
+        fsio::remove_file(&entries, &running.file)?;
+        fsio::sync_dir(&entries)?;
+        Ok(Some(running.id.clone()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::{self, Current};
-use crate::{Deployment, DeviceTrees, Error, Result, layout};
+use crate::{Deployment, DeviceTrees, Error, Result, bootloader, layout};
 use sapwood_fsio::lock::{Lock, LockKind, Wait};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Format, Mode};
@@ -231,7 +231,7 @@ impl Sysroot {
     }
 
     pub(crate) fn current(&self) -> Result<Current> {
-        list::read(&self.root, self.running)
+        list::read(&self.root, self.running, bootloader::wants_flat(self)?)
     }
 
     /// The deployment whose configuration a new one of the stateroot takes over: the running one, else the first.

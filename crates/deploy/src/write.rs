@@ -1,17 +1,19 @@
 //! Writing a new list of deployments: new beside old, durable, one rename, durable.
 //!
 //! Until the rename nothing that boots now is touched: entries go into the other `loader.N`, links into the other
-//! `boot.N.M`. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
+//! `boot.N.M`. Where there are no links, entries of the new set are put beside those of the current one, all but the
+//! default; that one is renamed to its name last. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
 //! [`cleanup`](crate::cleanup), which begins when the rename is durable.
 
 use crate::boot::bls::Bls;
 use crate::bootloader::{BootSet, Bootloader};
-use crate::list::{self, BootVersion};
+use crate::list::{self, BootVersion, Entries};
 use crate::plan::{Change, DeployPlan, Planned};
 use crate::{Error, Result, Sysroot, layout};
-use sapwood_fsio::{self as fsio, Dir, Kind};
+use sapwood_fsio::{self as fsio, At as _, Dir, Kind};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec};
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
@@ -27,18 +29,22 @@ pub struct Written {
     pub after: usize,
 }
 
-/// A link that is made and not in its place.
+/// What is made and not in its place: a link, or the entry of the default.
 struct Prepared {
-    /// The directory of the link.
+    /// The directory that it is in.
     dir: Dir,
-    /// The link that says what is current, and what is to be renamed to it.
-    link: String,
-    temporary: String,
+    /// The name that says what is current.
+    name: String,
+    /// What is to be renamed to it; `None` where the name is to go, with the last deployment.
+    temporary: Option<OsString>,
 }
 
 impl Prepared {
     fn switch(&self) -> Result<()> {
-        Ok(fsio::rename(&self.dir, &self.temporary, &self.dir, &self.link)?)
+        match &self.temporary {
+            Some(temporary) => Ok(fsio::rename(&self.dir, temporary, &self.dir, &self.name)?),
+            None => Ok(fsio::remove_file_optional(&self.dir, &self.name).map(drop)?),
+        }
     }
 }
 
@@ -61,7 +67,13 @@ pub(crate) fn apply(
             prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?
         }
         Change::Entries { version, sub } => {
-            write_entries(sysroot, &boot, version, &plan.planned, bootloader)?;
+            let prepared = match plan.entries {
+                Entries::Linked => {
+                    write_entries(sysroot, &boot, version, &plan.planned, bootloader)?;
+                    None
+                }
+                Entries::Flat { .. } => Some(write_flat_entries(sysroot, &boot, &plan.planned, bootloader)?),
+            };
             if fsio::stat_dir(&boot)?.dev != fsio::stat_dir(&ostree)?.dev {
                 // Where links are, entries are: else `/boot` would look as if it were not mounted.
                 fsio::syncfs(&boot)?;
@@ -69,7 +81,10 @@ pub(crate) fn apply(
             write_links(&ostree, version, sub, &plan.planned)?;
             let links = prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?;
             links.switch()?;
-            prepare(&boot, layout::LOADER, &layout::loader_dir(version))?
+            match prepared {
+                Some(prepared) => prepared,
+                None => prepare(&boot, layout::LOADER, &layout::loader_dir(version))?,
+            }
         }
     };
     let (Change::Links { version, sub } | Change::Entries { version, sub }) = plan.change else {
@@ -141,7 +156,7 @@ fn prepare(dir: &Dir, link: &str, target: &str) -> Result<Prepared> {
         if link == layout::LOADER { layout::LOADER_TMP.to_owned() } else { format!("{link}.tmp") };
     fsio::remove_file_optional(dir, &temporary)?;
     fsio::symlink(target, dir, &temporary)?;
-    Ok(Prepared { dir: fsio::open_dir(dir, ".")?, link: link.to_owned(), temporary })
+    Ok(Prepared { dir: fsio::open_dir(dir, ".")?, name: link.to_owned(), temporary: Some(temporary.into()) })
 }
 
 /// Writes the entries of a set that is not current.
@@ -166,10 +181,59 @@ fn write_entries(
     if fsio::stat_optional(boot, layout::BOOT)?.is_none() {
         fsio::symlink(".", boot, layout::BOOT)?;
     }
+    tell(sysroot, boot, (&loader, &name), planned, bootloader)
+}
+
+/// Writes the entries of a set where there are no links. All but that of the default are in their places when it returns,
+/// where none of them is the default; that one has a name that no boot loader looks at.
+fn write_flat_entries(
+    sysroot: &Sysroot,
+    boot: &Dir,
+    planned: &[Planned],
+    bootloader: &dyn Bootloader,
+) -> Result<Prepared> {
+    let loader = fsio::ensure_dir(boot, layout::LOADER, 0o755)?;
+    let entries = fsio::ensure_dir(&loader, layout::ENTRIES, 0o755)?;
+    let staged = |planned: &Planned| {
+        let mut file = fsio::Staged::create(&entries)?;
+        file.write_all(planned.entry.to_text().as_bytes()).at("write", &planned.file)?;
+        fsio::set_mode(file.file(), 0o644)?;
+        file.sync()?;
+        Ok::<_, Error>(file)
+    };
+    let (generation, set) = list::current_flat(&entries)?;
+    // What an interrupted run left must not become part of the new set.
+    for file in list::stale_entries(&entries, Entries::Flat { generation })? {
+        fsio::remove_file(&entries, &file)?;
+    }
+    let Some((default, others)) = planned.split_first() else {
+        // With the last deployment goes the only entry.
+        let name = set.into_iter().next().unwrap_or_default();
+        tell(sysroot, boot, (&loader, layout::LOADER), planned, bootloader)?;
+        return Ok(Prepared { dir: entries, name, temporary: None });
+    };
+    for other in others {
+        staged(other)?.publish(&entries, &other.file)?;
+    }
+    tell(sysroot, boot, (&loader, layout::LOADER), planned, bootloader)?;
+    let file = staged(default)?;
+    let temporary = file.name().to_owned();
+    file.keep()?;
+    Ok(Prepared { dir: entries, name: default.file.clone(), temporary: Some(temporary) })
+}
+
+/// Tells the boot loader of a new set.
+fn tell(
+    sysroot: &Sysroot,
+    boot: &Dir,
+    (loader, name): (&Dir, &str),
+    planned: &[Planned],
+    bootloader: &dyn Bootloader,
+) -> Result<()> {
     let entries: Vec<_> = planned.iter().map(|planned| planned.entry.clone()).collect();
     let tree = planned.first().map(|planned| sysroot.deployment_dir(&planned.id)).transpose()?;
     let (entries, tree) = (&entries[..], tree.as_ref());
-    bootloader.write(&BootSet { boot, loader: &loader, loader_name: &name, entries, tree })
+    bootloader.write(&BootSet { boot, loader, loader_name: name, entries, tree })
 }
 
 /// Copies entries that are none of ours.

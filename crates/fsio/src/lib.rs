@@ -61,8 +61,8 @@ pub use file::{
     Staged, append, open_file, open_file_and_stat, open_file_optional, read, read_optional, replace,
 };
 pub use meta::{
-    FreeSpace, Stat, free_space, set_immutable, set_mode, set_mode_of, set_mtime, set_owner, set_owner_of,
-    stat, stat_dir, stat_open, stat_optional,
+    FreeSpace, Stat, free_space, is_fat, set_immutable, set_mode, set_mode_of, set_mtime, set_owner,
+    set_owner_of, stat, stat_dir, stat_open, stat_optional,
 };
 pub use remove::remove_tree;
 pub use scratch::Scratch;

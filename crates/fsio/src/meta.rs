@@ -239,6 +239,15 @@ pub(crate) fn set_immutable_fd(fd: BorrowedFd<'_>, immutable: bool) -> io::Resul
     }
 }
 
+/// Whether `dir` is on a FAT filesystem, which has no links, owners or modes of its own.
+///
+/// # Errors
+/// When the system cannot tell.
+pub fn is_fat(dir: &Dir) -> Result<bool> {
+    // `MSDOS_SUPER_MAGIC` of the kernel.
+    Ok(rustix::fs::fstatfs(dir).at("find out the filesystem of", ".")?.f_type == 0x4d44)
+}
+
 /// Room on a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {

@@ -126,6 +126,10 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         Error::NoSuchDeployment { .. } => {
             ("no-such-deployment", hint("`sapwood admin status` lists deployments"))
         }
+        Error::NoLinks { .. } => {
+            ("no-links", hint("mount a filesystem with links as /boot, or start from systemd-boot"))
+        }
+        Error::Setting { .. } => ("invalid-setting", Vec::new()),
         Error::NothingToBoot => ("nothing-to-boot", Vec::new()),
         Error::NoRollback { .. } => ("no-rollback", hint("`sapwood admin upgrade` brings another version")),
         Error::NothingDeployed { .. } => {

@@ -16,12 +16,12 @@ fn slot(stateroot: &str, commit: u8, boot: u8) -> Slot {
     entry.set("linux", "/k");
     entry.set("initrd", "/i");
     let stateroot = StaterootName::new(stateroot).unwrap();
-    Slot { id: DeploymentId { stateroot, commit, serial: 0 }, boot_id: boot_id(boot), entry }
+    Slot { id: DeploymentId { stateroot, commit, serial: 0 }, boot_id: boot_id(boot), entry, tries: None }
 }
 
 /// The list as it is read back after `slots` were written as this version.
 fn current(slots: &[Slot], version: BootVersion) -> Current {
-    let deployments = render(slots, version)
+    let deployments = render(slots, version, Entries::Linked)
         .into_iter()
         .enumerate()
         .map(|(index, planned)| Deployment {
@@ -32,9 +32,11 @@ fn current(slots: &[Slot], version: BootVersion) -> Current {
             origin: Origin::default(),
             entry: planned.entry,
             booted: false,
+            tries: planned.tries,
+            file: planned.file,
         })
         .collect();
-    Current { version, subs: [Some(BootVersion::One), None], deployments }
+    Current { entries: Entries::Linked, version, subs: [Some(BootVersion::One), None], deployments }
 }
 
 fn texts(plan: &DeployPlan) -> Vec<String> {
@@ -43,7 +45,12 @@ fn texts(plan: &DeployPlan) -> Vec<String> {
 
 #[test]
 fn the_first_list_is_written_as_ostree_writes_it() {
-    let none = Current { version: BootVersion::Zero, subs: [None, None], deployments: Vec::new() };
+    let none = Current {
+        entries: Entries::Linked,
+        version: BootVersion::Zero,
+        subs: [None, None],
+        deployments: Vec::new(),
+    };
     let plan = DeployPlan::new(&none, &[slot("os", 1, 0xaa)]);
     assert_eq!(plan.change, Change::Entries { version: BootVersion::One, sub: BootVersion::One });
     let id = "aa".repeat(32);
@@ -100,7 +107,12 @@ fn another_kernel_title_argument_or_length_needs_new_entries() {
 
 #[test]
 fn boot_serials_count_over_all_stateroots_and_titles_name_them_if_there_are_several() {
-    let none = Current { version: BootVersion::One, subs: [None, None], deployments: Vec::new() };
+    let none = Current {
+        entries: Entries::Linked,
+        version: BootVersion::One,
+        subs: [None, None],
+        deployments: Vec::new(),
+    };
     let plan = DeployPlan::new(&none, &[slot("two", 1, 1), slot("os", 2, 2), slot("os", 3, 1)]);
     let links: Vec<_> = plan.planned.iter().map(|p| (p.link.stateroot.as_str(), p.link.serial)).collect();
     assert_eq!(links, [("two", 0), ("os", 0), ("os", 1)]);
@@ -114,7 +126,12 @@ fn boot_serials_count_over_all_stateroots_and_titles_name_them_if_there_are_seve
 fn without_an_initramfs_the_kernel_starts_prepare_root() {
     let mut slot = slot("os", 1, 1);
     slot.entry.set("initrd", "");
-    let none = Current { version: BootVersion::One, subs: [None, None], deployments: Vec::new() };
+    let none = Current {
+        entries: Entries::Linked,
+        version: BootVersion::One,
+        subs: [None, None],
+        deployments: Vec::new(),
+    };
     let id = boot_id(1);
     let expected = format!(
         "root=/dev/x init=/ostree/boot.0/os/{id}/0/usr/lib/ostree/ostree-prepare-root ostree=/ostree/boot.0/os/{id}/0"
@@ -127,7 +144,12 @@ fn foreign_keys_and_the_place_of_arguments_are_kept() {
     let mut entry = slot("os", 1, 1);
     entry.entry.set("options", "ostree=/old quiet");
     entry.entry.set("grub_users", "me");
-    let none = Current { version: BootVersion::Zero, subs: [None, None], deployments: Vec::new() };
+    let none = Current {
+        entries: Entries::Linked,
+        version: BootVersion::Zero,
+        subs: [None, None],
+        deployments: Vec::new(),
+    };
     let plan = DeployPlan::new(&none, &[entry]);
     let text = &texts(&plan)[0];
     assert!(text.contains(&format!("options ostree=/ostree/boot.1/os/{}/0 quiet\n", boot_id(1))), "{text}");
@@ -171,4 +193,30 @@ fn only_what_must_stays_unless_asked_for() {
     for (list, retain, position, expected) in table {
         assert_eq!(arranged(list, retain, position), expected, "{list} {retain:?} {position:?}");
     }
+}
+
+#[test]
+fn without_links_the_next_set_has_names_that_come_before_those_of_this_one() {
+    let old = Current {
+        entries: Entries::Flat { generation: 4 },
+        ..current(&[slot("os", 1, 1)], BootVersion::One)
+    };
+    let mut new = slot("os", 2, 2);
+    new.tries = Some(BootTries { left: 3, done: 0 });
+    let plan = DeployPlan::new(&old, &[new, slot("os", 1, 1)]);
+    assert_eq!(plan.change, Change::Entries { version: BootVersion::Zero, sub: BootVersion::One });
+    let files: Vec<_> = plan.planned.iter().map(|planned| planned.file.as_str()).collect();
+    assert_eq!(files, ["ostree-5+3.conf", "ostree-0-5-1.conf"]);
+    let same = DeployPlan::new(&old, &[slot("os", 1, 1)]);
+    assert_eq!((same.change, same.entries), (Change::Nothing, Entries::Flat { generation: 4 }));
+}
+
+#[test]
+fn a_deployment_that_is_to_be_counted_anew_gets_a_new_entry() {
+    let old = current(&[slot("os", 1, 1)], BootVersion::Zero);
+    let mut new = slot("os", 2, 1);
+    new.tries = Some(BootTries { left: 3, done: 0 });
+    let plan = DeployPlan::new(&old, &[new]);
+    assert_eq!(plan.change, Change::Entries { version: BootVersion::One, sub: BootVersion::One });
+    assert_eq!(plan.planned[0].file, "ostree-1+3.conf");
 }

@@ -47,6 +47,7 @@ fn bootable(machine: &Machine) -> Bootable {
         }
     };
     check_configuration(machine);
+    crate::flat::check_order(machine);
     Bootable {
         deployments: machine.open().deployments().unwrap().into_iter().map(one).collect(),
         var: machine.snapshot("ostree/deploy/os/var"),
@@ -84,7 +85,7 @@ fn disk(machine: &Machine) -> BTreeMap<PathBuf, String> {
 
 pub(crate) type Operation = dyn Fn(&Locked<'_>) -> Result<()>;
 
-fn run(machine: &Machine, operation: &Operation) -> Result<()> {
+pub(crate) fn run(machine: &Machine, operation: &Operation) -> Result<()> {
     operation(&machine.open().lock(WAIT)?)
 }
 
@@ -122,7 +123,7 @@ pub(crate) fn survives_every_crash(before: &Machine, operation: &Operation) {
 }
 
 /// Fails each write operation in turn; afterwards, all from there on.
-fn survives_every_failure(before: &Machine, operation: &Operation) {
+pub(crate) fn survives_every_failure(before: &Machine, operation: &Operation) {
     let done = before.copy();
     run(&done, operation).unwrap();
     let (old, new) = (bootable(before), bootable(&done));
@@ -169,6 +170,12 @@ fn upgradable(upgrades: u64) -> Machine {
 /// The same with a boot loader, whose configuration in the boot directory is a link.
 fn upgradable_with(upgrades: u64, configuration: Option<&str>) -> Machine {
     let machine = Machine::new(&InitOptions::default());
+    prepare(&machine, upgrades, configuration);
+    machine
+}
+
+/// Makes a new machine such a one.
+pub(crate) fn prepare(machine: &Machine, upgrades: u64, configuration: Option<&str>) {
     if let Some(path) = configuration {
         let (up, name) = path.rsplit_once('/').map_or(("", path), |(_, name)| ("../", name));
         let link = format!("boot/{path}");
@@ -187,17 +194,16 @@ fn upgradable_with(upgrades: u64, configuration: Option<&str>) -> Machine {
     }
     let next = upgrades + 1;
     machine.commit(next, &tree(next, &format!("kernel {next}")));
-    machine
 }
 
-fn upgrade(locked: &Locked<'_>) -> Result<()> {
+pub(crate) fn upgrade(locked: &Locked<'_>) -> Result<()> {
     let plan = locked.plan_upgrade(None)?;
     locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {})?;
     Ok(())
 }
 
 /// Deploys the ref unless it is deployed.
-fn deploy_once(locked: &Locked<'_>) -> Result<()> {
+pub(crate) fn deploy_once(locked: &Locked<'_>) -> Result<()> {
     let commit = locked.repo().resolve(REF)?;
     if locked.deployments()?.iter().all(|deployment| deployment.id.commit != commit) {
         locked.deploy(&os(), commit, &options(), &|_| {})?;
@@ -303,7 +309,7 @@ fn a_crash_while_a_stateroot_is_made_leaves_none_or_all_of_it() {
 }
 
 /// The inodes of all that is below a path.
-fn inodes(dir: &Dir, all: &mut BTreeSet<(u64, u64)>) {
+pub(crate) fn inodes(dir: &Dir, all: &mut BTreeSet<(u64, u64)>) {
     for entry in fsio::entries(dir).unwrap() {
         let stat = fsio::stat(dir, &entry.name).unwrap();
         all.insert((stat.dev, stat.ino));

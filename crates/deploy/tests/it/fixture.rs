@@ -44,6 +44,8 @@ pub(crate) fn tree(number: u64, kernel: &str) -> Tree {
 
 pub(crate) struct Machine {
     temporary: tempfile::TempDir,
+    /// Its `/boot` is a filesystem of its own, in a file.
+    boot: Option<PathBuf>,
 }
 
 impl Machine {
@@ -59,15 +61,39 @@ impl Machine {
         // Where syncing costs nothing, if there is such a place: the crash tests sync thousands of times.
         let temporary = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         fsio::create_dir(&dir(temporary.path()), "sysroot", 0o755).unwrap();
-        Self { temporary }
+        Self { temporary, boot: None }
     }
 
     /// The same again; hardlinks within it stay hardlinks.
     pub(crate) fn copy(&self) -> Self {
         let temporary = tempfile::tempdir_in(self.temporary.path().parent().unwrap()).unwrap();
         let mut cp = std::process::Command::new("cp");
-        assert!(cp.arg("-a").arg(self.path()).arg(temporary.path()).status().unwrap().success());
-        Self { temporary }
+        assert!(cp.arg("-ax").arg(self.path()).arg(temporary.path()).status().unwrap().success());
+        let mut copy = Self { temporary, boot: None };
+        if let Some(boot) = &self.boot {
+            fsio::syncfs(&fsio::open_dir(&self.dir(), "boot").unwrap()).unwrap();
+            let image = copy.temporary.path().join("boot.img");
+            let mut cp = std::process::Command::new("cp");
+            assert!(cp.arg(boot).arg(&image).status().unwrap().success());
+            assert!(copy.mount_boot(image), "mounting a copy");
+        }
+        copy
+    }
+
+    /// Gives it a new FAT filesystem as its `/boot`. Says whether that can be done, which takes root and `mkfs.vfat`.
+    pub(crate) fn boot_from_fat(&mut self) -> bool {
+        let image = self.temporary.path().join("boot.img");
+        std::fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+        let mkfs = std::process::Command::new("mkfs.vfat").arg(&image).output();
+        mkfs.is_ok_and(|made| made.status.success()) && self.mount_boot(image)
+    }
+
+    fn mount_boot(&mut self, image: PathBuf) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "vfat", "-o", "loop"]).arg(&image).arg(self.path().join("boot"));
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        self.boot = mounted.then_some(image);
+        mounted
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -200,6 +226,9 @@ fn walk(dir: &Dir, at: &Path, all: &mut BTreeMap<PathBuf, String>) {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if self.boot.is_some() {
+            drop(std::process::Command::new("umount").arg(self.path().join("boot")).status());
+        }
         // Deployments may be immutable, which `TempDir` cannot remove.
         drop(fsio::remove_tree(&dir(self.temporary.path()), "sysroot"));
     }

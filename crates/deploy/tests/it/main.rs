@@ -7,6 +7,7 @@ mod changes;
 mod crash;
 mod early;
 mod fixture;
+mod flat;
 mod guards;
 mod interop;
 mod modes;

@@ -13,12 +13,28 @@ pub(crate) struct Args {}
 pub(crate) struct Outcome {
     finalization_failure: Option<String>,
     staged: Option<String>,
+    /// The deployment whose boots are not counted any more.
+    blessed: Option<String>,
+    given_up: Vec<GivenUp>,
+}
+
+/// A deployment that the boot loader tried in vain.
+#[derive(Debug, serde::Serialize)]
+struct GivenUp {
+    deployment: String,
+    tries: u32,
 }
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(failure) = &self.finalization_failure {
             writeln!(out, "ostree-finalize-staged.service failed on previous boot: {failure}")?;
+        }
+        for GivenUp { deployment, tries } in &self.given_up {
+            writeln!(out, "{deployment} did not come up in {tries} boots: the boot loader went back")?;
+        }
+        if let Some(name) = &self.blessed {
+            writeln!(out, "this boot succeeded: {name} is not counted any more")?;
         }
         match &self.staged {
             Some(name) => writeln!(out, "still staged: {name}"),
@@ -34,5 +50,12 @@ impl Render for Outcome {
 
 pub(crate) fn run(_args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let complete = machine.open()?.lock(PATIENCE)?.boot_complete()?;
-    Ok(Outcome { finalization_failure: complete.failure, staged: complete.staged.map(|id| id.dir_name()) })
+    let given_up =
+        |(id, tries): (sapwood_deploy::DeploymentId, u32)| GivenUp { deployment: id.to_string(), tries };
+    Ok(Outcome {
+        finalization_failure: complete.failure,
+        staged: complete.staged.map(|id| id.dir_name()),
+        blessed: complete.blessed.map(|id| id.to_string()),
+        given_up: complete.given_up.into_iter().map(given_up).collect(),
+    })
 }

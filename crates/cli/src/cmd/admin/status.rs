@@ -47,6 +47,11 @@ struct Shown {
     finalization_held: bool,
     pinned: bool,
     unlocked: Option<&'static str>,
+    /// How often the boot loader may still try it, and has tried it in vain; `null` where it does not count.
+    boot_tries_left: Option<u32>,
+    boot_tries_done: Option<u32>,
+    /// Whether it tried as often as it may: it is the last resort then.
+    failed: bool,
     origin: Option<String>,
     override_commit: Option<String>,
     options: String,
@@ -79,6 +84,18 @@ impl Render for Outcome {
             }
             if let Some(unlocked) = shown.unlocked {
                 writeln!(out, "    Unlocked: {unlocked}")?;
+            }
+            match (shown.boot_tries_left, shown.boot_tries_done) {
+                (Some(0), Some(done)) => {
+                    writeln!(
+                        out,
+                        "    Failed: did not come up in {done} boots, so the boot loader went back"
+                    )?;
+                }
+                (Some(left), Some(done)) => {
+                    writeln!(out, "    Boots: counted, {done} without success, {left} left")?;
+                }
+                _ => {}
             }
             if shown.pinned {
                 writeln!(out, "    Pinned: yes")?;
@@ -151,6 +168,9 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
             pending: runs && pending,
             rollback: runs && rollback,
             pinned: deployment.pinned(),
+            boot_tries_left: deployment.tries.map(|tries| tries.left),
+            boot_tries_done: deployment.tries.map(|tries| tries.done),
+            failed: deployment.failed(),
             unlocked: unlocked.map(sapwood_deploy::Unlock::as_str),
             origin: deployment.origin.refspec(),
             override_commit: deployment.origin.override_commit(),
