@@ -9,7 +9,7 @@ use super::queue::{Job, Queue};
 use super::throttle::requests_within;
 use super::worker::{Found, News, Workshop};
 use crate::{FetchError, PullError};
-use sapwood_objstore::{Commit, Error, Id, ObjectName};
+use sapwood_objstore::{Commit, Error, Id, Mode, ObjectName, Transaction};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,6 +45,8 @@ struct Driver<'a> {
     options: &'a PullOptions,
     source: &'a str,
     queue: &'a Queue,
+    /// Where content takes as much room as it has bytes, so that what cannot fit need not be fetched to find that out.
+    roomy: Option<&'a Transaction<'a>>,
     wire: Option<Wire<'a>>,
     fetches: JoinSet<()>,
     /// How many may be under way.
@@ -88,6 +90,7 @@ pub(super) fn drive(
             options,
             source: workshop.source,
             queue,
+            roomy: (workshop.repo.store().mode() != Mode::Archive).then_some(workshop.objects),
             wire,
             fetches: JoinSet::new(),
             requests: requests_within(options.max_bytes_per_second, options.requests.max(1)),
@@ -111,6 +114,7 @@ impl Driver<'_> {
         self.ask_for_metadata_of_roots();
         self.ask_for_closures();
         loop {
+            self.check_room()?;
             self.hand_out(threads);
             let is_idle = self.in_flight == self.hints_in_flight && self.batches == 0;
             if self.is_done() && is_idle && !(self.is_survey() && self.closures_in_flight > 0) {
@@ -164,6 +168,13 @@ impl Driver<'_> {
             self.fetches.spawn_on(net.closure(*commit, wire.metadata_only), wire.runtime);
             self.closures_in_flight += 1;
         }
+    }
+
+    /// Refuses what cannot fit, before any of it is fetched. What is on its way is looked at when it is written.
+    fn check_room(&self) -> Result<(), PullError> {
+        let bytes = self.frontier.queued_bytes();
+        let Some(objects) = self.roomy.filter(|_| bytes > 0 && !self.is_survey()) else { return Ok(()) };
+        objects.check_space(bytes).map_err(|error| sapwood_repo::Error::from(error).into())
     }
 
     fn hand_out(&mut self, threads: usize) {

@@ -101,6 +101,8 @@ pub(crate) struct Frontier {
     /// What of that is not a file.
     open_meta: u64,
     progress: Progress,
+    /// Content of the files in `fetch_files`, as far as it is known.
+    queued_bytes: u64,
     /// Whether every file so far came with its size.
     sizes_known: bool,
 }
@@ -125,6 +127,7 @@ impl Frontier {
             open: 0,
             open_meta: 0,
             progress: Progress::default(),
+            queued_bytes: 0,
             sizes_known: true,
         }
     }
@@ -149,6 +152,7 @@ impl Frontier {
             return Some(item);
         }
         let item = self.fetch_files.pop_front()?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(item.size.unwrap_or(0));
         self.outstanding += 1;
         Some(item)
     }
@@ -170,6 +174,11 @@ impl Frontier {
         self.fetch_files.iter().map(|item| (item.name, item.size))
     }
 
+    /// How many bytes of content are to be fetched and are not on their way, as far as is known.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
     /// An object that was looked up is here.
     pub(crate) fn here(&mut self, item: Item, contents: Contents) -> Result<(), Excess> {
         if item.is_hint() {
@@ -188,6 +197,7 @@ impl Frontier {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.known(item);
         if item.name.kind == ObjectKind::File {
+            self.queued_bytes = self.queued_bytes.saturating_add(item.size.unwrap_or(0));
             self.fetch_files.push_back(item);
         } else {
             self.fetch_meta.push_back(item);

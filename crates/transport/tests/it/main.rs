@@ -14,6 +14,7 @@ mod proxies;
 mod pulls;
 mod remotes;
 mod repair;
+mod room;
 mod selective;
 mod server;
 mod summaries;
