@@ -7,6 +7,7 @@ use sapwood_objstore::{Commit, Format, Id, Metadata, Mode};
 use sapwood_repo::sign::{Mechanism, Policy, Signer, metadata_key, signer, verifier};
 use sapwood_repo::{Expected, RefEdit, Repo};
 use sapwood_transport::{Bindings, PullError, PullOptions, pull_local};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) const SECRET: &str =
@@ -164,4 +165,79 @@ fn a_summary_that_was_changed_after_it_was_signed_is_refused() {
     let outcome = pull_quietly(&into.repo, http(&server.url), &options(summary_signed()));
     assert!(matches!(outcome, Err(PullError::UntrustedSummary { .. })), "{outcome:?}");
     assert!(stored(&into.repo).is_empty());
+}
+
+/// The object files of a repository, by kind: what they are called ends in it.
+fn object_files(repo: &Repo) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let objects = sapwood_fsio::open_dir(repo.dir(), "objects").unwrap();
+    for shard in sapwood_fsio::entries(&objects).unwrap() {
+        let shard = shard.name.into_string().unwrap();
+        for file in sapwood_fsio::entries(&sapwood_fsio::open_dir(&objects, &shard).unwrap()).unwrap() {
+            let name = file.name.into_string().unwrap();
+            let kind = name.rsplit_once('.').unwrap().1.to_owned();
+            found.entry(kind).or_default().push(format!("objects/{shard}/{name}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_machine_that_is_up_to_date_keeps_what_it_has_whatever_a_server_offers_instead() {
+    for format in FORMATS {
+        let from = Place::new(format, Mode::Archive);
+        let commit = |branch: &str, version: &str| {
+            let commit = from.commit(branch, &small_tree(version));
+            from.repo.sign_commit(commit, &key(SECRET)).unwrap();
+            commit
+        };
+        let first = commit(BRANCH, "one");
+        let other = commit("other", "other");
+        let into = Place::new(format, Mode::BareUser);
+        let server = served(from.path());
+        let pull = || {
+            let options =
+                PullOptions { policy: Arc::new(commits_signed()), bindings: Bindings::Check, ..want(BRANCH) };
+            pull_quietly(&into.repo, http(&server.url), &options)
+        };
+        pull().unwrap();
+        let refused = |what: &str, at: Id<Commit>, is_it: &dyn Fn(&PullError) -> bool| {
+            let before = stored(&into.repo);
+            let error = pull().expect_err(what);
+            assert!(is_it(&error), "{what}: {error:?}");
+            assert_eq!(stored(&into.repo), before, "{what}");
+            assert_eq!(into.repo.ref_target(&local(BRANCH)).unwrap(), Some(at), "{what}");
+        };
+
+        point(&from.repo, BRANCH, other);
+        refused("the good commit of another ref", first, &|error| {
+            matches!(error, PullError::NotBound { .. })
+        });
+        point(&from.repo, BRANCH, first);
+
+        let old = object_files(&from.repo);
+        let second = commit(BRANCH, "two");
+        let mut kinds = 0;
+        for (kind, files) in object_files(&from.repo) {
+            let is_new = |file: &&String| !old.get(&kind).is_some_and(|known| known.contains(file));
+            let Some(file) = files.iter().find(is_new).filter(|_| kind != "commitmeta") else { continue };
+            let good = sapwood_fsio::read(from.repo.dir(), file, 1 << 30).unwrap();
+            let put = |bytes: &[u8]| sapwood_fsio::replace(from.repo.dir(), file, 0o644, bytes).unwrap();
+            let mut bad = good.clone();
+            // The last bits of compressed content may mean nothing; that a byte is missing always does.
+            bad.pop();
+            put(&bad);
+            refused(&format!("a {kind} cut short"), first, &|error| {
+                matches!(
+                    error,
+                    PullError::BadObject { .. } | PullError::Untrusted { .. } | PullError::Fetch { .. }
+                )
+            });
+            put(&good);
+            kinds += 1;
+        }
+        assert!(kinds >= 3, "a commit, a tree and a file at least were changed");
+        pull().unwrap();
+        assert_eq!(into.repo.ref_target(&local(BRANCH)).unwrap(), Some(second));
+    }
 }
