@@ -26,6 +26,7 @@ use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
 use staging::Staging;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -293,6 +294,19 @@ impl<'store> Transaction<'store> {
             }
             None => self.store.detached(commit),
         }
+    }
+
+    /// Whether `name` in `dir` is the directory that this transaction stages objects in. It changes while a tree that holds
+    /// the repository itself is read.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stages_in(&self, dir: &Dir, name: &OsStr) -> Result<bool, Error> {
+        if name != self.staging.name() {
+            return Ok(false);
+        }
+        let (found, own) = (fsio::stat_optional(dir, name)?, fsio::stat_dir(self.staging.dir())?);
+        Ok(found.is_some_and(|found| (found.dev, found.ino) == (own.dev, own.ino)))
     }
 
     /// What was offered and written so far.

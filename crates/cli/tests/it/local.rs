@@ -72,6 +72,23 @@ fn no_commit_that_a_failed_run_had_staged_is_published_after_a_prune() {
     }
 }
 
+/// What a commit is staged in changes while the tree is read.
+#[test]
+fn a_tree_that_holds_the_repository_is_recorded_without_what_is_being_staged() {
+    let place = Place::new();
+    place.ok("init --repo=r --mode=bare-user");
+    for n in 0..200 {
+        fs::write(place.path(&format!("file{n}")), n.to_string()).unwrap();
+    }
+    for _ in 0..10 {
+        place.ok("commit --repo=r -b os .");
+    }
+    let listed = place.ok("ls --repo=r -R os");
+    assert!(listed.contains(" /r/tmp") && listed.contains(" /file7"), "{listed}");
+    let staged: Vec<_> = listed.lines().filter(|line| line.contains("/r/tmp/staging-")).collect();
+    assert!(staged.iter().all(|line| line.ends_with("-lock")), "{staged:?}");
+}
+
 /// Objects of a kind below a repository, with their inodes.
 fn objects(repo: &Path, suffix: &str) -> Vec<(PathBuf, u64)> {
     let shards = fs::read_dir(repo.join("objects")).unwrap();

@@ -147,6 +147,11 @@ impl Staging {
         &self.content.dir
     }
 
+    /// Its name in `tmp`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// All objects but commits.
     pub(super) fn content(&self) -> &Shelf {
         &self.content

@@ -258,7 +258,9 @@ impl Import<'_> {
         let mut skipped = Vec::new();
         for entry in dirs {
             let name = entry_name(&node, &entry)?;
-            if self.rules.lists().skips(|| node.path(name.as_str().as_bytes())) {
+            if self.rules.lists().skips(|| node.path(name.as_str().as_bytes()))
+                || self.objects.stages_in(&node.dir, &entry.name)?
+            {
                 skipped.push(entry.name);
                 self.part_done(&node)?;
                 continue;
