@@ -77,14 +77,15 @@ fn configured(sysroot: &Sysroot) -> Option<String> {
     sysroot.repo().config().keyfile.get("sysroot", "bootloader").filter(|name| name != "auto")
 }
 
-/// Whether the first set of entries is to be kept without links.
-pub(crate) fn wants_flat(sysroot: &Sysroot) -> Result<bool> {
-    if configured(sysroot).as_deref() == Some(SystemdBoot::NAME) {
-        return Ok(true);
-    }
-    match fsio::open_dir_optional(sysroot.root(), layout::BOOT)? {
-        Some(boot) => Ok(fsio::is_fat(&boot)?),
-        None => Ok(false),
+/// Whether entries are kept without links: as they are now, and where there are none yet, as the boot loader or the
+/// filesystem wants it.
+pub(crate) fn is_flat(sysroot: &Sysroot) -> Result<bool> {
+    let Some(boot) = fsio::open_dir_optional(sysroot.root(), layout::BOOT)? else {
+        return Ok(configured(sysroot).as_deref() == Some(SystemdBoot::NAME));
+    };
+    match fsio::stat_optional(&boot, layout::LOADER)? {
+        Some(loader) => Ok(loader.kind == Kind::Dir),
+        None => Ok(configured(sysroot).as_deref() == Some(SystemdBoot::NAME) || fsio::is_fat(&boot)?),
     }
 }
 
@@ -94,8 +95,7 @@ pub(crate) fn of(sysroot: &Sysroot, boot: &Dir) -> Result<Box<dyn Bootloader>> {
         None => found(boot)?.map(str::to_owned),
         Some(name) => Some(name),
     };
-    let kind = fsio::stat_optional(boot, layout::LOADER)?.map(|stat| stat.kind);
-    let flat = kind == Some(Kind::Dir) || (kind.is_none() && wants_flat(sysroot)?);
+    let flat = is_flat(sysroot)?;
     let Some(name) = name else {
         return Ok(if flat { Box::new(SystemdBoot) } else { Box::new(NoBootloader) });
     };

@@ -283,7 +283,8 @@ fn find_unfinished(sysroot: &Sysroot, unneeded: &mut Unneeded) -> Result<()> {
     Ok(())
 }
 
-/// Refs of deployments that are in no list, and those that are missing or name other commits. What is staged has the one after the last.
+/// Refs of deployments that are in no list, and those that are missing or name other commits. What is staged has the one
+/// after the last.
 fn find_refs(
     sysroot: &Sysroot,
     current: &Current,

@@ -113,31 +113,30 @@ fn linked_version(root: &Dir, path: &str, prefix: &str) -> Result<Option<BootVer
     text.and_then(|text| BootVersion::parse(text.strip_prefix(prefix)?)).ok_or_else(bad).map(Some)
 }
 
-/// Reads what boots now. Where there was never a set of entries, `wants_flat` says how the first one is to be kept.
-pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, wants_flat: bool) -> Result<Current> {
+/// Reads what boots now; `is_flat` says whether entries are kept without links.
+pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Result<Current> {
     let sub = |version| {
         let link = format!("{}/{}", layout::OSTREE, layout::boot_link(version));
         linked_version(root, &link, &format!("boot.{version}."))
     };
     let subs = [sub(BootVersion::Zero)?, sub(BootVersion::One)?];
     let link = format!("{}/{}", layout::BOOT, layout::LOADER);
-    let kind = fsio::stat_optional(root, &link)?.map(|stat| stat.kind);
     let mut current =
         Current { entries: Entries::Linked, version: BootVersion::Zero, subs, deployments: Vec::new() };
-    let dir = if kind == Some(Kind::Dir) || (kind.is_none() && wants_flat) {
+    let dir = if is_flat {
         current.entries = Entries::Flat { generation: 0 };
-        link
+        link.clone()
     } else {
         let Some(version) = linked_version(root, &link, "loader.")? else { return Ok(current) };
         current.version = version;
         layout::boot(layout::loader_dir(version))
     };
     let Some(dir) = fsio::open_dir_optional(root, format!("{dir}/{}", layout::ENTRIES))? else {
-        if kind == Some(Kind::Dir) && current.subs.iter().any(Option::is_some) {
+        let is_there = is_flat && fsio::stat_optional(root, &link)?.is_some();
+        if is_there && current.subs.iter().any(Option::is_some) {
             // Somebody made it in place of the link: what the list was is not known.
-            let path = layout::boot(layout::LOADER);
             return Err(Error::BadLink {
-                path,
+                path: link,
                 expected: "loader.0 or loader.1, or a directory of entries".to_owned(),
             });
         }

@@ -231,7 +231,7 @@ impl Sysroot {
     }
 
     pub(crate) fn current(&self) -> Result<Current> {
-        list::read(&self.root, self.running, bootloader::wants_flat(self)?)
+        list::read(&self.root, self.running, bootloader::is_flat(self)?)
     }
 
     /// The deployment whose configuration a new one of the stateroot takes over: the running one, else the first.

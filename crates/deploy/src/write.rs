@@ -2,8 +2,8 @@
 //!
 //! Until the rename nothing that boots now is touched: entries go into the other `loader.N`, links into the other
 //! `boot.N.M`. Where there are no links, entries of the new set are put beside those of the current one, all but the
-//! default; that one is renamed to its name last. The rename comes after all of it, and all that it names, is durable; what it replaces is left to
-//! [`cleanup`](crate::cleanup), which begins when the rename is durable.
+//! default; that one is renamed to its name last. The rename comes after all of it, and all that it names, is durable; what
+//! it replaces is left to [`cleanup`](crate::cleanup), which begins when the rename is durable.
 
 use crate::boot::bls::Bls;
 use crate::bootloader::{BootSet, Bootloader};

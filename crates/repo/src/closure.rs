@@ -9,7 +9,7 @@ mod write;
 
 use crate::leb128;
 use crate::record::Input;
-use sapwood_objstore::{Commit, DecodeError, DirMeta, DirTree, Format, Id, ObjectId, kind};
+use sapwood_objstore::{Commit, DecodeError, DirMeta, DirTree, Format, Id, Kind, ObjectId, kind};
 use std::io::{self, Read, Write};
 
 /// Where closures are.
@@ -77,30 +77,33 @@ impl ClosureDirs {
     pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
         let record = unpacked(frame)?;
         let mut input = Input::of_record(&record);
-        let mut dirs = Self::default();
-        for _ in 0..input.varint()? {
-            dirs.trees.push((Id::new(id(&mut input)?), input.varint()?));
-        }
-        for _ in 0..input.varint()? {
-            dirs.metas.push((Id::new(id(&mut input)?), input.varint()?));
-        }
+        let dirs = Self { trees: sized(&mut input)?, metas: sized(&mut input)? };
         input.end()?;
         Ok(dirs)
     }
 
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        leb128::write(&mut out, self.trees.len() as u64);
-        for (id, bytes) in &self.trees {
-            out.extend_from_slice(id.raw().as_bytes());
-            leb128::write(&mut out, *bytes);
-        }
-        leb128::write(&mut out, self.metas.len() as u64);
-        for (id, bytes) in &self.metas {
-            out.extend_from_slice(id.raw().as_bytes());
-            leb128::write(&mut out, *bytes);
-        }
+        write_sized(&mut out, &self.trees);
+        write_sized(&mut out, &self.metas);
         out
+    }
+}
+
+/// Reads a list of objects and their sizes.
+fn sized<K: Kind>(input: &mut Input<'_>) -> Result<Vec<(Id<K>, u64)>, DecodeError> {
+    let mut list = Vec::new();
+    for _ in 0..input.varint()? {
+        list.push((Id::new(id(input)?), input.varint()?));
+    }
+    Ok(list)
+}
+
+fn write_sized<K: Kind>(out: &mut Vec<u8>, list: &[(Id<K>, u64)]) {
+    leb128::write(out, list.len() as u64);
+    for (id, bytes) in list {
+        out.extend_from_slice(id.raw().as_bytes());
+        leb128::write(out, *bytes);
     }
 }
 

@@ -177,8 +177,9 @@ type Problems = BTreeMap<ObjectName, Problem>;
 impl Repo {
     /// Checks everything that refs and commits reach, every object that is stored, and the refs.
     ///
-    /// What interrupted runs have staged is verified as well, where it may be taken over. Of commits that are marked as incomplete, what is here is checked, and what they lack is not looked for. Objects of
-    /// parent repositories are not read, only known to be there. Commits that turn out to lack something are marked as
+    /// What interrupted runs have staged is verified as well, where it may be taken over. Of commits that are marked as
+    /// incomplete, what is here is checked, and what they lack is not looked for. Objects of parent repositories are not
+    /// read, only known to be there. Commits that turn out to lack something are marked as
     /// incomplete, where this user may write: so that a pull fetches what is missing.
     ///
     /// Holds the repository's lock: shared (but where it was never locked and this user may not write), or with

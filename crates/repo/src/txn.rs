@@ -59,8 +59,8 @@ impl<'repo> Transaction<'repo> {
     ///
     /// # Errors
     /// Those of [`sapwood_objstore::Transaction::publish`]: nothing is visible. Those of [`Repo::edit_refs`], and
-    /// [`Error::NotFresh`](crate::Error::NotFresh) where a remote was not to be believed any more: the objects are there, no ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but
-    /// the summary.
+    /// [`Error::NotFresh`](crate::Error::NotFresh) where a remote was not to be believed any more: the objects are there, no
+    /// ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but the summary.
     pub fn commit(self) -> Result<Published> {
         let (published, guard) = self.objects.publish()?;
         // As OSTree does; a failure can be made up for by any later one.

@@ -22,8 +22,8 @@ pub struct Offer {
 
 /// Where standard repositories are on a volume, besides what is linked from [`LINKS`].
 const PLACES: [&str; 3] = [".ostree/repo", "ostree/repo", "var/lib/flatpak/repo"];
-/// Where links to others are.
-const LINKS: &str = ".ostree/repos.d";
+/// Where links to others are on a volume.
+pub const LINKS: &str = ".ostree/repos.d";
 /// Most links that are looked at.
 const MAX_LINKS: usize = 256;
 

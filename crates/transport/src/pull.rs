@@ -397,7 +397,8 @@ impl<'a> Pull<'a> {
         Ok(frontier.files_left().collect())
     }
 
-    /// Refs move from where they were when the pull began, so that of pulls beside each other none takes another's work back.
+    /// Refs move from where they were when this had found out what to pull, so that of pulls beside each other none takes back
+    /// what another brings from then on.
     fn commit(mut self, believed: Option<(RemoteName, Seen)>) -> Result<PullOutcome, PullError> {
         (self.on_event)(PullEvent::Syncing);
         for update in self.outcome.refs.iter().filter(|update| update.old != Some(update.new)) {

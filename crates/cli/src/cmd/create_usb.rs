@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use sapwood_fsio::Dir;
 use sapwood_objstore::{Id, Mode, ObjectId, Trust};
 use sapwood_repo::{CreateOptions, Repo};
-use sapwood_transport::find::is_standard_place;
+use sapwood_transport::find::{LINKS, is_standard_place};
 use sapwood_transport::{PullOptions, RefsInto, Wanted, pull_local};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -55,8 +55,6 @@ impl Render for Outcome {
     }
 }
 
-/// Where links to repositories are on a volume.
-const LINKS: &str = ".ostree/repos.d";
 /// Most links that are made.
 const MAX_LINKS: u32 = 100;
 

@@ -211,6 +211,28 @@ pub(crate) fn deploy_once(locked: &Locked<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Goes back from what is the default now, once.
+pub(crate) fn roll_back(machine: &Machine) -> Box<Operation> {
+    let new = machine.open().deployments().unwrap()[0].id.clone();
+    Box::new(move |locked: &Locked<'_>| {
+        if locked.deployments()?.first().is_some_and(|first| first.id == new) {
+            locked.rollback()?;
+        }
+        Ok(())
+    })
+}
+
+/// Removes what comes second in the boot order now.
+pub(crate) fn undeploy_second(machine: &Machine) -> Box<Operation> {
+    let old = machine.open().deployments().unwrap()[1].id.clone();
+    Box::new(move |locked: &Locked<'_>| {
+        if let Some(at) = locked.deployments()?.iter().position(|deployment| deployment.id == old) {
+            locked.undeploy(at, &CleanupOptions::default())?;
+        }
+        Ok(())
+    })
+}
+
 fn fresh() -> Machine {
     let machine = Machine::new(&InitOptions::default());
     machine.commit(1, &tree(1, "kernel"));
@@ -263,25 +285,13 @@ fn a_crash_at_any_step_of_going_back_leaves_a_bootable_set() {
 #[test]
 fn a_crash_at_any_step_of_rolling_back_leaves_a_bootable_set() {
     let machine = upgradable(2);
-    let new = machine.open().deployments().unwrap()[0].id.clone();
-    survives_every_crash(&machine, &move |locked: &Locked<'_>| {
-        if locked.deployments()?.first().is_some_and(|first| first.id == new) {
-            locked.rollback()?;
-        }
-        Ok(())
-    });
+    survives_every_crash(&machine, &roll_back(&machine));
 }
 
 #[test]
 fn a_crash_at_any_step_of_undeploying_leaves_a_bootable_set() {
     let machine = upgradable(2);
-    let old = machine.open().deployments().unwrap()[1].id.clone();
-    survives_every_crash(&machine, &move |locked: &Locked<'_>| {
-        if let Some(at) = locked.deployments()?.iter().position(|deployment| deployment.id == old) {
-            locked.undeploy(at, &CleanupOptions::default())?;
-        }
-        Ok(())
-    });
+    survives_every_crash(&machine, &undeploy_second(&machine));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 //! filesystem; where root runs the tests, it is also a FAT filesystem.
 
 use crate::crash::{
-    Operation, deploy_once, inodes, prepare, run, survives_every_crash, survives_every_failure, upgrade,
+    deploy_once, inodes, prepare, roll_back, run, survives_every_crash, survives_every_failure,
+    undeploy_second, upgrade,
 };
 use crate::fixture::{Machine, WAIT, tree};
-use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Locked, Result};
+use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Result};
 use sapwood_fsio::fault::{self, Call, Op};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_testkit::skipped;
@@ -73,16 +74,6 @@ pub(crate) fn check_order(machine: &Machine) {
     assert_eq!(text, expected, "{names:?}");
 }
 
-fn roll_back(machine: &Machine) -> Box<Operation> {
-    let new = machine.open().deployments().unwrap()[0].id.clone();
-    Box::new(move |locked: &Locked<'_>| {
-        if locked.deployments()?.first().is_some_and(|first| first.id == new) {
-            locked.rollback()?;
-        }
-        Ok(())
-    })
-}
-
 #[test]
 fn each_set_has_names_that_come_before_those_of_the_last() {
     let machine = flat(2);
@@ -107,13 +98,7 @@ fn a_crash_at_any_step_leaves_a_set_whose_default_comes_first() {
     survives_every_crash(&flat(2), &upgrade);
     let machine = flat(2);
     survives_every_crash(&machine, &roll_back(&machine));
-    let old = machine.open().deployments().unwrap()[1].id.clone();
-    survives_every_crash(&machine, &move |locked: &Locked<'_>| {
-        if let Some(at) = locked.deployments()?.iter().position(|deployment| deployment.id == old) {
-            locked.undeploy(at, &CleanupOptions::default())?;
-        }
-        Ok(())
-    });
+    survives_every_crash(&machine, &undeploy_second(&machine));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What interrupted runs left: their staging directories, and other files in `tmp`.
 
-use super::staging::{boot_id, try_lock};
+use super::staging::{prefix_of_this_boot, try_lock};
 use crate::{Error, ObjectName, Store, Verdict, layout};
 use rayon::prelude::*;
 use sapwood_fsio::lock::{Lock, LockError};
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// [`Error::Lock`], [`Error::Io`].
     pub fn leftovers(&self, on_damaged: OnDamaged) -> Result<Vec<Leftover>, Error> {
-        let this_boot = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        let this_boot = prefix_of_this_boot();
         let mut found = Vec::new();
         self.each_idle_staging(&mut |name, dir| {
             let is_of_this_boot = name.starts_with(&this_boot);
@@ -152,7 +152,7 @@ impl Store {
     /// [`Error::Io`].
     pub fn clean_tmp(&self, expiry: Duration) -> Result<u64, Error> {
         let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(0) };
-        let this_boot = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        let this_boot = prefix_of_this_boot();
         let oldest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(expiry);
         let oldest_ns = i128::try_from(oldest.as_nanos()).unwrap_or(i128::MAX);
         let mut removed = 0;

@@ -67,7 +67,7 @@ impl Staging {
     /// Takes over what an interrupted transaction of this boot left, else makes a new directory.
     pub(super) fn open(store: &Store) -> Result<Self, Error> {
         let tmp = fsio::ensure_dir(store.dir(), layout::TMP, 0o775)?;
-        let prefix = format!("{}{}-", layout::STAGING_PREFIX, boot_id());
+        let prefix = prefix_of_this_boot();
         remove_orphaned_locks(&tmp)?;
         for entry in fsio::entries(&tmp)? {
             let Some(name) = entry.name.to_str() else { continue };
@@ -313,9 +313,14 @@ fn remove_orphaned_locks(tmp: &Dir) -> Result<(), Error> {
     Ok(())
 }
 
+/// Begins the names of staging directories of this boot.
+pub(super) fn prefix_of_this_boot() -> String {
+    format!("{}{}-", layout::STAGING_PREFIX, boot_id())
+}
+
 /// Tells this boot from others: by `$OSTREE_BOOTID` as in OSTree, else by what the kernel says. Where that says nothing,
 /// every process is a boot of its own.
-pub(super) fn boot_id() -> String {
+fn boot_id() -> String {
     if let Some(given) = std::env::var("OSTREE_BOOTID").ok().filter(|given| is_word(given)) {
         return given;
     }

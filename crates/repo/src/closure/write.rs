@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashSet};
 const MEMORY_BYTES: u64 = 64 << 20;
 
 impl Repo {
-    /// Writes the closures of these commits, where there are none yet and others may fetch from here, and removes those of commits that
-    /// are gone. A commit that is not all here gets none. For a caller that holds the repository's lock.
+    /// Writes the closures of these commits, where there are none yet and others may fetch from here, and removes those of
+    /// commits that are gone. A commit that is not all here gets none. For a caller that holds the repository's lock.
     pub(crate) fn renew_closures(&self, commits: &[Id<Commit>]) -> Result<()> {
         self.remove_closures_of_lost()?;
         let config = self.config();

@@ -69,7 +69,8 @@ pub fn part_is_here(objects: &Transaction<'_>, info: &PartInfo) -> Result<bool> 
 }
 
 /// Makes the objects of a part and stages them, each verified. `bytes` are the part as it is downloaded. Files that `takes`
-/// refuses, by their id, header and size, are left out; no more content is made than the superblock says. Memory: the decompressed part.
+/// refuses, by their id, header and size, are left out; no more content is made than the superblock says. Memory: the
+/// decompressed part.
 ///
 /// # Errors
 /// [`Error::Delta`] where the part is not what the superblock says, or cannot be read; [`Error::Store`] where an object

@@ -98,12 +98,12 @@ async fn superblocks(
             }
             match fetched {
                 // What came beside it may have taken its place.
-                Ok((_, bytes)) if bytes > left => give_up(options, delta, no_room(delta, left))?,
+                Ok((_, bytes)) if bytes > left => give_up(options, delta.name.to, no_room(delta, left))?,
                 Ok((superblock, bytes)) => {
                     left -= bytes;
                     chosen.push(superblock);
                 }
-                Err(error) => give_up(options, delta, error)?,
+                Err(error) => give_up(options, delta.name.to, error)?,
             }
         }
     }
@@ -119,12 +119,12 @@ fn no_room(delta: &ListedDelta, limit_bytes: u64) -> PullError {
     PullError::Delta { delta: delta.name, source: Box::new(source.into()) }
 }
 
-/// Goes on without a delta, unless one is required.
-fn give_up(options: &PullOptions, delta: &ListedDelta, error: PullError) -> Result<(), PullError> {
+/// Goes on without a delta to a commit, unless one is required.
+fn give_up(options: &PullOptions, to: Id<Commit>, error: PullError) -> Result<(), PullError> {
     if options.deltas == Deltas::Require {
         return Err(error);
     }
-    tracing::warn!(%error, commit = %delta.name.to, "fetching objects instead of a delta");
+    tracing::warn!(%error, commit = %to, "fetching objects instead of a delta");
     Ok(())
 }
 
@@ -147,11 +147,7 @@ async fn one(
     if candidates.is_empty() && listed.indexed {
         match index(remote, traffic, options, to).await {
             Ok(found) => candidates = found,
-            Err(error) if options.deltas == Deltas::Require => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, commit = %to, "fetching objects instead of a delta");
-                return Ok(None);
-            }
+            Err(error) => return give_up(options, to, error).map(|()| None),
         }
     }
     let Some(delta) = best(repo, asked, &candidates)? else {

@@ -3,8 +3,9 @@
 //! The driver asks for objects to look up ([`Frontier::next_look`]) and to fetch ([`Frontier::next_fetch`]), and tells
 //! what came of it; each answer can bring further objects. Every object is handed out once for looking (a
 //! dirtree of which several parts are wanted once for each, one after the other) and at most once for fetching, whatever
-//! the order of the answers; one that was [hinted](hints) at once more for looking, and for fetching if the hint came to nothing. When [`Frontier::is_done`], all that the wanted commits reach is
-//! here. An object costs about 40 bytes of memory, however large it is; names of files are not kept.
+//! the order of the answers; one that was [hinted](hints) at once more for looking, and for fetching if the hint came to
+//! nothing. When [`Frontier::is_done`], all that the wanted commits reach is here. An object costs about 40 bytes of
+//! memory, however large it is; names of files are not kept.
 
 mod hints;
 
@@ -28,6 +29,13 @@ pub(crate) struct Item {
     size: Option<u64>,
     /// If it is a hint: its size as fetched.
     hint_bytes: Option<u64>,
+}
+
+impl Item {
+    /// All of an object, as the walk comes to it.
+    fn of(name: ObjectName) -> Self {
+        Self { name, depth: 0, part: None, size: None, hint_bytes: None }
+    }
 }
 
 /// What an object that is here now refers to.
@@ -315,7 +323,7 @@ impl Frontier {
             Contents::Leaf => Ok(()),
             Contents::Tree { files, dirs } => {
                 for (id, size) in files {
-                    self.add(Item { name: id.name(), depth: 0, part: None, size, hint_bytes: None })?;
+                    self.add(Item { size, ..Item::of(id.name()) })?;
                 }
                 for (tree, meta, part) in dirs {
                     self.add_root(tree, meta, part, item.depth + 1)?;
@@ -349,8 +357,8 @@ impl Frontier {
         if depth > self.max_depth {
             return Err(Excess::Depth(tree.name()));
         }
-        self.add(Item { name: meta.name(), depth: 0, part: None, size: None, hint_bytes: None })?;
-        self.add(Item { name: tree.name(), depth, part, size: None, hint_bytes: None })
+        self.add(Item::of(meta.name()))?;
+        self.add(Item { depth, part, ..Item::of(tree.name()) })
     }
 
     fn add_commit(&mut self, commit: Id<Commit>, left: ParentsLeft, required: bool) -> Result<(), Excess> {
@@ -361,13 +369,7 @@ impl Frontier {
             let Some(state) = self.commits.get_mut(&commit.raw()) else {
                 let state = CommitState { left, required, parent: None, walked: false };
                 self.commits.insert(commit.raw(), state);
-                return self.add(Item {
-                    name: commit.name(),
-                    depth: 0,
-                    part: None,
-                    size: None,
-                    hint_bytes: None,
-                });
+                return self.add(Item::of(commit.name()));
             };
             state.required |= required;
             if !is_more(left, state.left) {

@@ -28,17 +28,17 @@ pub(super) fn mirrored(remote: &str, summary: &Summary) -> Result<Vec<Target>, P
         file: wire::SUMMARY,
         source: source.into(),
     })?;
-    let of = |(collection, refs): (String, Vec<SummaryRef>)| {
-        let collection = CollectionId::new(&collection).ok();
-        let collection = collection.into_iter();
-        collection.flat_map(move |id| refs.clone().into_iter().map(move |listed| (id.clone(), listed)))
-    };
-    let target = |(id, listed): (CollectionId, SummaryRef)| Target {
-        name: Some(listed.name),
-        commit: listed.target,
-        collection: Some(id),
-    };
-    Ok(listed.into_iter().flat_map(of).map(target).collect())
+    let mut targets = Vec::new();
+    for (collection, refs) in listed {
+        let Ok(collection) = CollectionId::new(&collection) else { continue };
+        let target = |SummaryRef { name, target, .. }| Target {
+            name: Some(name),
+            commit: target,
+            collection: Some(collection.clone()),
+        };
+        targets.extend(refs.into_iter().map(target));
+    }
+    Ok(targets)
 }
 
 /// All things to pull, resolved.

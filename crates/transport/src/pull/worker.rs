@@ -345,8 +345,8 @@ impl Workshop<'_> {
             return Err(PullError::NotBound { commit: id, name: name.clone(), bound_to });
         }
         let own = commit.metadata.get_str("ostree.collection-binding");
-        let other = names.iter().filter_map(|(_, wanted)| wanted.as_ref());
-        match { other }.find(|wanted| own != Some(wanted.as_str())) {
+        let mut collections = names.iter().filter_map(|(_, wanted)| wanted.as_ref());
+        match collections.find(|wanted| own != Some(wanted.as_str())) {
             None => Ok(()),
             Some(wanted) => Err(PullError::NotInCollection {
                 commit: id,

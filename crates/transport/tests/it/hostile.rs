@@ -435,17 +435,8 @@ fn a_tree_that_is_too_deep_or_too_large_is_refused() {
             let below = DirEntry { name: EntryName::new("d").unwrap(), tree, meta };
             tree = objects.put(&DirTree::new(Vec::new(), vec![below]).unwrap()).unwrap();
         }
-        let commit = Commit {
-            metadata: sapwood_objstore::Metadata::default(),
-            parent: None,
-            subject: String::new(),
-            body: String::new(),
-            timestamp: 0,
-            tree,
-            meta,
-            totals: format.records_sizes().then(Default::default),
-        };
-        let target = objects.put(&commit).unwrap();
+        let totals = format.records_sizes().then(Default::default);
+        let target = objects.put(&bare_commit(tree, meta, totals)).unwrap();
         let expected = sapwood_repo::Expected::Any;
         txn.edit_ref(sapwood_repo::RefEdit::Set { name: local(BRANCH), expected, target });
         txn.commit().unwrap();

@@ -1,9 +1,7 @@
 //! What cannot fit is not fetched.
 
 use crate::world::*;
-use sapwood_objstore::{
-    Commit, DirMeta, DirTree, EntryName, FileEntry, Format, Mode, ObjectKind, Totals, Xattrs,
-};
+use sapwood_objstore::{DirMeta, DirTree, EntryName, FileEntry, Format, Mode, ObjectKind, Totals, Xattrs};
 use sapwood_repo::{Expected, RefEdit, WalkEntry};
 use sapwood_transport::PullError;
 
@@ -23,17 +21,8 @@ fn enormous(source: &Place) {
     let meta = objects.put(&DirMeta { uid: 0, gid: 0, mode: 0o755, xattrs: Xattrs::default() }).unwrap();
     let entry = FileEntry { name: EntryName::new("f").unwrap(), id: file, size: Some(1 << 62) };
     let tree = objects.put(&DirTree::new(vec![entry], Vec::new()).unwrap()).unwrap();
-    let commit = Commit {
-        metadata: sapwood_objstore::Metadata::default(),
-        parent: None,
-        subject: String::new(),
-        body: String::new(),
-        timestamp: 0,
-        tree,
-        meta,
-        totals: Some(Totals { files: 1, dirs: 1, bytes: 1 << 62 }),
-    };
-    let target = objects.put(&commit).unwrap();
+    let totals = Totals { files: 1, dirs: 1, bytes: 1 << 62 };
+    let target = objects.put(&bare_commit(tree, meta, Some(totals))).unwrap();
     txn.edit_ref(RefEdit::Set { name: local(BRANCH), expected: Expected::Any, target });
     txn.commit().unwrap();
 }

@@ -2,7 +2,7 @@
 
 use cap_std::ambient_authority;
 use sapwood_fsio::Dir;
-use sapwood_objstore::{Commit, Format, Id, Mode, ObjectName, Verdict};
+use sapwood_objstore::{Commit, DirMeta, DirTree, Format, Id, Metadata, Mode, ObjectName, Totals, Verdict};
 use sapwood_repo::{
     CommitOptions, CreateOptions, ImportOptions, Modifiers, RefName, Refspec, Repo, WalkEntry,
 };
@@ -77,6 +77,20 @@ impl Place {
             ..Default::default()
         };
         self.repo.commit_dir(&open_dir(from.path()), &import, &commit, &|_| {}).unwrap().commit
+    }
+}
+
+/// A commit of a tree and nothing else.
+pub(crate) fn bare_commit(tree: Id<DirTree>, meta: Id<DirMeta>, totals: Option<Totals>) -> Commit {
+    Commit {
+        metadata: Metadata::default(),
+        parent: None,
+        subject: String::new(),
+        body: String::new(),
+        timestamp: 0,
+        tree,
+        meta,
+        totals,
     }
 }
 

@@ -60,8 +60,7 @@ impl Frontier {
         for (name, bytes) in metas.chain(trees) {
             if !self.seen.contains(&name) && self.hints.hinted.insert(name) {
                 self.hints.open.insert(name);
-                let item = Item { name, depth: 0, part: None, size: None, hint_bytes: Some(bytes) };
-                self.hints.look.push_back(item);
+                self.hints.look.push_back(Item { hint_bytes: Some(bytes), ..Item::of(name) });
             }
         }
     }
