@@ -40,6 +40,17 @@ pub enum Wait {
     Forever,
 }
 
+impl Wait {
+    /// What is left when so much of it is over.
+    #[must_use]
+    pub fn less(self, waited: Duration) -> Self {
+        match self {
+            Self::For(limit) => Self::For(limit.saturating_sub(waited)),
+            other => other,
+        }
+    }
+}
+
 /// Why a lock was not got.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

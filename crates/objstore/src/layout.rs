@@ -10,6 +10,8 @@ pub(crate) const TMP: &str = "tmp";
 pub(crate) const TMP_CACHE: &str = "cache";
 /// The lock file of a repository.
 pub(crate) const LOCK: &str = ".lock";
+/// The lock file of those who wait for the other. OSTree has none.
+pub(crate) const LOCK_QUEUE: &str = ".lock-queue";
 /// Begins the names of staging directories. OSTree's prefix, so that either takes up, or cleans up, what the other left; an
 /// object gets its name there when it is complete, and before that has one that is none of an object.
 pub(crate) const STAGING_PREFIX: &str = "staging-";

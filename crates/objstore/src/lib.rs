@@ -28,6 +28,6 @@ pub use object::{
     Totals, Value, XattrError, Xattrs,
 };
 pub use read::{FileObject, FileReader};
-pub use store::Store;
+pub use store::{RepoLock, Store};
 pub use txn::{Leftover, OnDamaged, PublishGuard, Published, Transaction, Trust};
 pub use uncompressed::Uncompressed;

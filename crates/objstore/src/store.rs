@@ -3,16 +3,18 @@
 //! Reading takes no lock: an object that can be seen is complete. Only deletion excludes others, and it is for callers
 //! that hold the lock exclusively.
 
+mod lock;
 mod shards;
 
 use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
     Value, Xattrs, layout,
 };
-use sapwood_fsio::lock::{Lock, LockKind};
 use sapwood_fsio::{self as fsio, Dir};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lock::Holding;
+pub use lock::RepoLock;
 pub(crate) use shards::{Shard, Shards};
 
 /// Permission bits of the directories of a repository, less the umask.
@@ -28,6 +30,7 @@ pub struct Store {
     mode: Mode,
     options: StoreOptions,
     parent: Option<Box<Store>>,
+    holding: Holding,
 }
 
 impl Store {
@@ -48,7 +51,16 @@ impl Store {
     pub fn open(repo: &Dir, format: Format, mode: Mode, options: StoreOptions) -> Result<Self, Error> {
         let objects = fsio::open_dir(repo, layout::OBJECTS)?;
         let repo = fsio::open_dir(repo, ".")?;
-        Ok(Self { repo, objects, shards: Shards::new(), format, mode, options, parent: None })
+        Ok(Self {
+            repo,
+            objects,
+            shards: Shards::new(),
+            format,
+            mode,
+            options,
+            parent: None,
+            holding: Holding::default(),
+        })
     }
 
     /// With a store to look into, read-only, for what is not here.
@@ -343,17 +355,6 @@ impl Store {
             fsio::syncfs(&self.repo)?;
         }
         Ok(())
-    }
-
-    /// Takes the repository's lock; `None` where locking is switched off.
-    ///
-    /// # Errors
-    /// [`Error::Lock`], naming the holder.
-    pub fn lock(&self, kind: LockKind) -> Result<Option<Lock>, Error> {
-        if !self.options.locking {
-            return Ok(None);
-        }
-        Ok(Some(Lock::acquire(&self.repo, layout::LOCK, kind, self.options.lock_wait)?))
     }
 
     /// Begins a transaction, under the shared lock. What an interrupted one staged in this boot is verified and reused.

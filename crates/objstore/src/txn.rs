@@ -15,14 +15,14 @@ mod publish;
 mod staging;
 mod write;
 
-use crate::Verdict;
 use crate::read::check_meta;
 use crate::{
     Commit, Error, FileHeader, FileType, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, Store, kind,
     layout,
 };
+use crate::{RepoLock, Verdict};
 use budget::Budget;
-use sapwood_fsio::lock::{Lock, LockKind};
+use sapwood_fsio::lock::LockKind;
 use sapwood_fsio::{self as fsio, Dir};
 use staging::Staging;
 use std::collections::HashSet;
@@ -45,7 +45,7 @@ pub struct Transaction<'store> {
     can_share: OnceLock<bool>,
     /// What the store has is not taken for these.
     replaced: HashSet<ObjectName>,
-    lock: Option<Lock>,
+    lock: Option<RepoLock>,
 }
 
 /// What a transaction did.

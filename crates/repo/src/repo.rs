@@ -11,7 +11,7 @@ use crate::{
 };
 use sapwood_fsio::Dir;
 use sapwood_fsio::lock::{Lock, LockError, LockKind};
-use sapwood_objstore::{Commit, Format, Id, Mode, Store};
+use sapwood_objstore::{Commit, Format, Id, Mode, RepoLock, Store};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
@@ -300,7 +300,7 @@ impl Repo {
 
     /// Keeps others from deleting objects, while much is read. `None` also where nobody ever locked it and this user cannot:
     /// it is somebody else's, or on a read-only disk.
-    pub(crate) fn lock_to_read(&self) -> Result<Option<Lock>> {
+    pub(crate) fn lock_to_read(&self) -> Result<Option<RepoLock>> {
         match self.store.lock(LockKind::Shared) {
             Err(sapwood_objstore::Error::Lock(LockError::Io(error))) if is_read_only(error.source.kind()) => {
                 Ok(None)

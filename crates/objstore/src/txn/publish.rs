@@ -1,9 +1,8 @@
 //! Making a transaction's objects durable, then visible.
 
 use super::{Published, Transaction};
-use crate::{Error, ObjectName, Store, layout};
+use crate::{Error, ObjectName, RepoLock, Store, layout};
 use rayon::prelude::*;
-use sapwood_fsio::lock::Lock;
 use sapwood_fsio::{self as fsio, Dir};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,7 +14,7 @@ const FEW_DIRS: usize = 8;
 #[derive(Debug)]
 pub struct PublishGuard {
     #[expect(dead_code, reason = "held, not read")]
-    lock: Option<Lock>,
+    lock: Option<RepoLock>,
 }
 
 impl Transaction<'_> {

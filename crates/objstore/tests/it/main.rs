@@ -3,6 +3,7 @@
 mod crash;
 mod hostile;
 mod keys;
+mod locks;
 mod modes;
 mod resume;
 mod support;
