@@ -67,14 +67,22 @@ pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) ->
             Source::Local(PathBuf::from(path))
         });
     }
-    let options = http_options(repo, remote, overrides)?;
+    let mut options = http_options(repo, remote, overrides)?;
+    let content_url = remote.content_url.as_deref().filter(|_| overrides.url.is_none());
+    // These servers were named by who configured the remote, whoever leads to them.
+    let named = metalink.into_iter().chain([url]).chain(content_url);
+    options.origins = named
+        .map(|url| url.strip_prefix("mirrorlist=").unwrap_or(url))
+        .filter(|url| is_http(url))
+        .map(str::to_owned)
+        .collect();
     let meta: Arc<dyn Remote> = match metalink {
         Some(url) => Arc::new(MirrorRemote::new(url, MirrorSource::Metalink, options.clone())),
         None if url.is_empty() => return Err(no_url(remote)),
         None => at(url, options.clone())?,
     };
-    Ok(Source::Files(match &remote.content_url {
-        Some(url) if overrides.url.is_none() => Arc::new(SplitRemote { meta, content: at(url, options)? }),
+    Ok(Source::Files(match content_url {
+        Some(url) => Arc::new(SplitRemote { meta, content: at(url, options)? }),
         _ => meta,
     }))
 }
@@ -84,15 +92,17 @@ pub(crate) fn no_url(remote: &Configured) -> anyhow::Error {
     usage(format!("No \"url\" option in remote \"{}\"", remote.name))
 }
 
+/// Whether an address is one of the web.
+fn is_http(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| ["http", "https"].contains(&scheme))
+}
+
 /// What an address of a configuration leads to.
 fn at(url: &str, options: HttpOptions) -> anyhow::Result<Arc<dyn Remote>> {
     if let Some(list) = url.strip_prefix("mirrorlist=") {
         return Ok(Arc::new(MirrorRemote::new(list, MirrorSource::List, options)));
     }
-    if !["http", "https"]
-        .iter()
-        .any(|known| url.split_once("://").is_some_and(|(scheme, _)| scheme == *known))
-    {
+    if !is_http(url) {
         return Err(usage(format!("Invalid URI scheme in {url}")));
     }
     Ok(Arc::new(HttpRemote::new(url, options)?))

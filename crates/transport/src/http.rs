@@ -11,6 +11,7 @@ mod metalink;
 mod mirrors;
 mod proxy;
 mod retry;
+mod secrets;
 mod tls;
 pub(crate) mod url;
 
@@ -23,10 +24,11 @@ use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
 use client::{Web, shown};
 use hyper::header::{
-    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_RANGE,
-    RANGE, RETRY_AFTER, USER_AGENT,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_RANGE, RANGE,
+    RETRY_AFTER, USER_AGENT,
 };
 use hyper::{HeaderMap, StatusCode, Uri};
+use secrets::{NamedBy, Secrets};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,9 +51,15 @@ pub struct HttpOptions {
     pub max_redirects: u32,
     /// What this program calls itself. Default: `sapwood/VERSION`.
     pub user_agent: String,
-    /// Headers sent with each request to the remote's own host, such as `Authorization: Bearer …`.
+    /// Addresses besides the remote's own whose servers may see what is private: [`headers`](Self::headers),
+    /// [`cookies`](Self::cookies), [`client_certificate`](Self::client_certificate). Nobody does whom only a list of mirrors, a
+    /// metalink or a redirect names, unless it is the host of a server at the usual port of HTTP that goes on over TLS at the
+    /// usual one. Default: none.
+    pub origins: Vec<String>,
+    /// Headers sent with each request, such as `Authorization: Bearer …`.
     pub headers: Vec<(String, String)>,
-    /// Cookies sent where they belong, also to other hosts that a redirect leads to.
+    /// Cookies sent where they belong. To servers that were not named (see [`origins`](Self::origins)) a cookie goes over TLS
+    /// alone, and only if it is for that very host.
     pub cookies: CookieJar,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_certificates: Option<Vec<u8>>,
@@ -99,6 +107,7 @@ impl Default for HttpOptions {
             max_backoff: Duration::from_mins(1),
             max_redirects: 5,
             user_agent: concat!("sapwood/", env!("CARGO_PKG_VERSION")).to_owned(),
+            origins: Vec::new(),
             headers: Vec::new(),
             cookies: CookieJar::default(),
             ca_certificates: None,
@@ -130,8 +139,6 @@ struct Inner {
     base: url::Url,
     web: Web,
     headers: HeaderMap,
-    /// For the remote's own host alone.
-    private: HeaderMap,
     options: Arc<HttpOptions>,
 }
 
@@ -147,37 +154,28 @@ impl HttpRemote {
     /// The repository at `url`; `user:password@` in it is sent as basic authentication. Nothing is connected to yet.
     ///
     /// # Errors
-    /// When the address, that of a proxy, or a header of the options, is malformed.
+    /// When the address, one of [`HttpOptions::origins`], that of a proxy, or a header of the options, is malformed.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, UrlError> {
+        Self::named(url, NamedBy::Owner, options)
+    }
+
+    fn named(url: &str, by: NamedBy, options: HttpOptions) -> Result<Self, UrlError> {
         let (base, credentials) = url::Url::parse(url)?;
-        let wrong = |why| UrlError { url: base.shown(), why };
-        let secret = |value: &str| {
-            let mut value = HeaderValue::from_str(value).map_err(|_invalid| wrong("malformed header"))?;
-            value.set_sensitive(true);
-            Ok(value)
-        };
         let mut headers = HeaderMap::new();
         let agent = HeaderValue::from_str(&options.user_agent);
-        headers.insert(USER_AGENT, agent.map_err(|_invalid| wrong("malformed user agent"))?);
-        let mut private = HeaderMap::new();
-        if let Some(credentials) = credentials {
-            private.insert(AUTHORIZATION, secret(&url::basic(&credentials))?);
-        }
-        for (name, value) in &options.headers {
-            let name: HeaderName = name
-                .parse()
-                .map_err(|_invalid: hyper::header::InvalidHeaderName| wrong("malformed header"))?;
-            private.insert(name, secret(value)?);
-        }
+        let malformed = |_invalid| UrlError { url: base.shown(), why: "malformed user agent" };
+        headers.insert(USER_AGENT, agent.map_err(malformed)?);
+        let secrets = Secrets::new(&base, credentials.as_ref(), by, &options)?;
         let options = Arc::new(options);
-        let web = Web::new(Arc::clone(&options))?;
-        Ok(Self { inner: Arc::new(Inner { base, web, headers, private, options }) })
+        let web = Web::new(Arc::clone(&options), secrets)?;
+        Ok(Self { inner: Arc::new(Inner { base, web, headers, options }) })
     }
 }
 
 /// Fetches one file by its whole address, which may have a query.
 async fn whole_file(
     address: &str,
+    named_by: NamedBy,
     options: HttpOptions,
     max_bytes: u64,
 ) -> Result<Option<bytes::Bytes>, FetchError> {
@@ -186,7 +184,7 @@ async fn whole_file(
         source,
     };
     let (file, query) = address.split_at(address.find('?').unwrap_or(address.len()));
-    let inner = HttpRemote::new(file, options).map_err(|error| unusable(error.into()))?.inner;
+    let inner = HttpRemote::named(file, named_by, options).map_err(|error| unusable(error.into()))?.inner;
     let uri: Uri = format!("{}{query}", inner.base.shown())
         .parse()
         .map_err(|error: hyper::http::uri::InvalidUri| unusable(error.into()))?;
@@ -282,13 +280,13 @@ impl Inner {
         uri: &Uri,
         range: Option<&Range>,
     ) -> Result<hyper::Response<hyper::body::Incoming>, FetchError> {
-        let Some(range) = range else { return self.web.get(uri, &self.headers, &self.private).await };
+        let Some(range) = range else { return self.web.get(uri, &self.headers).await };
         let mut headers = self.headers.clone();
         headers.insert(RANGE, header(&format!("bytes={}-", range.start)));
         if let Some(tag) = &range.if_tag {
             headers.insert(IF_RANGE, header(tag));
         }
-        self.web.get(uri, &headers, &self.private).await
+        self.web.get(uri, &headers).await
     }
 }
 

@@ -1,12 +1,14 @@
 //! Sending one request: plain or over TLS, redirects followed, no repetition.
 
 use super::proxy::{self, Connector};
-use super::{HttpOptions, UrlError, url};
+use super::secrets::Secrets;
+use super::url::{self, Origin};
+use super::{ClientCertificate, HttpOptions, UrlError};
 use crate::FetchError;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, COOKIE, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use hyper::header::{LOCATION, PROXY_AUTHORIZATION};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,7 +17,6 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 type Client<C> = legacy::Client<C, Empty<Bytes>>;
 
@@ -27,12 +28,18 @@ const FRAME_BYTES: u32 = 256 << 10;
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: u32 = 256 << 10;
 
+/// Made when it is first needed: reading the system's certificates takes a while.
+type Tls = OnceLock<Result<Client<HttpsConnector<Connector>>, String>>;
+
 /// Connections to servers, kept open between requests.
 #[derive(Debug)]
 pub(super) struct Web {
     plain: Client<Connector>,
-    /// Made when it is first needed: reading the system's certificates takes a while.
-    tls: OnceLock<Result<Client<HttpsConnector<Connector>>, String>>,
+    /// Shows this machine's own certificate to servers that ask for one.
+    tls: Tls,
+    /// Shows none.
+    unnamed_tls: Tls,
+    secrets: Secrets,
     proxies: Arc<Matcher>,
     options: Arc<HttpOptions>,
     connected: AtomicBool,
@@ -40,11 +47,13 @@ pub(super) struct Web {
 
 impl Web {
     /// Fails if the address of a proxy is of no use.
-    pub(super) fn new(options: Arc<HttpOptions>) -> Result<Self, UrlError> {
+    pub(super) fn new(options: Arc<HttpOptions>, secrets: Secrets) -> Result<Self, UrlError> {
         let proxies = options.proxies.matcher()?;
         Ok(Self {
             plain: builder().build(connector(&options, &proxies)),
             tls: OnceLock::new(),
+            unnamed_tls: OnceLock::new(),
+            secrets,
             proxies,
             options,
             connected: AtomicBool::new(false),
@@ -56,28 +65,18 @@ impl Web {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Sends a GET and follows redirects. `private` headers go only to the host that was asked first.
-    pub(super) async fn get(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        private: &HeaderMap,
-    ) -> Result<Response<Incoming>, FetchError> {
+    /// Sends a GET and follows redirects.
+    pub(super) async fn get(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, FetchError> {
         let mut at = uri.clone();
         for _ in 0..=self.options.max_redirects {
             let mut request = Request::new(Empty::new());
             *request.method_mut() = Method::GET;
             *request.uri_mut() = at.clone();
             *request.headers_mut() = headers.clone();
-            if at.authority() == uri.authority() {
-                request.headers_mut().extend(private.clone());
-            } else {
-                request.headers_mut().remove(AUTHORIZATION);
-            }
+            self.secrets.add_to(request.headers_mut(), &at, &self.options);
             if let Some(value) = proxy::authorization(&self.proxies, &at) {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, value);
             }
-            self.add_cookies(&mut request);
             let response = self.send(request).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
@@ -90,15 +89,14 @@ impl Web {
         Err(FetchError::Redirect { url: shown(uri), why: "redirected too often" })
     }
 
-    fn add_cookies(&self, request: &mut Request<Empty<Bytes>>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let uri = request.uri();
-        let secure = uri.scheme_str() == Some("https");
-        let host = uri.host().unwrap_or_default();
-        let cookies = self.options.cookies.header(secure, host, uri.path(), now);
-        if let Some(Ok(mut value)) = cookies.map(|cookies| HeaderValue::from_str(&cookies)) {
-            value.set_sensitive(true);
-            request.headers_mut().insert(COOKIE, value);
+    /// What speaks TLS with a server: with this machine's own certificate if it may see that.
+    fn tls_to(&self, uri: &Uri) -> &Result<Client<HttpsConnector<Connector>>, String> {
+        let is_named = Origin::of(uri).is_some_and(|origin| self.secrets.may_go_to(&origin));
+        let own = self.options.client_certificate.as_ref();
+        if is_named || own.is_none() {
+            self.tls.get_or_init(|| tls(&self.options, own, &self.proxies))
+        } else {
+            self.unnamed_tls.get_or_init(|| tls(&self.options, None, &self.proxies))
         }
     }
 
@@ -106,7 +104,7 @@ impl Web {
         let url = shown(request.uri());
         let after = self.options.connect_timeout + self.options.stall_window;
         let answer = if request.uri().scheme_str() == Some("https") {
-            match self.tls.get_or_init(|| tls(&self.options, &self.proxies)) {
+            match self.tls_to(request.uri()) {
                 Ok(client) => tokio::time::timeout(after, client.request(request)).await,
                 Err(why) => return Err(FetchError::Tls { url, why: why.clone() }),
             }
@@ -152,9 +150,13 @@ fn connector(options: &HttpOptions, proxies: &Arc<Matcher>) -> Connector {
     Connector::new(connector, Arc::clone(proxies))
 }
 
-fn tls(options: &HttpOptions, proxies: &Arc<Matcher>) -> Result<Client<HttpsConnector<Connector>>, String> {
+fn tls(
+    options: &HttpOptions,
+    own: Option<&ClientCertificate>,
+    proxies: &Arc<Matcher>,
+) -> Result<Client<HttpsConnector<Connector>>, String> {
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(super::tls::config(options)?)
+        .with_tls_config(super::tls::config(options, own)?)
         .https_only()
         .enable_all_versions()
         .wrap_connector(connector(options, proxies));

@@ -99,11 +99,18 @@ impl CookieJar {
 
     /// The value of a `Cookie` header for a request; `None` if no cookie is for it. `now` is in seconds since 1970.
     pub fn header(&self, secure: bool, host: &str, path: &str, now: u64) -> Option<String> {
+        self.joined(path, now, |cookie| (secure || !cookie.secure) && is_for_host(cookie, host))
+    }
+
+    /// The same for a server that whoever keeps the jar did not name as a remote's: a cookie goes there over TLS alone, and only
+    /// to the very host that it names.
+    pub(super) fn header_elsewhere(&self, secure: bool, host: &str, path: &str, now: u64) -> Option<String> {
+        self.joined(path, now, |cookie| secure && cookie.domain.eq_ignore_ascii_case(host))
+    }
+
+    fn joined(&self, path: &str, now: u64, is_for: impl Fn(&Cookie) -> bool) -> Option<String> {
         let fits = |cookie: &&Cookie| {
-            (cookie.expires == 0 || cookie.expires > now)
-                && (secure || !cookie.secure)
-                && is_for_host(cookie, host)
-                && is_below(&cookie.path, path)
+            (cookie.expires == 0 || cookie.expires > now) && is_below(&cookie.path, path) && is_for(cookie)
         };
         let mut sent: Vec<&Cookie> = Vec::new();
         for cookie in self.cookies.iter().filter(fits) {
@@ -183,6 +190,13 @@ mod tests {
             (true, "org", "/os/config", None),
         ] {
             assert_eq!(jar.header(secure, host, path, 2000).as_deref(), sent, "{host}{path}");
+        }
+        for (secure, host, sent) in [
+            (true, "127.0.0.1", Some("foo=later")),
+            (false, "127.0.0.1", None),
+            (true, "cdn.example.org", None),
+        ] {
+            assert_eq!(jar.header_elsewhere(secure, host, "/os/config", 2000).as_deref(), sent, "{host}");
         }
         assert_eq!(jar.header(false, "127.0.0.1", "/", 999).as_deref(), Some("foo=later; old=x"));
         assert!(!format!("{jar:?}").contains("secret"));

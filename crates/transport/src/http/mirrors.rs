@@ -3,9 +3,12 @@
 //! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree. Objects
 //! come from it too, and from the others where it lacks one, fails, or gave a wrong one: that costs this object a request
 //! more, and nobody else anything. A mirror that failed to answer is asked last for a while.
+//!
+//! What is private of a remote goes to the server that lists the mirrors, and to a mirror only if the remote's owner named
+//! that too: whoever can write the list could else collect it.
 
 use super::metalink::{self, Metalink};
-use super::{HttpOptions, HttpRemote};
+use super::{HttpOptions, HttpRemote, NamedBy};
 use crate::remote::Body;
 use crate::{FetchError, Limits, Range, Remote, Response, wire};
 use async_trait::async_trait;
@@ -65,9 +68,11 @@ impl MirrorRemote {
     /// The repository whose mirrors the file at `url` lists.
     ///
     /// Each mirror is tried with fewer repetitions than a remote that is alone: see [`HttpOptions::retries`].
-    pub fn new(url: impl Into<String>, source: MirrorSource, options: HttpOptions) -> Self {
+    pub fn new(url: impl Into<String>, source: MirrorSource, mut options: HttpOptions) -> Self {
+        let url = url.into();
+        options.origins.push(url.clone());
         let (found, given) = (OnceCell::new(), Mutex::default());
-        Self { url: url.into(), source, options, found, hasher: RandomState::new(), given }
+        Self { url, source, options, found, hasher: RandomState::new(), given }
     }
 
     async fn found(&self) -> Result<&Found, FetchError> {
@@ -86,13 +91,13 @@ impl MirrorRemote {
     }
 
     async fn source(&self, max_bytes: u64) -> Result<Bytes, FetchError> {
-        let file = super::whole_file(&self.url, self.options.clone(), max_bytes).await?;
+        let file = super::whole_file(&self.url, NamedBy::Owner, self.options.clone(), max_bytes).await?;
         file.ok_or_else(|| FetchError::Status { url: self.describe().into(), status: 404 })
     }
 
     fn mirror(&self, url: &str) -> Option<Mirror> {
         let options = HttpOptions { retries: self.options.retries.min(1), ..self.options.clone() };
-        match HttpRemote::new(url, options) {
+        match HttpRemote::named(url, NamedBy::Others, options) {
             Ok(remote) => Some(Mirror { remote, failed: Mutex::new(None) }),
             Err(error) => {
                 tracing::warn!(%error, "a mirror that cannot be used");
@@ -127,7 +132,8 @@ impl MirrorRemote {
         let mut verified = None;
         for url in metalink.urls.iter().take(MAX_MIRRORS) {
             // One byte more, so that a longer file is not taken for it.
-            match super::whole_file(url, self.options.clone(), metalink.size.saturating_add(1)).await {
+            let max_bytes = metalink.size.saturating_add(1);
+            match super::whole_file(url, NamedBy::Others, self.options.clone(), max_bytes).await {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match metalink.check(&bytes) {
                     Ok(()) => {

@@ -1,6 +1,6 @@
 //! What TLS trusts, and what this machine shows of itself.
 
-use super::{HttpOptions, ServerCheck};
+use super::{ClientCertificate, HttpOptions, ServerCheck};
 use hyper_rustls::ConfigBuilderExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -9,7 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-pub(super) fn config(options: &HttpOptions) -> Result<ClientConfig, String> {
+/// How TLS is spoken with a server; `own` is shown to it if it asks.
+pub(super) fn config(options: &HttpOptions, own: Option<&ClientCertificate>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -27,7 +28,7 @@ pub(super) fn config(options: &HttpOptions) -> Result<ClientConfig, String> {
             config.with_root_certificates(roots)
         }
     };
-    let Some(own) = &options.client_certificate else { return Ok(config.with_no_client_auth()) };
+    let Some(own) = own else { return Ok(config.with_no_client_auth()) };
     let key = PrivateKeyDer::from_pem_slice(&own.key).map_err(|error| format!("client key: {error}"))?;
     config.with_client_auth_cert(certificates(&own.certificates)?, key).map_err(|error| error.to_string())
 }

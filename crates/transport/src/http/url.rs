@@ -19,6 +19,31 @@ pub(super) struct Credentials {
     pub(super) password: Vec<u8>,
 }
 
+/// A server, as those who keep secrets from others tell servers apart (RFC 6454): protocol, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) secure: bool,
+    /// In small letters.
+    pub(super) host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The server that a request goes to.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        let secure = uri.scheme_str() == Some("https");
+        let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+        Some(Self { secure, host, port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
+    }
+
+    /// Whether what is meant for this server may go to the other: the same, or the same host's at the usual port of TLS if this
+    /// one is at that of plain HTTP, from where all could read it.
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        let upgraded = !self.secure && other.secure && self.host == other.host;
+        self == other || upgraded && (self.port, other.port) == (80, 443)
+    }
+}
+
 impl Url {
     /// Reads the address of a repository.
     pub(super) fn parse(text: &str) -> Result<(Self, Option<Credentials>), UrlError> {
@@ -63,6 +88,12 @@ impl Url {
     /// The address of a file of the repository; `path` is not encoded.
     pub(super) fn join(&self, path: &str) -> String {
         format!("{}://{}{}/{}", self.scheme(), self.authority, self.path, encode(path, Keep::Slashes))
+    }
+
+    /// The server.
+    pub(super) fn origin(&self) -> Result<Origin, UrlError> {
+        let origin = self.join("x").parse().ok().and_then(|uri| Origin::of(&uri));
+        origin.ok_or_else(|| UrlError { url: self.shown(), why: "malformed address" })
     }
 
     /// The address itself.
@@ -205,6 +236,24 @@ mod tests {
             "http://a b/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_stay_with_protocol_host_and_port_but_may_be_better_kept() {
+        let origin = |text: &str| Origin::of(&text.parse().expect("valid")).expect("has a host");
+        for (named, asked, may) in [
+            ("http://h/a", "http://H:80/b", true),
+            ("https://h:443/", "https://h/", true),
+            ("http://h/", "https://h/", true),
+            ("https://h/", "http://h/", false),
+            ("http://h/", "http://h:8080/", false),
+            ("http://h:8080/", "https://h/", false),
+            ("http://h/", "https://h:8443/", false),
+            ("https://h/", "https://www.h/", false),
+            ("http://[::1]/", "http://[::1]:80/", true),
+        ] {
+            assert_eq!(origin(named).stands_for(&origin(asked)), may, "{named} {asked}");
         }
     }
 

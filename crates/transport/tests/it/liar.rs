@@ -48,8 +48,15 @@ pub(crate) enum Answer {
 
 pub(crate) type Rule = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
-/// Paths, and where the ranges asked for began.
-type Requests = Mutex<Vec<(String, Option<usize>)>>;
+/// What was asked.
+struct Request {
+    path: String,
+    /// Where the range asked for began.
+    from: Option<usize>,
+    head: String,
+}
+
+type Requests = Mutex<Vec<Request>>;
 
 /// The server; it ends with the runtime.
 pub(crate) struct Liar {
@@ -79,7 +86,12 @@ impl Liar {
     /// Where the ranges began with which a path was asked for.
     pub(crate) fn asked_for(&self, path: &str) -> Vec<Option<usize>> {
         let requests = self.requests.lock().unwrap();
-        requests.iter().filter(|(asked, _)| asked == path).map(|(_, from)| *from).collect()
+        requests.iter().filter(|asked| asked.path == path).map(|asked| asked.from).collect()
+    }
+
+    /// The heads of all requests.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.requests.lock().unwrap().iter().map(|asked| asked.head.clone()).collect()
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -105,7 +117,7 @@ async fn answer(
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     });
-    log.lock().unwrap().push((path.clone(), from));
+    log.lock().unwrap().push(Request { path: path.clone(), from, head });
     let before = {
         let mut counts = counts.lock().unwrap();
         let count = counts.entry(path.clone()).or_insert(0_usize);

@@ -15,6 +15,7 @@ mod pulls;
 mod remotes;
 mod repair;
 mod room;
+mod secrets;
 mod selective;
 mod server;
 mod summaries;

@@ -1,5 +1,6 @@
 //! TLS between our client and our server: who is believed, and what is spoken.
 
+use crate::liar::{Answer, Liar};
 use crate::world::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sapwood_objstore::{Commit, Format, Id, Mode};
@@ -38,7 +39,7 @@ struct Secure {
     commit: Id<Commit>,
     port: u16,
     log: Arc<Mutex<Vec<Access>>>,
-    _source: Place,
+    source: Place,
 }
 
 impl Secure {
@@ -55,7 +56,7 @@ impl Secure {
         let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
         runtime().spawn(serve(open_dir(source.path()), listener, options, std::future::pending()));
-        Self { commit, port, log, _source: source }
+        Self { commit, port, log, source }
     }
 
     fn pull(&self, host: &str, options: HttpOptions) -> Result<Place, PullError> {
@@ -118,6 +119,35 @@ fn a_client_must_show_a_certificate_where_the_server_asks_for_one() {
     assert!(is_refused(server.pull("127.0.0.1", with(stranger.issue("machine")))));
     assert_eq!(server.log.lock().unwrap().len(), 0);
     server.pull("127.0.0.1", with(members.issue("machine"))).unwrap();
+}
+
+#[test]
+fn a_client_shows_its_certificate_to_no_server_that_only_a_redirect_names() {
+    let (authority, members) = (Authority::new(), Authority::new());
+    let (certificate, key) = authority.issue("127.0.0.1");
+    let server = Secure::new(ServerTls::new(&certificate, &key, Some(&members.pem())).unwrap());
+    let to = format!("https://127.0.0.1:{}", server.port);
+    let (certificates, key) = members.issue("machine");
+    for is_named in [false, true] {
+        let target = to.clone();
+        let liar = Liar::new(server.source.path(), move |asked| {
+            let location = format!("Location: {target}{}\r\n", asked.path);
+            Answer::Status(302, Box::leak(location.into_boxed_str()))
+        });
+        let options = HttpOptions {
+            client_certificate: Some(ClientCertificate {
+                certificates: certificates.clone(),
+                key: key.clone(),
+            }),
+            origins: if is_named { vec![to.clone()] } else { Vec::new() },
+            ..trusting(&authority)
+        };
+        let machine = Place::new(Format::Native, Mode::BareUser);
+        let remote = HttpRemote::new(&liar.url, options).unwrap();
+        let pulled = pull_quietly(&machine.repo, Arc::new(remote), &want(BRANCH));
+        assert_eq!(is_refused(pulled.map(|_| machine)), !is_named);
+        assert_eq!(server.log.lock().unwrap().is_empty(), !is_named);
+    }
 }
 
 #[test]
