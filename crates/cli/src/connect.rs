@@ -253,14 +253,34 @@ pub(crate) fn pull_from(
     terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
-    let Terms { policy, freshness, summary_cache } = terms;
-    let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
+    let remote = match from {
+        Source::Files(remote) => remote,
+        Source::Local(path) => {
+            return pull_from_repo(ctx, repo, &crate::ctx::open_repo_at(&path)?, terms, options);
+        }
+    };
     let report = PullReport::new(ctx)?;
     let on_event = |event: PullEvent<'_>| report.tell(event);
-    Ok(match from {
-        Source::Files(remote) => pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?,
-        Source::Local(path) => pull_local(repo, &crate::ctx::open_repo_at(&path)?, options, &on_event)?,
-    })
+    Ok(pull(runtime()?.handle(), repo, remote, caches, &on_terms(terms, options), &on_event)?)
+}
+
+/// The same from a repository that is open.
+pub(crate) fn pull_from_repo(
+    ctx: &Ctx,
+    repo: &Repo,
+    from: &Repo,
+    terms: Terms,
+    options: &PullOptions,
+) -> anyhow::Result<PullOutcome> {
+    let report = PullReport::new(ctx)?;
+    let on_event = |event: PullEvent<'_>| report.tell(event);
+    Ok(pull_local(repo, from, &on_terms(terms, options), &on_event)?)
+}
+
+/// Options with the terms on which it is pulled.
+fn on_terms(terms: Terms, options: &PullOptions) -> PullOptions {
+    let Terms { policy, freshness, summary_cache } = terms;
+    PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() }
 }
 
 /// What a pull would fetch.
@@ -272,8 +292,7 @@ pub(crate) fn plan(
     terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullPlan> {
-    let Terms { policy, freshness, summary_cache } = terms;
-    let options = &PullOptions { policy: Arc::new(policy), freshness, summary_cache, ..options.clone() };
+    let options = &on_terms(terms, options);
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| {
         if let PullEvent::Progress(now) = event {

@@ -5,7 +5,7 @@ mod blame;
 mod objects;
 mod totals;
 
-pub use bindings::{BadBinding, BindingProblem};
+pub use bindings::{BadBinding, BindingProblem, binding_problem};
 
 use crate::ids::{MEMORY_BYTES, Spill};
 use crate::partial::Incomplete;

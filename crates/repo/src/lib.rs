@@ -81,7 +81,7 @@ pub use error::{Error, Result};
 pub use export::ExportOptions;
 pub use fsck::{
     BadBinding, BindingChecks, BindingProblem, Finding, FsckEvent, FsckOptions, FsckReport, OnCorrupt,
-    Problem,
+    Problem, binding_problem,
 };
 pub use keyfile::{Keyfile, KeyfileError};
 pub use log::{History, LogEntry};

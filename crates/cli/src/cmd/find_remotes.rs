@@ -2,7 +2,7 @@
 
 mod finders;
 
-use crate::connect::{self, Source};
+use crate::connect;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, Usage, usage};
 use crate::time;
@@ -256,29 +256,19 @@ fn pull_all(
     let mut left: BTreeSet<&CollectionRef> = found.iter().flat_map(|found| found.offers.keys()).collect();
     let all = left.len();
     for found in found {
-        let here: Vec<_> = found.offers.iter().filter(|(name, _)| left.contains(name)).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let options = PullOptions {
-            into: if mirror { RefsInto::Mirror } else { RefsInto::Remote(found.remote.name.clone()) },
-            collection: found.remote.collection_id(),
-            trust: Trust::Untrusted,
-            age: Age::NotBeforeRef,
-            ..PullOptions::default()
-        };
-        let pulled = found.source(repo).and_then(|(source, terms)| {
-            let wanted = here.iter().map(|((_, name), offer)| match terms.freshness {
-                // What it states is looked at again, and remembered.
-                Some(_) => Wanted::Ref(name.clone()),
-                None => Wanted::RefAt(name.clone(), offer.commit),
-            });
-            let options = PullOptions { wanted: wanted.collect(), ..options };
-            connect::pull_from(ctx, repo, source, &[], terms, &options)
-        });
-        match pulled {
-            Ok(_) => left.retain(|name| !found.offers.contains_key(*name)),
-            Err(error) => remarks.push(format!("{}: {error:#}", found.uri)),
+        let here: Vec<_> = found.offers.keys().filter(|name| left.contains(name)).collect();
+        // Together, and one by one if that fails: a ref that is not right is no reason to take none.
+        match found.pull(ctx, repo, mirror, &here) {
+            Ok(()) => left.retain(|name| !here.contains(name)),
+            Err(error) if here.len() == 1 => remarks.push(format!("{}: {error:#}", found.uri)),
+            Err(_) => {
+                for name in here {
+                    match found.pull(ctx, repo, mirror, &[name]) {
+                        Ok(()) => drop(left.remove(name)),
+                        Err(error) => remarks.push(format!("{}: {}: {error:#}", found.uri, name.1)),
+                    }
+                }
+            }
         }
     }
     if left.is_empty() {
@@ -290,14 +280,33 @@ fn pull_all(
 }
 
 impl Found {
-    /// From where it is pulled, and on which terms.
-    fn source(&self, repo: &Repo) -> anyhow::Result<(Source, crate::trust::Terms)> {
-        match &self.volume_path {
-            Some(path) => Ok((Source::Local(path.clone()), finders::terms_on_volumes(repo, &self.remote)?)),
-            None => Ok((
-                connect::source(repo, &self.remote, &connect::Overrides::default())?,
-                crate::trust::terms(repo, &self.remote, None)?,
-            )),
+    /// Pulls some of the refs that it offers.
+    fn pull(&self, ctx: &Ctx, repo: &Repo, mirror: bool, names: &[&CollectionRef]) -> anyhow::Result<()> {
+        let terms = match self.volume {
+            Some(_) => finders::terms_on_volumes(repo, &self.remote)?,
+            None => crate::trust::terms(repo, &self.remote, None)?,
+        };
+        let offers = self.offers.iter().filter(|(name, _)| names.contains(name));
+        let wanted = offers.map(|((_, name), offer)| match terms.freshness {
+            // What it states is looked at again, and remembered.
+            Some(_) => Wanted::Ref(name.clone()),
+            None => Wanted::RefAt(name.clone(), offer.commit),
+        });
+        let options = PullOptions {
+            wanted: wanted.collect(),
+            into: if mirror { RefsInto::Mirror } else { RefsInto::Remote(self.remote.name.clone()) },
+            collection: self.remote.collection_id(),
+            trust: Trust::Untrusted,
+            age: Age::NotBeforeRef,
+            max_bytes_per_second: connect::limit_rate(&self.remote, None)?,
+            ..PullOptions::default()
+        };
+        if let Some(volume) = &self.volume {
+            connect::pull_from_repo(ctx, repo, volume, terms, &options)?;
+        } else {
+            let source = finders::source(repo, &self.remote)?;
+            connect::pull_from(ctx, repo, source, &[], terms, &options)?;
         }
+        Ok(())
     }
 }

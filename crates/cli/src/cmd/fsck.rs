@@ -1,7 +1,7 @@
 //! `fsck`: reads and hashes everything.
 
 mod repair;
-mod words;
+pub(super) mod words;
 
 use crate::ctx::Ctx;
 use crate::ui::Render;

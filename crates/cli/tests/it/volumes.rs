@@ -230,3 +230,112 @@ fn refs_of_collections_are_pulled_as_ostree_pulls_them() {
         }
     }
 }
+
+/// The options that ask for the vendor's signature, as the machine `n` has them.
+fn verification(place: &Place) -> String {
+    let config = fs::read_to_string(place.path("n/config")).unwrap();
+    let key = config.lines().find_map(|line| line.strip_prefix("verification-ed25519-key=")).unwrap();
+    format!("--collection-id={COLLECTION} --set=sign-verify=ed25519 --set=verification-ed25519-key={key}")
+}
+
+const SIGNED: &str = "--no-xattrs --sign-type=ed25519 --sign-from-file=key";
+
+#[test]
+fn a_ref_that_is_not_right_spoils_nothing_else_of_its_place() {
+    let place = Place::new();
+    let [first, _] = vendor_and_machines(&place);
+    fs::create_dir(place.path("t2")).unwrap();
+    fs::write(place.path("t2/alone"), "in no other tree").unwrap();
+    place.ok(&format!("commit --repo=r -b os/extra {SIGNED} --timestamp=@1 t2"));
+    place.ok("pull --repo=m vendor os/extra");
+    place.ok(&format!("create-usb --repo=m usb {COLLECTION} os/main {COLLECTION} os/extra"));
+    // Somebody added a ref, and a disk lost an object of another.
+    place.ok("commit --repo=usb/.ostree/repo -b mine --no-xattrs t");
+    place.ok(&format!("refs --repo=usb/.ostree/repo -c --create={COLLECTION}:os/mine mine"));
+    let shards = fs::read_dir(place.path("usb/.ostree/repo/objects")).unwrap();
+    let objects = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    let tree = objects.map(|object| object.unwrap().path()).find(|path| {
+        let is_tree = path.extension().is_some_and(|kind| kind == "dirtree");
+        is_tree && fs::read(path).unwrap().windows(5).any(|name| name == b"alone")
+    });
+    fs::remove_file(tree.unwrap()).unwrap();
+
+    let ran = place.run(&format!("{FIND} {COLLECTION} os/extra {COLLECTION} os/mine"));
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let failed = "Failed to pull some refs from the remotes: (org.example.Os, os/extra)";
+    assert!(ran.err.lines().any(|line| line.ends_with(failed)), "{}", ran.err);
+    let why = ran.err.lines().find(|line| line.contains("os/mine: "));
+    assert!(why.is_some_and(|why| why.contains("No signatures found")), "{}", ran.err);
+    assert_eq!(place.ok("rev-parse --repo=n vendor:os/main").trim(), first);
+    for name in ["os/extra", "os/mine"] {
+        assert_eq!(place.run(&format!("rev-parse --repo=n vendor:{name}")).code, 1, "{name}");
+    }
+}
+
+#[test]
+fn what_would_be_refused_takes_nobodys_place() {
+    let place = Place::new();
+    let [_, second] = vendor_and_machines(&place);
+    place.ok("summary --repo=r -u");
+    let other = |from: &str| {
+        place.ok(&format!("init --repo=other --mode=archive --format=ostree --collection-id={COLLECTION}"));
+        place.ok(&format!("pull-local --repo=other {from}"));
+        place.ok("refs --repo=other --create=os/main os/newer");
+        place.ok("summary --repo=other -u");
+        let url = place.path("other");
+        let add = format!("remote add --repo=n --no-gpg-verify {} other", verification(&place));
+        place.ok(&format!("{add} file://{}", url.display()));
+        let out = place.ok("find-remotes --repo=n --finders=config --pull org.example.Os os/main");
+        assert!(out.ends_with("1/1 refs were found.\nPulled 1/1 refs successfully.\n"), "{out}");
+        assert_eq!(place.ok("rev-parse --repo=n vendor:os/main").trim(), second);
+        place.ok("remote delete --repo=n other");
+        place.ok("refs --repo=n --delete vendor");
+        fs::remove_dir_all(place.path("other")).unwrap();
+    };
+    // The vendor's own, newer, and made for another ref.
+    place.ok(&format!("commit --repo=r -b os/newer {SIGNED} --timestamp=@3000 t"));
+    other("r os/newer");
+    // Nobody's, but here already.
+    place.ok(&format!("init --repo=evil --mode=archive --format=ostree --collection-id={COLLECTION}"));
+    place.ok("commit --repo=evil -b os/newer --bind-ref=os/main --no-xattrs --timestamp=@9000 t");
+    place.ok("pull-local --repo=n evil os/newer");
+    other("evil os/newer");
+}
+
+#[test]
+fn what_is_pulled_is_what_was_looked_at_whatever_is_mounted_there_by_then() {
+    let place = Place::new();
+    let [first, _] = vendor_and_machines(&place);
+    place.ok(&format!("create-usb --repo=m usb {COLLECTION} os/main"));
+    // A server is asked after the volumes: by then another is there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = fs::read_to_string(place.path("n/config")).unwrap();
+    let url = format!("url=http://{}/", listener.local_addr().unwrap());
+    let lines = config.lines().map(|line| if line.starts_with("url=") { url.as_str() } else { line });
+    fs::write(place.path("n/config"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let (usb, gone) = (place.path("usb"), place.path("gone"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _already = fs::rename(&usb, &gone).and_then(|()| fs::create_dir(&usb));
+            let mut stream = stream.unwrap();
+            let _its_head = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+            let no = b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            std::io::Write::write_all(&mut stream, no).unwrap();
+        }
+    });
+    let ran = place.run(&FIND.replace("=mount", "=config,mount"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(place.path("gone").exists(), "it was asked");
+    assert_eq!(place.ok("rev-parse --repo=n vendor:os/main").trim(), first);
+}
+
+#[test]
+fn no_more_is_taken_in_a_second_than_the_remote_lets() {
+    let place = Place::new();
+    vendor_and_machines(&place);
+    place.ok("summary --repo=r -u");
+    let config = fs::read_to_string(place.path("n/config")).unwrap();
+    fs::write(place.path("n/config"), config.replace("\nurl=", "\nlimit-rate=none\nurl=")).unwrap();
+    let ran = place.run("find-remotes --repo=n --finders=config org.example.Os os/main");
+    assert!(ran.err.contains("Invalid limit-rate of remote \"vendor\""), "{} {}", ran.out, ran.err);
+}

@@ -88,6 +88,15 @@ impl<'c> Bound<'c> {
     }
 }
 
+/// What is wrong with a ref that points to a commit, if anything is; `collection` is the ref's.
+pub fn binding_problem(
+    commit: &Commit,
+    name: &RefName,
+    collection: Option<&CollectionId>,
+) -> Option<BindingProblem> {
+    Bound::of(commit).disagrees_with(name, collection)
+}
+
 impl Repo {
     /// What is wrong with refs that point to a commit. Refs of remotes are not held against it, as in OSTree.
     pub(super) fn fsck_bound_refs(&self, refs: &[RefEntry], problems: &mut Vec<BadBinding>) {

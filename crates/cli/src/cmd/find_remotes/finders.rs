@@ -1,16 +1,18 @@
 //! Asking: the remotes of the configuration, and repositories on mounted volumes.
 
+use crate::cmd::fsck::words;
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, open_dir, read_file};
 use crate::trust::{self, Terms};
 use anyhow::Context as _;
-use sapwood_objstore::{Commit, Id, Trust};
+use sapwood_objstore::{Commit, Id, Store, Trust};
 use sapwood_repo::sign::Policy;
-use sapwood_repo::{Remote, Repo};
+use sapwood_repo::{BadBinding, Remote, Repo, binding_problem};
 use sapwood_transport::find::{CollectionRef, Offer, listed, volume_repos};
 use sapwood_transport::{PullOptions, Scope, Wanted, remote_summary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Largest list of mounts.
 const MAX_MOUNTS_BYTES: u64 = 16 << 20;
@@ -27,8 +29,8 @@ pub(super) struct Found {
     pub(super) priority: u32,
     /// The remote whose keys count.
     pub(super) remote: Remote,
-    /// The repository, where it is on a volume.
-    pub(super) volume_path: Option<PathBuf>,
+    /// The repository that was looked at, where it is on a volume: whatever is mounted there by the time it is pulled from.
+    pub(super) volume: Option<Rc<Repo>>,
     pub(super) last_modified: Option<u64>,
     pub(super) offers: BTreeMap<CollectionRef, Offer>,
 }
@@ -84,7 +86,7 @@ impl Search<'_> {
 
     fn ask(&mut self, remote: &Remote, wanted: &[CollectionRef]) -> anyhow::Result<Option<Found>> {
         let terms = trust::terms(self.repo, remote, self.cache_dir)?;
-        let files = match connect::source(self.repo, remote, &Overrides::default())? {
+        let files = match source(self.repo, remote)? {
             Source::Files(files) => files,
             Source::Local(path) => connect::as_files(&path)?,
         };
@@ -98,8 +100,8 @@ impl Search<'_> {
         let Some(read) = connect::runtime()?.block_on(asked)? else { anyhow::bail!("it has no summary") };
         let mut offers = BTreeMap::new();
         for (name, commit) in listed(&read.summary, wanted)? {
-            match self.made_at(remote, commit) {
-                Ok(timestamp) => drop(offers.insert(name, Offer { commit, timestamp })),
+            match self.offer(remote, &name, commit) {
+                Ok(offer) => drop(offers.insert(name, offer)),
                 Err(error) => self.remarks.push(format!("remote {}: {}: {error:#}", remote.name, name.1)),
             }
         }
@@ -108,27 +110,30 @@ impl Search<'_> {
             finder: "OstreeRepoFinderConfig",
             priority: 100,
             remote: remote.clone(),
-            volume_path: None,
+            volume: None,
             last_modified: read.summary.last_modified(),
             offers,
         }))
     }
 
-    /// When a commit was made: it is fetched, alone, and must be signed as the remote asks for. What a summary says of its age
-    /// is not believed.
-    fn made_at(&self, remote: &Remote, commit: Id<Commit>) -> anyhow::Result<u64> {
-        if !self.repo.store().contains(commit.name())? {
-            let terms = trust::terms(self.repo, remote, self.cache_dir)?;
-            let source = connect::source(self.repo, remote, &Overrides::default())?;
-            let options = PullOptions {
-                wanted: vec![Wanted::Commit(commit)],
-                scope: Scope::CommitsOnly,
-                trust: Trust::Untrusted,
-                ..PullOptions::default()
-            };
-            connect::pull_from(self.ctx, self.repo, source, &[], terms, &options)?;
+    /// What a remote has of a ref: its commit is fetched, alone, and must be signed as the remote asks for and made for this ref.
+    /// What a summary says of its age is not believed, nor is a commit that came another way.
+    fn offer(&self, remote: &Remote, name: &CollectionRef, commit: Id<Commit>) -> anyhow::Result<Offer> {
+        let (store, terms) = (self.repo.store(), trust::terms(self.repo, remote, self.cache_dir)?);
+        let here = store.contains(commit.name())?.then(|| checked(store, &terms.policy, name, commit));
+        if let Some(Ok(offer)) = here {
+            return Ok(offer);
         }
-        Ok(self.repo.store().load(commit)?.timestamp)
+        let options = PullOptions {
+            wanted: vec![Wanted::Commit(commit)],
+            scope: Scope::CommitsOnly,
+            trust: Trust::Untrusted,
+            max_bytes_per_second: connect::limit_rate(remote, None)?,
+            ..PullOptions::default()
+        };
+        let policy = trust::policy(self.repo, remote, trust::Asked::default())?;
+        connect::pull_from(self.ctx, self.repo, source(self.repo, remote)?, &[], terms, &options)?;
+        checked(store, &policy, name, commit)
     }
 
     /// Looks at the repositories of volumes.
@@ -167,21 +172,25 @@ impl Search<'_> {
         Ok(found)
     }
 
-    fn look(&self, dir: &cap_std::fs::Dir, path: &Path, remotes: &[Remote]) -> anyhow::Result<Vec<Found>> {
-        let volume = Repo::open(dir)?;
+    fn look(
+        &mut self,
+        dir: &cap_std::fs::Dir,
+        path: &Path,
+        remotes: &[Remote],
+    ) -> anyhow::Result<Vec<Found>> {
+        let volume = Rc::new(Repo::open(dir)?);
         anyhow::ensure!(volume.config().parent.is_none(), "it builds on another repository");
         let has = volume.collection_refs()?;
         let summary = volume.summary()?;
         let mut found = Vec::new();
         for remote in remotes {
+            let policy = terms_on_volumes(self.repo, remote)?.policy;
             let mut offers = BTreeMap::new();
             for name in self.of(remote) {
-                if let Some(entry) = has.get(&name) {
-                    let (commit, policy) = (entry.target, terms_on_volumes(self.repo, remote)?.policy);
-                    let bytes = volume.store().load_bytes(commit.name())?;
-                    policy.check_commit(&bytes, volume.store().detached(commit)?.as_ref())?;
-                    let timestamp = volume.store().load(commit)?.timestamp;
-                    offers.insert(name, Offer { commit, timestamp });
+                let Some(entry) = has.get(&name) else { continue };
+                match checked(volume.store(), &policy, &name, entry.target) {
+                    Ok(offer) => drop(offers.insert(name, offer)),
+                    Err(error) => self.remarks.push(format!("{}: {}: {error:#}", path.display(), name.1)),
                 }
             }
             if !offers.is_empty() {
@@ -190,13 +199,35 @@ impl Search<'_> {
                     finder: "OstreeRepoFinderMount",
                     priority: 50,
                     remote: remote.clone(),
-                    volume_path: Some(path.to_owned()),
+                    volume: Some(Rc::clone(&volume)),
                     last_modified: summary.as_ref().and_then(sapwood_repo::Summary::last_modified),
                     offers,
                 });
             }
         }
         Ok(found)
+    }
+}
+
+/// Where a remote is; it must not be given up for sending no more than its configuration lets it.
+pub(super) fn source(repo: &Repo, remote: &Remote) -> anyhow::Result<Source> {
+    let limit_rate = connect::limit_rate(remote, None)?;
+    connect::source(repo, remote, &Overrides { limit_rate, ..Overrides::default() })
+}
+
+/// A commit that is in a store, as an offer of a ref: only if it is vouched for, and made for this ref. Else it would take the
+/// place of what others have, for nothing.
+fn checked(
+    store: &Store,
+    policy: &Policy,
+    name: &CollectionRef,
+    commit: Id<Commit>,
+) -> anyhow::Result<Offer> {
+    policy.check_commit(&store.load_bytes(commit.name())?, store.detached(commit)?.as_ref())?;
+    let read = store.load(commit)?;
+    match binding_problem(&read, &name.1, Some(&name.0)) {
+        Some(problem) => anyhow::bail!("{}", words::binding(&BadBinding { commit, problem })),
+        None => Ok(Offer { commit, timestamp: read.timestamp }),
     }
 }
 

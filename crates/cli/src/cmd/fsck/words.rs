@@ -73,7 +73,7 @@ pub(super) fn broken_ref(broken: &BrokenRef) -> String {
 }
 
 /// A ref and a commit that disagree.
-pub(super) fn binding(bad: &BadBinding) -> String {
+pub(in crate::cmd) fn binding(bad: &BadBinding) -> String {
     let commit = bad.commit;
     let of_ref = |collection: &Option<String>, name: &str| match collection {
         Some(collection) => format!("Collection–ref ({collection}, {name})"),
