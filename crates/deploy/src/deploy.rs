@@ -7,7 +7,7 @@ use crate::list::Current;
 use crate::origin::Origin;
 use crate::plan::{Position, Retain, Slot};
 use crate::prepare::Blueprint;
-use crate::{Error, Locked, Result, bootloader, layout, tree};
+use crate::{Error, Locked, Result, bootloader, etc, layout};
 use sapwood_etcmerge::{Conflict, NotKept, Policy, Skipped};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{Commit, Id};
@@ -197,7 +197,7 @@ impl Locked<'_> {
         let written = self.write_list(&current, &slots, &|| on_event(DeployEvent::Syncing))?;
         self.forget_staged().map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
         on_event(DeployEvent::Switched { deployments: written.after });
-        let tree::Merged { conflicts, skipped, not_kept, .. } = ready.merged;
+        let etc::Merged { conflicts, skipped, not_kept, .. } = ready.merged;
         Ok(Deployed {
             id: blueprint.id.clone(),
             index: order.iter().position(Option::is_none).unwrap_or(0),

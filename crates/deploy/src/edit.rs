@@ -118,8 +118,7 @@ impl Locked<'_> {
         }
         let mut origin = deployment.origin.clone();
         origin.set_pinned(pinned);
-        let path = layout::origin_file(&deployment.id);
-        fsio::replace(self.root(), path, 0o644, origin.to_text().as_bytes())?;
+        origin.write(self.root(), &deployment.id)?;
         Ok(true)
     }
 
@@ -133,7 +132,7 @@ impl Locked<'_> {
             Some(deployment) => deployment.id.clone(),
             None => self.staged()?.ok_or(Error::NothingStaged)?.id,
         };
-        Ok(fsio::replace(self.root(), layout::origin_file(&id), 0o644, origin.to_text().as_bytes())?)
+        origin.write(self.root(), &id)
     }
 
     /// Changes the kernel arguments of deployments that are in the boot order: `change` gives new ones for those that get

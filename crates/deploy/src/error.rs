@@ -235,6 +235,14 @@ pub enum Error {
         /** Why. */
         source: Box<sapwood_etcmerge::Error>,
     },
+    /// What merging `/etc` would do cannot be found out.
+    #[error("cannot compare /etc with the defaults of {commit}")]
+    Preview {
+        /** The commit. */
+        commit: String,
+        /** Why. */
+        source: Box<sapwood_etcmerge::Error>,
+    },
     /// An operation on the repository failed.
     #[error(transparent)]
     Repo(#[from] sapwood_repo::Error),

@@ -1,5 +1,9 @@
 //! Origin files: which ref a deployment follows, and facts that concern it alone.
 
+mod conflicts;
+
+pub use conflicts::EtcConflicts;
+
 use crate::{DeploymentId, Error, Result, layout};
 use sapwood_fsio::{self as fsio, Dir};
 use sapwood_repo::{Keyfile, KeyfileError};
@@ -105,10 +109,19 @@ impl Origin {
             self.keyfile.set(TRANSIENT, "pinned", "true");
         } else {
             self.keyfile.remove(TRANSIENT, "pinned");
-            if self.keyfile.keys(TRANSIENT).next().is_none() {
-                self.keyfile.remove_group(TRANSIENT);
-            }
+            self.drop_empty_transient();
         }
+    }
+
+    fn drop_empty_transient(&mut self) {
+        if self.keyfile.keys(TRANSIENT).next().is_none() {
+            self.keyfile.remove_group(TRANSIENT);
+        }
+    }
+
+    /// Writes the origin of a deployment. Durable when it returns.
+    pub(crate) fn write(&self, root: &Dir, id: &DeploymentId) -> Result<()> {
+        Ok(fsio::replace(root, layout::origin_file(id), 0o644, self.to_text().as_bytes())?)
     }
 
     /// The same for a new deployment: without what concerns the old one alone.

@@ -14,7 +14,7 @@ use crate::origin::Origin;
 use crate::plan::{self, Position, Retain, Slot};
 use crate::sysroot::merge_deployment;
 use crate::var::{self, Var};
-use crate::{Error, Locked, Result, StaterootName, boot, layout, tree};
+use crate::{Error, Locked, Result, StaterootName, boot, etc, layout, tree};
 use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use sapwood_etcmerge::Policy;
 use sapwood_fsio::{self as fsio, At, Dir};
@@ -43,7 +43,7 @@ const MAX_TRIES: u32 = 5;
 /// A deployment that is complete but in no list.
 pub(crate) struct Ready {
     pub(crate) slot: Slot,
-    pub(crate) merged: tree::Merged,
+    pub(crate) merged: etc::Merged,
 }
 
 /// Longest title of a boot entry, in characters: menus show a line of them.
@@ -124,7 +124,7 @@ impl Locked<'_> {
             Var::Ignored => on_event(DeployEvent::VarIgnored),
         }
         let kernel = self.kernel(id, &tree)?;
-        fsio::replace(self.root(), layout::origin_file(id), 0o644, origin.to_text().as_bytes())?;
+        origin.write(self.root(), id)?;
         Ok(kernel)
     }
 
@@ -161,7 +161,7 @@ impl Locked<'_> {
         boot::install::install(&tree, &kernel, &boot, &dir)?;
         let merged = match &blueprint.merge {
             Some(merge) => {
-                let before = |merged: &tree::Merged| {
+                let before = |merged: &etc::Merged| {
                     on_event(DeployEvent::MergingEtc {
                         modified: merged.changed.modified,
                         removed: merged.changed.removed,
@@ -171,10 +171,11 @@ impl Locked<'_> {
                         conflicts: merged.conflicts.len(),
                     });
                 };
-                tree::merge_etc(self, merge, id, blueprint.policy, &before)?
+                etc::merge(self, merge, id, blueprint.policy, &before)?
             }
-            None => tree::Merged::default(),
+            None => etc::Merged::default(),
         };
+        self.note_conflicts(id, &merged)?;
         var::forget_update(self, &id.stateroot)?;
         if self.immutable() {
             // A guard against mistakes; not every filesystem and user can have it.
@@ -183,6 +184,17 @@ impl Locked<'_> {
         let entry = self.entry(blueprint, &tree, &kernel, &dir, &commit)?;
         let tries = self.new_tries()?;
         Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry, tries }, merged })
+    }
+
+    /// Writes down what was in conflict, where it is found as long as the deployment is there.
+    fn note_conflicts(&self, id: &DeploymentId, merged: &etc::Merged) -> Result<()> {
+        let before = Origin::read(self.root(), id)?;
+        let mut origin = before.clone();
+        origin.set_etc_conflicts(&merged.conflicts);
+        if origin == before {
+            return Ok(());
+        }
+        origin.write(self.root(), id)
     }
 
     /// How often a new deployment is tried before the boot loader goes back, where it counts.

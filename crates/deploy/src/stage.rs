@@ -13,7 +13,7 @@ use crate::deploy::{DeployEvent, DeployOptions, Deployed};
 use crate::deployment::{Deployment, DeploymentId};
 use crate::list::Current;
 use crate::origin::Origin;
-use crate::{Error, Locked, Result, StaterootName, Sysroot, layout, tree, write};
+use crate::{Error, Locked, Result, StaterootName, Sysroot, etc, layout, write};
 use record::{BootIds, Record};
 use sapwood_fsio::{self as fsio, Kind};
 use sapwood_objstore::{Commit, Id};
@@ -232,7 +232,7 @@ impl Locked<'_> {
             return Err(Error::MergeGone { merge: merge.clone() });
         }
         // An earlier attempt may have got into the middle of the merge.
-        tree::renew_etc(self, &blueprint.id)?;
+        etc::recreate(self, &blueprint.id)?;
         self.make_room(&current, &blueprint)?;
         let mut deployed = self.place(&blueprint, on_event)?;
         let clean = || {

@@ -2,7 +2,7 @@
 
 use crate::deploy::{DeployOptions, KargsFrom};
 use crate::plan::{Position, Retain};
-use crate::{Deployment, DeploymentId, Error, Locked, Origin, Result, Sysroot, layout};
+use crate::{Deployment, DeploymentId, Error, Locked, Result, Sysroot, layout};
 use rustix::mount::{MountFlags, mount};
 use sapwood_fsio::{self as fsio, Dir};
 use std::os::fd::AsRawFd as _;
@@ -94,7 +94,7 @@ impl Locked<'_> {
         fsio::set_immutable(&tree, false)?;
         let mut origin = booted.origin.clone();
         origin.keyfile_mut().set("origin", "unlocked", Unlock::Hotfix.as_str());
-        let begun = self.write_origin(&booted.id, &origin).and_then(|()| {
+        let begun = origin.write(self.root(), &booted.id).and_then(|()| {
             let upper = fsio::ensure_dir(&tree, layout::HOTFIX_UPPER, 0o755)?;
             fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
             // From here on the next boot mounts it.
@@ -108,17 +108,13 @@ impl Locked<'_> {
                     fsio::remove_tree(&tree, name)?;
                 }
                 fsio::sync_dir(&tree)?;
-                self.write_origin(&booted.id, &booted.origin)?;
+                booted.origin.write(self.root(), &booted.id)?;
                 Ok::<_, Error>(fsio::set_immutable(&tree, self.immutable())?)
             };
             if let Err(error) = undo() {
                 tracing::warn!(%error, "what was begun of the hotfix cannot be removed");
             }
         })
-    }
-
-    fn write_origin(&self, id: &DeploymentId, origin: &Origin) -> Result<()> {
-        Ok(fsio::replace(self.root(), layout::origin_file(id), 0o644, origin.to_text().as_bytes())?)
     }
 
     fn unlock_until_boot(&self, booted: &Deployment, unlock: Unlock, usr: &Dir) -> Result<()> {

@@ -52,6 +52,28 @@ pub enum ConflictKind {
     DirectoryRemoved,
 }
 
+impl ConflictKind {
+    /// Every kind, with the word that stands for it where conflicts are written down.
+    const WORDS: [(Self, &'static str); 6] = [
+        (Self::BothModified, "both-modified"),
+        (Self::BothAdded, "both-added"),
+        (Self::ModifiedDeleted, "modified-deleted"),
+        (Self::DeletedModified, "deleted-modified"),
+        (Self::TypeChanged, "type-changed"),
+        (Self::DirectoryRemoved, "directory-removed"),
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
+    }
+
+    /// The kind that a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(kind, _)| *kind)
+    }
+}
+
 /// How a conflict was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -79,7 +79,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("native_statement", &["crates/repo/src/record.rs", "crates/repo/src/statement/codec.rs"]),
     ("native_summary", &["crates/repo/src/summary/native.rs"]),
     ("native_usermeta", &["crates/objstore/src/format/native/file.rs"]),
-    ("origin", &["crates/deploy/src/origin.rs"]),
+    ("origin", &["crates/deploy/src/origin.rs", "crates/deploy/src/origin/conflicts.rs"]),
     ("os_release", &["crates/deploy/src/boot/os_release.rs"]),
     ("ostree_commit", &["crates/objstore/src/format/ostree/commit.rs"]),
     ("ostree_dirmeta", &["crates/objstore/src/format/ostree/tree.rs"]),

@@ -53,6 +53,7 @@ fn every_verb_prints_one_document() {
         "admin deploy --sysroot=machine --os=os o:os",
         "admin status --sysroot=machine",
         "admin config-diff --sysroot=machine --os=os",
+        "admin config-diff --sysroot=machine --os=os --merge o:os --policy=keep-both",
         "admin pin --sysroot=machine 0",
         "admin pin --sysroot=machine --unpin 0",
         "admin set-default --sysroot=machine 0",

@@ -39,12 +39,21 @@ fn main_job(format: &str) {
     fs::write(first.join("etc/added"), text).unwrap();
     assert_eq!(place.ok("admin config-diff --sysroot=machine --os=os"), "A    added\n");
 
+    fs::write(first.join("etc/issue"), text).unwrap();
     let two = place.ok("commit --repo=server -b os/stable -s two --add-metadata-string=version=2 two");
     assert_ne!(one, two);
     place.ok("summary -u --repo=server");
-    let upgraded = place.ok("admin upgrade --sysroot=machine");
-    assert!(upgraded.contains("Copying /etc changes: 0 modified, 0 removed, 1 added\n"), "{upgraded}");
+    place.ok("admin upgrade --pull-only --sysroot=machine");
+    let preview = "admin config-diff --sysroot=machine --os=os --policy=keep-both --merge origin:os/stable";
+    let told = place.ok(preview);
+    let conflict = "/etc/issue: modified here and in the new defaults; \
+                    kept as it is here, the new default is /etc/issue.new-default\n";
+    assert!(told.contains("M    ssh/sshd_config\n") && told.contains("A    issue.new-default\n"), "{told}");
+    assert!(told.ends_with(&format!("conflict: {conflict}")), "{told}");
+    let upgraded = place.ok("admin upgrade --policy=keep-both --sysroot=machine");
+    assert!(upgraded.contains("Copying /etc changes: 1 modified, 0 removed, 1 added\n"), "{upgraded}");
     let status = place.ok("admin status --sysroot=machine");
+    assert!(status.contains(&format!("    Conflict: {conflict}")), "{status}");
     let [newest, oldest] = [two.trim(), one.trim()].map(|id| format!("  os {id}.0\n"));
     assert!(status.starts_with(&newest) && status.contains(&oldest), "{status}");
     assert_eq!(fs::read_to_string(deployment(&place, 0).join("etc/added")).unwrap(), text);

@@ -2,8 +2,8 @@
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use sapwood_deploy::{
-    CleanupOptions, DeployEvent, DeployOptions, InitOptions, KargEdit, Origin, StaterootName, Sysroot,
-    UpgradeOptions, UpgradeOutcome,
+    CleanupOptions, DeployEvent, DeployOptions, InitOptions, KargEdit, Origin, Retain, StaterootName,
+    Sysroot, UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
 use sapwood_testkit::{Ostree, Tree, skipped};
@@ -192,6 +192,80 @@ fn we_manage_what_ostree_deployed() {
     run(&["deploy", "--os=os", REF]);
     assert_eq!(machine.boots().len(), 2);
     ostree.run(["fsck", &format!("--repo={}/ostree/repo", machine.path().display())]).unwrap();
+}
+
+/// Upgrades, conflicts in `/etc`, removals, pins and clean-ups of either program after the other, on one disk.
+#[test]
+fn the_two_programs_manage_one_machine_in_turn() {
+    let Some(ostree) = ostree() else { return };
+    let (server, machine) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
+    let repo = format!("--repo={}/ostree/repo", machine.path().display());
+    let url = format!("file://{}/ostree/repo", server.path().display());
+    ostree.run(["remote", "add", "--no-gpg-verify", &repo, "server", &url]).unwrap();
+    let pull = || ostree.run(["pull", &repo, "server", REF]).unwrap();
+    let first = server.commit(1, &tree(1, "kernel 1"));
+    pull();
+    let followed = DeployOptions { origin: Some(Origin::from_refspec("server:os/main")), ..options() };
+    machine.deploy(first, &followed).unwrap();
+    let retain = || UpgradeOptions {
+        deploy: DeployOptions { retain: Retain::All, ..Default::default() },
+        ..Default::default()
+    };
+    for round in 1..=10 {
+        // Two rounds have a kernel in common, so that links alone are switched as well as entries.
+        let version = |half: u64| 2 * round + half;
+        let next =
+            |half: u64| server.commit(version(half), &tree(version(half), &format!("kernel {}", round / 2)));
+        let conflict =
+            |half: u64| machine.write(0, "etc/changed-by-both", &format!("mine {}\n", version(half)));
+
+        conflict(0);
+        let theirs = next(0);
+        admin(&ostree, &machine, &["upgrade", "--os=os"]);
+        let deployments = machine.open().deployments().unwrap();
+        assert_eq!(deployments[0].id.commit, theirs, "round {round}");
+        assert!(deployments[0].origin.etc_conflicts().is_empty(), "it does not tell, nor pass ours on");
+        assert_eq!(machine.read(0, "etc/changed-by-both").unwrap(), format!("mine {}\n", version(0)));
+
+        conflict(1);
+        let ours = next(1);
+        pull();
+        let sysroot = machine.open();
+        let locked = sysroot.lock(WAIT).unwrap();
+        let plan = locked.plan_upgrade(None).unwrap();
+        locked.upgrade(&plan, &retain(), &|_| {}).unwrap();
+        locked.set_pinned(1, round % 2 == 0).unwrap();
+        drop(locked);
+        assert_eq!(machine.open().deployments().unwrap()[0].origin.etc_conflicts().listed.len(), 1);
+        assert_eq!(machine.read(0, "etc/changed-by-both").unwrap(), format!("mine {}\n", version(1)));
+
+        // Both see the same list, in order.
+        let seen = || -> Vec<String> {
+            let all = machine.open().deployments().unwrap();
+            all.iter().map(|d| format!("  {} {}", d.id.stateroot, d.id.dir_name())).collect()
+        };
+        let status = admin(&ostree, &machine, &["status"]);
+        let told: Vec<&str> = status
+            .lines()
+            .filter(|line| line.starts_with("  os "))
+            .map(|line| line.split(" (").next().unwrap())
+            .collect();
+        assert_eq!(told, seen(), "round {round}");
+        assert_eq!(told[0], format!("  os {ours}.0"));
+        assert_eq!(status.contains("Pinned: yes"), round % 2 == 0 || round > 2, "{status}");
+
+        let last = machine.boots().len() - 1;
+        if round % 2 == 0 {
+            admin(&ostree, &machine, &["undeploy", &last.to_string()]);
+        } else {
+            machine.open().lock(WAIT).unwrap().undeploy(last, &CleanupOptions::default()).unwrap();
+        }
+        assert_eq!(machine.boots().len(), last, "round {round}");
+        admin(&ostree, &machine, &["cleanup"]);
+        let cleaned = machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();
+        assert_eq!((cleaned.deployments, cleaned.kernels, cleaned.refs), (0, 0, 0), "round {round}");
+        ostree.run(["fsck", &repo]).unwrap();
+    }
 }
 
 #[test]

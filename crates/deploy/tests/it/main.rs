@@ -6,6 +6,7 @@ mod behaviour;
 mod changes;
 mod crash;
 mod early;
+mod etc;
 mod fixture;
 mod flat;
 mod guards;

@@ -77,15 +77,23 @@ pub(crate) struct How {
     /// Leave in the repository what is not needed any more
     #[arg(long)]
     pub(super) no_prune: bool,
-    /// Which side prevails where /etc and its new defaults contradict each other
-    #[arg(long, value_name = "POLICY", default_value = "keep-local")]
-    #[arg(value_parser = ["keep-local", "keep-new", "keep-both"])]
-    pub(super) etc: String,
+    #[command(flatten)]
+    pub(super) etc: EtcPolicy,
 }
 
-impl How {
+/// How conflicts in `/etc` are settled.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EtcPolicy {
+    /// Which side prevails where /etc and its new defaults contradict each other: keep-local keeps yours, keep-new takes
+    /// the new default, keep-both keeps yours and puts the new default beside it, as NAME.new-default
+    #[arg(long, value_name = "POLICY", default_value = "keep-local", hide_possible_values = true)]
+    #[arg(value_parser = ["keep-local", "keep-new", "keep-both"])]
+    policy: String,
+}
+
+impl EtcPolicy {
     pub(super) fn policy(&self) -> Policy {
-        match self.etc.as_str() {
+        match self.policy.as_str() {
             "keep-new" => Policy::KeepNew,
             "keep-both" => Policy::KeepBoth,
             _ => Policy::KeepLocal,
@@ -116,7 +124,7 @@ impl Args {
         };
         Ok(DeployOptions {
             origin,
-            merge: if self.no_merge { Merge::None } else { Merge::Etc(self.how.policy()) },
+            merge: if self.no_merge { Merge::None } else { Merge::Etc(self.how.etc.policy()) },
             kargs_from: self.kargs_from()?,
             kargs: [
                 edits(&self.karg_delete, KargEdit::Delete),

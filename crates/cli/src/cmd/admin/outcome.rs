@@ -56,13 +56,7 @@ impl Shown {
 
     pub(crate) fn json(&self) -> Value {
         let deployed = &self.deployed;
-        let conflicts = deployed.conflicts.iter().map(|conflict| {
-            json!({
-                "path": shown_path(conflict),
-                "kind": kind(conflict.kind),
-                "resolution": resolution(&conflict.resolution),
-            })
-        });
+        let conflicts = deployed.conflicts.iter().map(conflict_json);
         json!({
             "stateroot": deployed.id.stateroot.as_str(),
             "commit": deployed.id.commit.to_hex(),
@@ -93,10 +87,7 @@ impl Render for Shown {
     }
 
     fn remarks(&self) -> Vec<String> {
-        let line = |conflict: &Conflict| {
-            let (what, how) = (kind(conflict.kind), resolution(&conflict.resolution));
-            format!("conflict: {}: {what}; {how}", shown_path(conflict))
-        };
+        let line = |conflict| format!("conflict: {}", conflict_text(conflict));
         let mut lines: Vec<_> = self.deployed.conflicts.iter().map(line).collect();
         for skipped in &self.deployed.skipped {
             let path = skipped.path.display();
@@ -114,6 +105,21 @@ impl Render for Shown {
         }
         lines
     }
+}
+
+/// A conflict in a line, without a word for what it is.
+pub(super) fn conflict_text(conflict: &Conflict) -> String {
+    let (what, how) = (kind(conflict.kind), resolution(&conflict.resolution));
+    format!("{}: {what}; {how}", shown_path(conflict))
+}
+
+/// The same for programs.
+pub(super) fn conflict_json(conflict: &Conflict) -> Value {
+    json!({
+        "path": shown_path(conflict),
+        "kind": kind(conflict.kind),
+        "resolution": resolution(&conflict.resolution),
+    })
 }
 
 fn shown_path(conflict: &Conflict) -> String {

@@ -1,13 +1,15 @@
 //! `admin status`.
 
 use super::Machine;
+use super::outcome::{conflict_json, conflict_text};
 use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, show as emit};
-use sapwood_deploy::{Finalization, StagedEntry, StatusEntry, Sysroot};
+use sapwood_deploy::{EtcConflicts, Finalization, StagedEntry, StatusEntry, Sysroot};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::Refspec;
+use serde_json::Value;
 use std::io::{self, Write};
 
 /// List deployments in boot order: the first boots by default
@@ -57,6 +59,24 @@ struct Shown {
     options: String,
     path: Option<String>,
     gpg_signatures: Vec<Vec<String>>,
+    /// Where `/etc` and its new defaults contradicted each other when the deployment was made.
+    etc_conflicts: Vec<Value>,
+    /// How many more there were than are recorded.
+    etc_conflicts_omitted: u64,
+    #[serde(skip)]
+    conflict_lines: Vec<String>,
+}
+
+impl Shown {
+    fn with_conflicts(mut self, conflicts: &EtcConflicts) -> Self {
+        self.etc_conflicts = conflicts.listed.iter().map(conflict_json).collect();
+        self.etc_conflicts_omitted = conflicts.omitted;
+        self.conflict_lines = conflicts.listed.iter().map(conflict_text).collect();
+        if conflicts.omitted > 0 {
+            self.conflict_lines.push(format!("and {} more", conflicts.omitted));
+        }
+        self
+    }
 }
 
 impl Render for Outcome {
@@ -103,6 +123,9 @@ impl Render for Outcome {
             match &shown.origin {
                 Some(refspec) => writeln!(out, "    origin refspec: {refspec}")?,
                 None => writeln!(out, "    origin: <unknown origin type>")?,
+            }
+            for line in &shown.conflict_lines {
+                writeln!(out, "    Conflict: {line}")?;
             }
             for line in shown.gpg_signatures.iter().flatten() {
                 writeln!(out, "    GPG: {line}")?;
@@ -157,7 +180,8 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
     }
     for entry in status.deployments {
         let StatusEntry { deployment, version, timestamp, unlocked, pending, rollback } = entry;
-        deployments.push(Shown {
+        let conflicts = deployment.origin.etc_conflicts();
+        let shown = Shown {
             index: deployment.index + shift,
             stateroot: deployment.id.stateroot.to_string(),
             commit: deployment.id.commit.to_hex(),
@@ -177,7 +201,8 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
             options: deployment.entry.get("options").unwrap_or_default().to_owned(),
             path: Some(deployment.path()),
             ..facts(&sysroot, deployment.id.commit, deployment.origin.refspec(), signatures)?
-        });
+        };
+        deployments.push(shown.with_conflicts(&conflicts));
     }
     emit(&Outcome { deployments }, ctx.json)
 }

@@ -231,7 +231,7 @@ pub(super) fn deploy(
         downgrade: if allow_downgrade { Downgrade::Allow } else { Downgrade::Refuse },
         when,
         deploy: DeployOptions {
-            merge: Merge::Etc(how.policy()),
+            merge: Merge::Etc(how.etc.policy()),
             keep_objects: how.no_prune,
             ..DeployOptions::default()
         },
