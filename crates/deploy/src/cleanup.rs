@@ -7,7 +7,7 @@ use crate::boot::kernel::BootId;
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::list::{self, BootVersion, Current, Entries};
 use crate::{Error, Locked, Result, Sysroot, bootloader, layout, overlay, write};
-use sapwood_fsio::{self as fsio, Kind};
+use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, PruneOptions, Pruned, RefEdit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -207,7 +207,11 @@ fn find_entries(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -
 /// Files that were being written into a directory.
 fn find_temporary(sysroot: &Sysroot, path: &str, unneeded: &mut Unneeded) -> Result<()> {
     let Some(dir) = fsio::open_dir_optional(sysroot.root(), path)? else { return Ok(()) };
-    for entry in fsio::entries(&dir)? {
+    push_temporary(&dir, path, unneeded)
+}
+
+fn push_temporary(dir: &Dir, path: &str, unneeded: &mut Unneeded) -> Result<()> {
+    for entry in fsio::entries(dir)? {
         if let Some(name) = entry.name.to_str().filter(|name| name.starts_with(layout::TEMPORARY)) {
             unneeded.leftovers.push(format!("{path}/{name}"));
         }
@@ -272,8 +276,10 @@ fn find_deployments(
     push_existing(sysroot, crate::var::unfinished(stateroot), &mut unneeded.leftovers)
 }
 
-/// Stateroots that were never finished.
+/// Stateroots that were never finished, and records.
 fn find_unfinished(sysroot: &Sysroot, unneeded: &mut Unneeded) -> Result<()> {
+    // In the running system it is a link to the disk.
+    push_temporary(&fsio::open_dir_followed(sysroot.root(), layout::OSTREE)?, layout::OSTREE, unneeded)?;
     let Some(dir) = fsio::open_dir_optional(sysroot.root(), layout::DEPLOY)? else { return Ok(()) };
     for entry in fsio::entries(&dir)? {
         if let Some(name) = entry.name.to_str().filter(|name| name.starts_with(layout::NEW_STATEROOT)) {

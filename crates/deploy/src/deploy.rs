@@ -126,11 +126,12 @@ impl Locked<'_> {
     /// Installs a commit as a new deployment, and puts it into the boot order. Durable when it returns.
     ///
     /// The deployment that is merged with always stays in the list, so there is one to go back to; its tree is not
-    /// touched. What an earlier, interrupted call left is removed first. What is staged is forgotten.
+    /// touched. What an earlier, interrupted call left is removed first. What is staged is replaced, in the same step.
     ///
     /// # Errors
     /// [`Error::AfterSwitch`] if the new deployment boots and only cleaning up failed; [`Error::NoRoom`]. In all other
-    /// cases the boot order is the old one, and what was made is removed, now or by the next call.
+    /// cases the boot order is the old one, what was staged still is, and what was made is removed, now or by the next
+    /// call.
     pub fn deploy(
         &self,
         stateroot: &StaterootName,
@@ -146,9 +147,7 @@ impl Locked<'_> {
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
         let laid =
             self.lay(&blueprint.id, &origin, on_event).and_then(|_| self.make_room(&current, &blueprint));
-        // Should the machine stop now, what was staged must not replace what was asked for after it.
-        let ready = laid.and_then(|()| self.forget_staged());
-        let placed = ready.and_then(|()| self.place(&blueprint, on_event));
+        let placed = laid.and_then(|()| self.place(&blueprint, on_event));
         let mut deployed = placed.inspect_err(|error| {
             if !matches!(error, Error::AfterSwitch { .. }) {
                 self.abandon(&blueprint.id);
@@ -194,6 +193,7 @@ impl Locked<'_> {
                 self.repair_kernel(kept);
             }
         }
+        self.supersede_staged(&current, &slots)?;
         let written = self.write_list(&current, &slots, &|| on_event(DeployEvent::Syncing))?;
         self.forget_staged().map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
         on_event(DeployEvent::Switched { deployments: written.after });

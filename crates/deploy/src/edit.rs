@@ -99,9 +99,10 @@ impl Locked<'_> {
             // Who asks for it has it tried again.
             slot.tries = self.new_tries()?;
         }
-        self.forget_staged()?;
+        self.supersede_staged(current, &slots)?;
         let written = self.write_list(current, &slots, &|| {})?;
-        self.cleanup(&CleanupOptions { keep_objects: true })
+        self.forget_staged()
+            .and_then(|()| self.cleanup(&CleanupOptions { keep_objects: true }))
             .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
         Ok(written)
     }
@@ -157,13 +158,16 @@ impl Locked<'_> {
         Ok(written)
     }
 
-    /// Plans and writes a list.
+    /// Plans and writes a list. A record of something staged that does not count is removed first: it could count again.
     pub(crate) fn write_list(
         &self,
         current: &Current,
         slots: &[Slot],
         on_syncing: &dyn Fn(),
     ) -> Result<Written> {
+        if self.staged_record(current)?.is_none() {
+            self.forget_staged()?;
+        }
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let bootloader = bootloader::of(self, &boot)?;
         write::apply(self, &DeployPlan::new(current, slots), bootloader.as_ref(), on_syncing)

@@ -2,7 +2,11 @@
 //!
 //! What is to be done is a record, in OSTree's form: `staged-deployment` in the run-time directory, as there, and also
 //! beside the repository, where it survives a power loss. It is deleted only when the new boot order is durable. So
-//! whatever happens to a finalisation, the machine boots the old order with the update still staged, or the new one.
+//! whatever happens to a finalisation, the machine boots the old order with the update still staged, or the new one. That one
+//! began is part of the record: one that did not come to its end is told of, whatever ended it.
+//!
+//! What else is deployed or made the default replaces what is staged. Then the record says beforehand by which list it will
+//! be replaced, and counts as long as that list is not the current one: so this, too, is one step.
 
 mod record;
 
@@ -13,9 +17,10 @@ use crate::deploy::{DeployEvent, DeployOptions, Deployed};
 use crate::deployment::{Deployment, DeploymentId};
 use crate::list::Current;
 use crate::origin::Origin;
+use crate::plan::Slot;
 use crate::{Error, Locked, Result, StaterootName, Sysroot, etc, layout, write};
 use record::{BootIds, Record};
-use sapwood_fsio::{self as fsio, Kind};
+use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Commit, Id};
 
 /// Whether a staged deployment waits for more than the shutdown.
@@ -104,11 +109,16 @@ impl Sysroot {
         let record = Record::decode(&bytes)?;
         let id = &record.blueprint.id;
         let there = fsio::stat_optional(self.root(), layout::deployment_dir(id))?;
+        let listed = || current.deployments.iter().map(|deployment| &deployment.id);
         let waits = there.is_some_and(|stat| stat.kind == Kind::Dir)
-            && current.deployments.iter().all(|deployment| deployment.id != *id);
+            && listed().all(|listed| listed != id)
+            && (record.superseded_by.is_empty() || !listed().eq(&record.superseded_by));
         Ok(waits.then_some(record))
     }
 }
+
+/// What a finalisation that did not come to its end failed of, where nobody could write it down.
+const INTERRUPTED: &str = "it was interrupted before its end";
 
 impl Locked<'_> {
     /// Makes a deployment, and leaves it to [`finalize_staged`](Self::finalize_staged) to merge `/etc` and put it into the
@@ -116,7 +126,7 @@ impl Locked<'_> {
     ///
     /// # Errors
     /// [`Error::NotBooted`] where nothing of this sysroot runs; else those of [`deploy`](Self::deploy). What boots, and
-    /// what was staged before, is as before then; only where the record cannot be written is what was staged gone.
+    /// what was staged before, is as before then.
     pub fn stage(
         &self,
         stateroot: &StaterootName,
@@ -148,10 +158,13 @@ impl Locked<'_> {
             on_event(DeployEvent::Syncing);
             write::sync_all(self, &boot)?;
             let boot_ids = BootIds { target: Some(kernel.boot_id), merge: merged };
-            self.write_record(&Record { blueprint, boot_ids, finalization })
+            self.write_record(&Record::new(blueprint, boot_ids, finalization))
         });
         if let Err(error) = laid {
-            self.abandon(&staged.id);
+            // Where the record could not be put back as it was, it is this one that is staged, and complete.
+            if self.staged().is_ok_and(|counts| counts.is_none_or(|counts| counts.id != staged.id)) {
+                self.abandon(&staged.id);
+            }
             return Err(error);
         }
         // What was staged before goes, and the commit of this one gets its ref.
@@ -159,13 +172,35 @@ impl Locked<'_> {
         Ok(staged)
     }
 
+    /// Writes the record, in both places or in none.
     fn write_record(&self, record: &Record) -> Result<()> {
         let bytes = record.encode();
-        fsio::replace(self.root(), layout::STAGED, 0o644, &bytes)?;
-        match self.run() {
-            Some(run) => Ok(fsio::replace(run, layout::STAGED_NAME, 0o644, &bytes)?),
-            None => Ok(()),
+        let run = self.run().map(|run| (run, layout::STAGED_NAME));
+        let places: Vec<(&Dir, &str)> = std::iter::once((self.root(), layout::STAGED)).chain(run).collect();
+        let read = |(dir, name): &(&Dir, &str)| fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES);
+        let before = places.iter().map(read).collect::<fsio::Result<Vec<_>>>()?;
+        let write = |(dir, name): &(&Dir, &str)| fsio::replace(dir, name, 0o644, &bytes);
+        let Err(error) = places.iter().try_for_each(write) else { return Ok(()) };
+        for ((dir, name), before) in places.iter().zip(before) {
+            let undone = match before {
+                Some(before) => fsio::replace(dir, name, 0o644, &before),
+                None => fsio::remove_file_optional(dir, name).map(drop),
+            };
+            if let Err(error) = undone {
+                tracing::warn!(%error, "the record of what is staged cannot be put back");
+            }
         }
+        Err(error.into())
+    }
+
+    /// Has what is staged count no more once the list is `slots`, unless it is in it.
+    pub(crate) fn supersede_staged(&self, current: &Current, slots: &[Slot]) -> Result<()> {
+        let Some(mut record) = self.staged_record(current)? else { return Ok(()) };
+        if slots.iter().any(|slot| slot.id == record.blueprint.id) {
+            return Ok(());
+        }
+        record.superseded_by = slots.iter().map(|slot| slot.id.clone()).collect();
+        self.write_record(&record)
     }
 
     /// Forgets what is staged. Its tree goes with the next clean-up.
@@ -225,16 +260,17 @@ impl Locked<'_> {
         if record.finalization == Finalization::Held {
             return Ok(None);
         }
-        let Record { blueprint, .. } = record;
+        let Record { blueprint, .. } = &record;
         if let Some(merge) = &blueprint.merge
             && !current.deployments.iter().any(|deployment| deployment.id == *merge)
         {
             return Err(Error::MergeGone { merge: merge.clone() });
         }
+        self.write_record(&Record { begun: true, ..record.clone() })?;
         // An earlier attempt may have got into the middle of the merge.
         etc::recreate(self, &blueprint.id)?;
-        self.make_room(&current, &blueprint)?;
-        let mut deployed = self.place(&blueprint, on_event)?;
+        self.make_room(&current, blueprint)?;
+        let mut deployed = self.place(blueprint, on_event)?;
         let clean = || {
             fsio::remove_file_optional(self.root(), layout::failure_stamp())?;
             self.cleanup(&CleanupOptions { keep_objects: true })
@@ -259,8 +295,12 @@ impl Locked<'_> {
         let given_up =
             failed.map(|failed| (failed.id.clone(), failed.tries.map_or(0, |tries| tries.done))).collect();
         let record = self.staged_record(&current)?;
+        let mut interrupted = None;
         match &record {
-            Some(record) => self.write_record(record)?,
+            Some(record) => {
+                interrupted = record.begun.then(|| INTERRUPTED.to_owned());
+                self.write_record(&Record { begun: false, ..record.clone() })?;
+            }
             None => self.forget_staged()?,
         }
         if failure.is_some() {
@@ -268,7 +308,7 @@ impl Locked<'_> {
             fsio::sync_dir(&fsio::open_dir(self.root(), layout::boot(layout::BOOT_OSTREE))?)?;
         }
         Ok(BootComplete {
-            failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or(interrupted),
             staged: record.map(|record| record.blueprint.id),
             blessed,
             given_up,

@@ -21,6 +21,17 @@ pub(crate) struct Record {
     /// know.
     pub(crate) boot_ids: BootIds,
     pub(crate) finalization: Finalization,
+    /// Whether a finalisation began. Where it is still staged after that, it did not come to its end.
+    pub(crate) begun: bool,
+    /// The list that is to replace it: where that is the current one, this record counts no more.
+    pub(crate) superseded_by: Vec<DeploymentId>,
+}
+
+impl Record {
+    /// A record of something that has only just been staged.
+    pub(crate) fn new(blueprint: Blueprint, boot_ids: BootIds, finalization: Finalization) -> Self {
+        Self { blueprint, boot_ids, finalization, begun: false, superseded_by: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,6 +85,12 @@ impl Record {
         for (key, word) in own {
             set(key, Value::Str(word.to_owned()));
         }
+        if self.begun {
+            set("sapwood.begun", Value::Bool(true));
+        }
+        if !self.superseded_by.is_empty() {
+            set("sapwood.superseded-by", strs(self.superseded_by.iter().map(ToString::to_string).collect()));
+        }
         write(&dict)
     }
 
@@ -111,8 +128,18 @@ impl Record {
                 Some(Value::Bool(true)) => Finalization::Held,
                 _ => Finalization::AtShutdown,
             },
+            begun: matches!(dict.get("sapwood.begun"), Some(Value::Bool(true))),
+            superseded_by: list("sapwood.superseded-by").iter().map(parse_id).collect::<Result<_>>()?,
         })
     }
+}
+
+/// `STATEROOT COMMIT.SERIAL`, as a deployment is displayed.
+fn parse_id(text: &String) -> Result<DeploymentId> {
+    let malformed = || Error::Record { what: format!("{text:?} is no deployment") };
+    let (stateroot, name) = text.split_once(' ').ok_or_else(malformed)?;
+    let (commit, serial) = DeploymentId::parse_dir_name(name.as_bytes())?;
+    Ok(DeploymentId { stateroot: StaterootName::new(stateroot)?, commit, serial })
 }
 
 fn of_id(id: &DeploymentId, boot_id: Option<&BootId>) -> Value {

@@ -196,6 +196,124 @@ fn a_crash_at_any_step_of_a_finalisation_leaves_the_old_order_with_the_update_st
     survives_every_crash(&staged_machine(), &finalize);
 }
 
+/// What a boot finds: the run-time directory is empty, and the record on the disk is all there is.
+fn reboot(machine: &Machine) {
+    fsio::remove_tree(&machine.dir(), "run").unwrap();
+}
+
+#[test]
+fn a_finalisation_that_a_power_loss_ended_at_any_step_is_told_of_and_still_staged_or_done() {
+    let before = staged_machine();
+    let old = before.boots();
+    let mut told = 0;
+    for step in 1.. {
+        let machine = before.copy();
+        let crashed = fault::crash_at(step, || finalize(&running(&machine).lock(WAIT)?));
+        reboot(&machine);
+        let sysroot = running(&machine);
+        let complete = sysroot.lock(WAIT).unwrap().boot_complete().unwrap();
+        assert_eq!(complete.staged.is_some(), machine.boots() == old, "step {step}");
+        if complete.staged.is_some() {
+            // As long as nothing says that it began, nothing was done.
+            assert!(complete.failure.is_some() || told == 0, "step {step}");
+            told += usize::from(complete.failure.is_some());
+            assert_eq!(sysroot.lock(WAIT).unwrap().boot_complete().unwrap().failure, None, "told once");
+            finalize(&sysroot.lock(WAIT).unwrap()).unwrap();
+        } else {
+            assert_eq!(complete.failure, None, "step {step}");
+        }
+        assert_eq!(machine.boots().len(), 2, "step {step}");
+        if !crashed.fired {
+            assert!(told > 20, "told {told} times in {step} steps");
+            return;
+        }
+    }
+}
+
+type Replace = dyn Fn(&Locked<'_>) -> Result<()>;
+
+/// What replaces what is staged: another deployment, and another default.
+fn replacements(machine: &Machine) -> [(&'static str, Box<Replace>); 2] {
+    let commit = machine.commit_to("os/other", 3, &tree(3, "kernel 3"));
+    let deploy = move |locked: &Locked<'_>| locked.deploy(&os(), commit, &options(), &|_| {}).map(drop);
+    let rollback = |locked: &Locked<'_>| locked.rollback().map(drop);
+    [("deploy", Box::new(deploy)), ("rollback", Box::new(rollback))]
+}
+
+/// A machine with two deployments and something staged.
+fn two_and_staged() -> Machine {
+    let machine = Machine::new(&InitOptions::default());
+    for number in 0..=1 {
+        let commit = machine.commit(number, &tree(number, &format!("kernel {number}")));
+        machine.deploy(commit, &options()).unwrap();
+    }
+    machine.commit(2, &tree(2, "kernel 2"));
+    stage(&machine).unwrap();
+    machine
+}
+
+#[test]
+fn what_is_staged_is_replaced_in_one_step_whenever_the_power_fails() {
+    let before = two_and_staged();
+    for (what, replace) in replacements(&before) {
+        let old = before.boots();
+        for step in 1.. {
+            let machine = before.copy();
+            let crashed = fault::crash_at(step, || replace(&running(&machine).lock(WAIT)?));
+            reboot(&machine);
+            let staged = machine.open().staged().unwrap().is_some();
+            assert_eq!(staged, machine.boots() == old, "{what}: step {step}");
+            // Whatever is done next does not bring it back.
+            machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).unwrap();
+            let complete = machine.open().lock(WAIT).unwrap().boot_complete().unwrap();
+            assert_eq!(complete.staged.is_some(), staged, "{what}: step {step}");
+            if !staged {
+                machine.open().lock(WAIT).unwrap().set_default(1).unwrap();
+                assert_eq!(machine.open().staged().unwrap(), None, "{what}: step {step}");
+            }
+            if !crashed.fired {
+                assert!(step > 20);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_staged_stays_so_when_what_would_replace_it_fails() {
+    let before = two_and_staged();
+    for (what, replace) in replacements(&before) {
+        let old = before.boots();
+        for step in 1.. {
+            let machine = before.copy();
+            let failed = fault::fail_at(step, Failure::NoSpace, || replace(&running(&machine).lock(WAIT)?));
+            reboot(&machine);
+            let staged = machine.open().staged().unwrap().is_some();
+            assert_eq!(staged, machine.boots() == old, "{what}: step {step}: {:?}", failed.value);
+            if !failed.fired {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_staged_stays_so_when_staging_something_else_fails() {
+    let before = staged_machine();
+    let first = before.open().staged().unwrap().unwrap().id;
+    let other = before.commit(3, &tree(3, "kernel 3"));
+    for step in 1.. {
+        let machine = before.copy();
+        let failed = fault::fail_at(step, Failure::Io, || stage(&machine));
+        let staged = running(&machine).staged().unwrap().expect("one of the two").id;
+        assert!(staged == first || (staged.commit == other && step > 20), "step {step}");
+        finalize(&running(&machine).lock(WAIT).unwrap()).unwrap();
+        if !failed.fired {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_finalisation_that_fails_at_any_step_leaves_the_update_staged() {
     let before = staged_machine();
