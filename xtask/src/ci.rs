@@ -42,6 +42,7 @@ pub(crate) fn ci() -> Result<()> {
     // All of these use the program that the tests have just built.
     crate::docs::run(&DocsArgs { check: true })?;
     crate::conformance::run(&ConformanceArgs::default())?;
+    crate::memory::ci()?;
     crate::vm::ci()?;
     sh::run(sh::cargo().args(["xtask", "demo", "--debug"]))
 }

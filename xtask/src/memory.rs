@@ -31,6 +31,9 @@ pub(crate) struct MemoryArgs {
     /// Fail if a verb needs more than so many megabytes
     #[arg(long, default_value_t = 300)]
     limit: u64,
+    /// Fail if a verb needs more than so many bytes for each file that the largest tree has more than the smallest
+    #[arg(long, default_value_t = 300)]
+    growth: u64,
     /// Where to work; needs about 12 KB for each file
     #[arg(long, default_value = "/var/tmp")]
     work: PathBuf,
@@ -48,14 +51,32 @@ struct Row {
 /// Makes the trees, runs the verbs, prints the table.
 pub(crate) fn run(args: &MemoryArgs) -> Result<()> {
     ensure!(!args.files.is_empty() && args.files.is_sorted(), "--files: smallest first");
-    let sapwood = sh::sapwood(args.sapwood.as_deref(), sh::Profile::Release)?;
+    judge(args, &measure_all(args, &sh::sapwood(args.sapwood.as_deref(), sh::Profile::Release)?)?)
+}
+
+/// As [`run`], with trees that are made in seconds, and the program that the tests have built.
+pub(crate) fn ci() -> Result<()> {
+    let folder = crate::ci::scratch_folder("memory")?;
+    let args = MemoryArgs {
+        files: vec![5_000, 30_000],
+        mode: "bare-user".to_owned(),
+        format: "native".to_owned(),
+        limit: 100,
+        growth: 400,
+        work: folder.path().to_owned(),
+        sapwood: None,
+    };
+    judge(&args, &measure_all(&args, &sh::sapwood(None, sh::Profile::Debug)?)?)
+}
+
+fn measure_all(args: &MemoryArgs, sapwood: &Path) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for files in &args.files {
         let folder = tempfile::Builder::new().prefix("sapwood-memory-").tempdir_in(&args.work)?;
         eprintln!("making {files} files …");
         make_tree(&folder.path().join("tree"), *files)?;
         for (verb, line) in verbs(args) {
-            let mut command = Command::new(&sapwood);
+            let mut command = Command::new(sapwood);
             command.args(line.split_whitespace()).current_dir(folder.path());
             eprintln!("{verb} …");
             let cost = measure(&command).with_context(|| format!("{verb} with {files} files"))?;
@@ -65,9 +86,18 @@ pub(crate) fn run(args: &MemoryArgs) -> Result<()> {
             }
         }
     }
-    print(args, &rows);
-    let most = rows.iter().flat_map(|row| &row.costs).map(|cost| cost.peak_bytes).max().unwrap_or(0);
-    ensure!(most <= args.limit * MEGABYTE, "more than {} MB were needed", args.limit);
+    Ok(rows)
+}
+
+/// Prints what was measured, and fails if it is too much.
+fn judge(args: &MemoryArgs, rows: &[Row]) -> Result<()> {
+    print(args, rows);
+    for Row { verb, costs } in rows {
+        let most = costs.iter().map(|cost| cost.peak_bytes).max().unwrap_or(0);
+        ensure!(most <= args.limit * MEGABYTE, "{verb}: more than {} MB were needed", args.limit);
+        let growth = slope(&args.files, costs).unwrap_or(0);
+        ensure!(growth <= args.growth, "{verb}: {growth} B were needed for each further file");
+    }
     Ok(())
 }
 
@@ -116,22 +146,15 @@ fn print(args: &MemoryArgs, rows: &[Row]) {
             "| {} |{} {} |",
             row.verb,
             cells.collect::<Vec<_>>().concat(),
-            slope(&args.files, &row.costs)
+            slope(&args.files, &row.costs).map_or_else(|| "-".to_owned(), |bytes| format!("{bytes} B"))
         );
     }
 }
 
 /// Bytes for each file that the largest tree has more than the smallest.
-fn slope(files: &[u64], costs: &[Cost]) -> String {
-    let (Some((few, most)), Some((small, large))) =
-        (files.first().zip(files.last()), costs.first().zip(costs.last()))
-    else {
-        return String::new();
-    };
-    if few == most {
-        return "-".to_owned();
-    }
-    format!("{} B", large.peak_bytes.saturating_sub(small.peak_bytes) / (most - few))
+fn slope(files: &[u64], costs: &[Cost]) -> Option<u64> {
+    let ((few, most), (small, large)) = (files.first().zip(files.last())?, costs.first().zip(costs.last())?);
+    large.peak_bytes.saturating_sub(small.peak_bytes).checked_div(most - few)
 }
 
 #[cfg(test)]
@@ -149,8 +172,8 @@ mod tests {
     #[test]
     fn the_slope_is_bytes_for_each_file_more() {
         let cost = |peak_bytes| Cost { peak_bytes, ..Cost::default() };
-        assert_eq!(slope(&[100, 1100], &[cost(5000), cost(9000)]), "4 B");
-        assert_eq!(slope(&[100, 1100], &[cost(9000), cost(5000)]), "0 B");
-        assert_eq!(slope(&[100], &[cost(9000)]), "-");
+        assert_eq!(slope(&[100, 1100], &[cost(5000), cost(9000)]), Some(4));
+        assert_eq!(slope(&[100, 1100], &[cost(9000), cost(5000)]), Some(0));
+        assert_eq!(slope(&[100], &[cost(9000)]), None);
     }
 }
