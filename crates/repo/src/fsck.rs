@@ -15,6 +15,7 @@ use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DirTree, Id, Leftover, ObjectKind, ObjectName, OnDamaged, Totals};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 /// What is checked, and with how much effort.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +122,8 @@ pub struct FsckReport {
     pub broken_refs: Vec<BrokenRef>,
     /** Refs and commits that disagree. */
     pub bad_bindings: Vec<BadBinding>,
+    /** Commits beside which there is metadata that cannot be read: their signatures are lost. Removed with [`OnCorrupt::Delete`]. */
+    pub bad_detached: Vec<Id<Commit>>,
     /** Commits that were marked as incomplete now, sorted. */
     pub marked: Vec<Id<Commit>>,
     /** Missing parents that have a tombstone now, sorted. */
@@ -136,6 +139,7 @@ impl FsckReport {
             && self.dangling_refs.is_empty()
             && self.broken_refs.is_empty()
             && self.bad_bindings.is_empty()
+            && self.bad_detached.is_empty()
             && self.damaged.is_empty()
             && self.staging.iter().all(|staged| staged.damaged.is_empty())
     }
@@ -166,6 +170,7 @@ struct Commits {
     /// Of all that could be read.
     parents: BTreeSet<Id<Commit>>,
     bad_bindings: Vec<BadBinding>,
+    bad_detached: Vec<Id<Commit>>,
     /// What complete ones say that their trees hold.
     announced: Vec<(Id<Commit>, Id<DirTree>, Totals)>,
     /// How many objects there are.
@@ -232,6 +237,9 @@ impl Repo {
             for finding in findings.iter().filter(|finding| finding.problem.is_corrupt()) {
                 self.store().remove(finding.object)?;
             }
+            for commit in &commits.bad_detached {
+                self.store().set_detached(*commit, None)?;
+            }
             self.store().sync()?;
         }
         let mut dangling_refs = Vec::new();
@@ -257,6 +265,7 @@ impl Repo {
             dangling_refs,
             broken_refs,
             bad_bindings: commits.bad_bindings,
+            bad_detached: commits.bad_detached,
             marked,
             tombstones,
             staging,
@@ -279,6 +288,9 @@ impl Repo {
                     continue;
                 }
                 let id: Id<Commit> = Id::new(name.id);
+                if !self.can_read_detached(id)? {
+                    commits.bad_detached.push(id);
+                }
                 let loaded = self.store().load(id);
                 if let Ok(commit) = &loaded {
                     commits.parents.extend(commit.parent);
@@ -298,6 +310,17 @@ impl Repo {
             }
         }
         Ok(commits)
+    }
+
+    /// Whether what is beside a commit is what it should be, or nothing is.
+    fn can_read_detached(&self, commit: Id<Commit>) -> Result<bool> {
+        use sapwood_objstore::Error as E;
+        match self.store().detached(commit) {
+            Ok(_) => Ok(true),
+            Err(E::Malformed { .. }) => Ok(false),
+            Err(E::Io(error)) if error.source.kind() == ErrorKind::FileTooLarge => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Marks the commits that lack something, or will when what is corrupt is gone; returns them.

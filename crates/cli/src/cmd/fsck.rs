@@ -85,6 +85,7 @@ impl Serialize for Outcome {
             "dangling_refs": report.dangling_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "broken_refs": report.broken_refs.iter().map(|entry| entry.name.to_string()).collect::<Vec<_>>(),
             "bad_bindings": report.bad_bindings.iter().map(words::binding).collect::<Vec<_>>(),
+            "bad_detached_metadata": report.bad_detached.iter().map(Id::to_hex).collect::<Vec<_>>(),
             "staging": report.staging.iter().map(|staged| json!({
                 "directory": staged.dir,
                 "of_this_boot": staged.is_of_this_boot,
@@ -134,6 +135,9 @@ impl Render for Outcome {
             format!("Loading commit for ref {}: No such metadata object {}", entry.name, entry.target.name())
         }));
         lines.extend(report.bad_bindings.iter().map(words::binding));
+        lines.extend(report.bad_detached.iter().map(|commit| {
+            format!("Commit {commit}: its detached metadata, where signatures are, cannot be read")
+        }));
         lines.extend(report.findings.iter().map(|finding| {
             let reason = self.reasons.get(&finding.object);
             words::finding(finding, reason.map(String::as_str))
@@ -198,6 +202,12 @@ impl Outcome {
         }
         if !self.deleted && report.staging.iter().any(|staged| !staged.damaged.is_empty()) {
             hints.push("`sapwood fsck --delete` removes what is damaged of an interrupted run".to_owned());
+        }
+        if !self.deleted && !report.bad_detached.is_empty() {
+            hints.push(
+                "`sapwood fsck --delete` removes detached metadata that cannot be read; sign again, or pull again, after it"
+                    .to_owned(),
+            );
         }
         if !report.bad_bindings.is_empty() {
             hints.push("a ref is bound by committing to it, or with `commit --bind-ref`".to_owned());

@@ -2,7 +2,7 @@
 
 use crate::commit_fixture::{FORMATS, Lab, MODES, branch, on};
 use sapwood_fsio::fault;
-use sapwood_objstore::{Commit, DirTree, Format, Id, Mode, ObjectName, Totals};
+use sapwood_objstore::{Commit, DirTree, Format, Id, Metadata, Mode, ObjectName, Totals, Value};
 use sapwood_repo::{
     CommitOptions, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, OnCorrupt, Problem,
     PruneOptions, Pruned, Refspec, Repo, Root,
@@ -224,6 +224,31 @@ fn a_commit_that_lies_about_its_totals_is_found_and_not_deleted() {
 }
 
 /// The refs that dangle.
+#[test]
+fn what_is_no_metadata_beside_a_commit_is_found_and_removed_on_demand() {
+    for format in FORMATS {
+        let lab = Lab::new();
+        let repo = lab.repo("repo", format, Mode::Archive);
+        let good = commit(&repo, &lab, "one", &on("one"));
+        let bad = commit(&repo, &lab, "two", &on("two"));
+        let mut metadata = Metadata::default();
+        metadata.set("note", Value::Str("kept".to_owned()));
+        for id in [good, bad] {
+            repo.store().set_detached(id, Some(&metadata)).unwrap();
+        }
+        let beside = file_of(&lab, bad.name()).with_extension("commitmeta");
+        let whole = std::fs::read(&beside).unwrap();
+        damage(&beside, &whole[..whole.len() / 2]);
+        assert_eq!(fsck(&repo).bad_detached, [bad]);
+        assert!(!fsck(&repo).is_clean());
+        let removing = FsckOptions { on_corrupt: OnCorrupt::Delete, ..FsckOptions::default() };
+        assert_eq!(repo.fsck(&removing, &|_| ()).unwrap().bad_detached, [bad]);
+        assert!(fsck(&repo).is_clean());
+        assert_eq!(repo.store().detached(bad).unwrap(), None);
+        assert_eq!(repo.store().detached(good).unwrap(), Some(metadata));
+    }
+}
+
 fn names(report: &FsckReport) -> Vec<Refspec> {
     report.dangling_refs.iter().map(|entry| entry.name.clone()).collect()
 }
