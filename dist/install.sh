@@ -32,7 +32,7 @@ for unit in "$here"/systemd/*; do
     install -D -m 644 "$unit" "$dest/usr/lib/systemd/system/${unit##*/}"
 done
 for wanted in local-fs/sapwood-remount.service paths/sapwood-finalize-staged.path \
-    multi-user/sapwood-boot-complete.service; do
+    multi-user/sapwood-boot-complete.service multi-user/sapwood-bless-boot.service; do
     wants=$dest/usr/lib/systemd/system/${wanted%%/*}.target.wants
     mkdir -p "$wants"
     ln -sf "../${wanted##*/}" "$wants/${wanted##*/}"

@@ -76,14 +76,15 @@ pub struct BootComplete {
     pub failure: Option<String>,
     /// The deployment that is still staged, and is finalised at the next shutdown.
     pub staged: Option<DeploymentId>,
-    /// The running deployment, where its boots were counted until now: from now on it is good.
-    pub blessed: Option<DeploymentId>,
+    /// What was staged, and is not any more: another deployment of its stateroot runs than the one it takes `/etc` from.
+    pub forgotten: Option<DeploymentId>,
     /// Deployments that the boot loader gave up, and how often it tried each.
     pub given_up: Vec<(DeploymentId, u32)>,
 }
 
 impl Sysroot {
-    /// The staged deployment. A record whose tree is gone, or boots already, is none.
+    /// The staged deployment. A record whose tree is gone, or boots already, is none; nor is one that would take over the
+    /// `/etc` of a deployment in whose place another runs now: what was changed there since would be lost.
     ///
     /// # Errors
     /// [`Error::Record`] for a record that cannot be read.
@@ -93,8 +94,21 @@ impl Sysroot {
         Ok(Some(Staged::of(record, origin)))
     }
 
-    /// The record that counts: the run-time one, which real `ostree` writes too, else the one that outlives the boot.
+    /// The record that counts, if what it says still waits.
     pub(crate) fn staged_record(&self, current: &Current) -> Result<Option<Record>> {
+        let Some(record) = self.any_staged_record()? else { return Ok(None) };
+        let id = &record.blueprint.id;
+        let there = fsio::stat_optional(self.root(), layout::deployment_dir(id))?;
+        let listed = || current.deployments.iter().map(|deployment| &deployment.id);
+        let waits = there.is_some_and(|stat| stat.kind == Kind::Dir)
+            && listed().all(|listed| listed != id)
+            && (record.superseded_by.is_empty() || !listed().eq(&record.superseded_by))
+            && !record.is_of_another_boot(current);
+        Ok(waits.then_some(record))
+    }
+
+    /// The run-time record, which real `ostree` writes too, else the one that outlives the boot.
+    fn any_staged_record(&self) -> Result<Option<Record>> {
         let run = match self.run() {
             Some(run) => fsio::read_optional(run, layout::STAGED_NAME, layout::MAX_TEXT_BYTES)?,
             None => None,
@@ -106,14 +120,7 @@ impl Sysroot {
                 None => return Ok(None),
             },
         };
-        let record = Record::decode(&bytes)?;
-        let id = &record.blueprint.id;
-        let there = fsio::stat_optional(self.root(), layout::deployment_dir(id))?;
-        let listed = || current.deployments.iter().map(|deployment| &deployment.id);
-        let waits = there.is_some_and(|stat| stat.kind == Kind::Dir)
-            && listed().all(|listed| listed != id)
-            && (record.superseded_by.is_empty() || !listed().eq(&record.superseded_by));
-        Ok(waits.then_some(record))
+        Ok(Some(Record::decode(&bytes)?))
     }
 }
 
@@ -279,9 +286,9 @@ impl Locked<'_> {
         Ok(Some(deployed))
     }
 
-    /// What has to be done once a boot succeeded: ends the counting of boots of what runs, tells of deployments that the boot
-    /// loader gave up and of a finalisation that failed, and makes known again what is still staged, so that it is
-    /// finalised at the next shutdown.
+    /// What has to be done when the system is up, well or not: tells of deployments that the boot loader gave up and of a
+    /// finalisation that failed, and makes known again what is still staged, so that it is finalised at the next
+    /// shutdown. That the boot succeeded is for [`bless`](Self::bless) to say.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -289,11 +296,11 @@ impl Locked<'_> {
         let path = layout::failure_stamp();
         let failure = fsio::read_optional(self.root(), &path, layout::MAX_TEXT_BYTES)?;
         let current = self.current()?;
-        let blessed = self.bless(&current)?;
         let failed =
             current.deployments.iter().filter(|deployment| deployment.failed() && !deployment.booted);
         let given_up =
             failed.map(|failed| (failed.id.clone(), failed.tries.map_or(0, |tries| tries.done))).collect();
+        let forgotten = self.any_staged_record()?.filter(|record| record.is_of_another_boot(&current));
         let record = self.staged_record(&current)?;
         let mut interrupted = None;
         match &record {
@@ -310,16 +317,21 @@ impl Locked<'_> {
         Ok(BootComplete {
             failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or(interrupted),
             staged: record.map(|record| record.blueprint.id),
-            blessed,
+            forgotten: forgotten.map(|record| record.blueprint.id),
             given_up,
         })
     }
 }
 
 impl Locked<'_> {
-    /// Takes the counter off the name of the running deployment's entry. The name without it comes first, so that at no
-    /// moment there is none.
-    fn bless(&self, current: &Current) -> Result<Option<DeploymentId>> {
+    /// Ends the counting of boots of the running deployment, which is good from now on; `None` where they are not counted.
+    ///
+    /// Takes the counter off the name of its entry. The name without it comes first, so that at no moment there is none.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn bless(&self) -> Result<Option<DeploymentId>> {
+        let current = self.current()?;
         let counted = |deployment: &&Deployment| deployment.booted && deployment.tries.is_some();
         let Some(running) = current.deployments.iter().find(counted) else { return Ok(None) };
         let Some(name) = EntryName::parse(&running.file) else { return Ok(None) };

@@ -8,19 +8,24 @@ use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::ioctl::{NoArg, Opcode, ioctl, opcode};
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 const FREEZE: Opcode = opcode::read_write::<libc::c_int>(b'X', 119);
 const THAW: Opcode = opcode::read_write::<libc::c_int>(b'X', 120);
+
+/// How long a filesystem may be frozen: freezing takes as long as its writing does, thawing comes right after.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes durable all that was written to the filesystem that holds `dir`, as [`syncfs`] does, and that in its own place on
 /// the disk, not just in the journal: boot loaders read filesystems without replaying their journals.
 ///
 /// The filesystem is frozen for it, so whoever writes there waits for a moment. Should this process be killed in that
-/// moment, another that it started beforehand thaws it. Where the caller may not freeze, or the filesystem cannot be
+/// moment, or stopped, another that it started beforehand thaws it: at once, or after [`PATIENCE`]. Where the caller may not freeze, or the filesystem cannot be
 /// frozen, or somebody else has frozen it, it is synced alone.
 ///
 /// # Errors
@@ -31,9 +36,14 @@ pub fn checkpoint(dir: &Dir) -> Result<()> {
         return syncfs(dir);
     }
     let open = reopen(dir).at("open", ".")?;
-    let guard = Guard::start(open.as_fd()).at("start what watches over the freezing of", ".")?;
+    let guard = Guard::start(open.as_fd(), PATIENCE).at("start what watches over the freezing of", ".")?;
     let frozen = control::<FREEZE>(open.as_fd());
-    let thawed = if frozen.is_ok() { control::<THAW>(open.as_fd()) } else { Ok(()) };
+    let thawed = match frozen {
+        // Where it is thawed already, the other process lost its patience.
+        Ok(()) => control::<THAW>(open.as_fd())
+            .or_else(|error| if error == Errno::INVAL { Ok(()) } else { Err(error) }),
+        Err(_) => Ok(()),
+    };
     if thawed.is_ok() {
         guard.dismiss();
     } else {
@@ -55,7 +65,7 @@ fn control<const CODE: Opcode>(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     unsafe { ioctl(fd, NoArg::<CODE>::new()) }
 }
 
-/// A process that thaws a filesystem when this one ends without having said that it did so itself.
+/// A process that thaws a filesystem when this one ends without having said that it did so itself, or takes too long.
 struct Guard {
     process: Pid,
     to: Option<PipeWriter>,
@@ -63,7 +73,7 @@ struct Guard {
 
 impl Guard {
     #[expect(unsafe_code, reason = "another process is to outlive this one, and there may be other threads")]
-    fn start(frozen: BorrowedFd<'_>) -> io::Result<Self> {
+    fn start(frozen: BorrowedFd<'_>, patience: Duration) -> io::Result<Self> {
         let (from, to) = io::pipe()?;
         // It may not be ended by the signal that ends this one.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -71,7 +81,7 @@ impl Guard {
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             drop(to);
-            watch(&from, frozen);
+            watch(&from, frozen, patience);
         }
         before.thread_set_mask()?;
         match forked? {
@@ -96,11 +106,21 @@ impl Drop for Guard {
     }
 }
 
-/// What the other process does: waits for a word, and thaws where there comes none.
+/// What the other process does: waits for a word, and thaws where there comes none, again and again while it waits: what
+/// is not frozen is not harmed.
 #[expect(unsafe_code, reason = "no handler of the process that it was copied from may run")]
-fn watch(from: &PipeReader, frozen: BorrowedFd<'_>) -> ! {
+fn watch(from: &PipeReader, frozen: BorrowedFd<'_>, patience: Duration) -> ! {
+    let patience = Timespec::try_from(patience).ok();
     let mut word = [0_u8];
     let said = loop {
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], patience.as_ref()) {
+            Ok(0) => {
+                let _ = control::<THAW>(frozen);
+                continue;
+            }
+            Err(Errno::INTR) => continue,
+            _ => {}
+        }
         match rustix::io::read(from, &mut word) {
             Err(Errno::INTR) => {}
             read => break read,
@@ -166,13 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_frozen_is_thawed_when_its_owner_ends() {
+    fn what_is_left_frozen_is_thawed_when_its_owner_ends_or_stops() {
         let lab = tempfile::tempdir().unwrap();
         let Some((_, mounted)) = mounted(lab.path()) else { return };
         let dir = Dir::from_std_file(std::fs::File::open(&mounted.0).unwrap());
-        let guard = Guard::start(dir.as_fd()).unwrap();
+        let guard = Guard::start(dir.as_fd(), PATIENCE).unwrap();
         control::<FREEZE>(dir.as_fd()).unwrap();
         drop(guard);
         crate::replace(&dir, "entry", 0o644, b"written").unwrap();
+        // And when it does not end, but does not get on either.
+        let guard = Guard::start(dir.as_fd(), Duration::from_millis(50)).unwrap();
+        control::<FREEZE>(dir.as_fd()).unwrap();
+        crate::replace(&dir, "entry", 0o644, b"written again").unwrap();
+        guard.dismiss();
     }
 }

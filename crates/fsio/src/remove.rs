@@ -3,6 +3,7 @@
 use crate::at::{OPEN_DIR, locate, open_dir_at, optional, with_temporary_name};
 use crate::dir::{Entry, list, rename_names, rmdir, unlink};
 use crate::meta::{set_immutable_fd, set_mode_fd, set_mode_path, stat_at};
+use crate::mount::is_mount_point;
 use crate::{At, Dir, Kind, Result};
 use rustix::fs::{Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -98,10 +99,20 @@ fn open_writable(parent: &Dir, name: &OsStr) -> io::Result<Dir> {
     let open = || match rustix::fs::openat2(parent, name, OPEN_DIR, Mode::empty(), ResolveFlags::NO_XDEV) {
         Ok(fd) => Ok(Dir::from_std_file(fd.into())),
         // An old kernel, or a sandbox that knows no `openat2`.
-        Err(Errno::NOSYS | Errno::PERM) => open_dir_at(parent, name),
+        Err(Errno::NOSYS | Errno::PERM) => open_without_openat2(parent, name),
         Err(error) => Err(error.into()),
     };
     retry(open, || set_mode_path(parent, Path::new(name), 0o700))
+}
+
+/// Where it cannot be told what is a mount point, another filesystem is refused; a bind mount of the same one is not.
+fn open_without_openat2(parent: &Dir, name: &OsStr) -> io::Result<Dir> {
+    let dir = open_dir_at(parent, name)?;
+    let is_other = match is_mount_point(&dir) {
+        Ok(is) => is,
+        Err(_) => stat_at(dir.as_fd(), OsStr::new(""))?.dev != stat_at(parent.as_fd(), OsStr::new(""))?.dev,
+    };
+    if is_other { Err(Errno::XDEV.into()) } else { Ok(dir) }
 }
 
 fn remove_one(parent: &Dir, name: &OsStr, kind: Kind) -> io::Result<()> {
@@ -150,5 +161,21 @@ fn retry<T>(attempt: impl Fn() -> io::Result<T>, repair: impl FnOnce() -> io::Re
             Err(_) => Err(refused),
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_point_is_not_opened_whatever_the_system_can_tell() {
+        let root = Dir::from_std_file(std::fs::File::open("/").unwrap());
+        let refused = open_without_openat2(&root, OsStr::new("proc")).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(Errno::XDEV.raw_os_error()));
+        let temporary = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temporary.path().join("plain")).unwrap();
+        let parent = Dir::from_std_file(std::fs::File::open(temporary.path()).unwrap());
+        assert!(open_without_openat2(&parent, OsStr::new("plain")).is_ok());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The view is put together at a place of its own and moved to where the disk was mounted in one step at the end, so
 //! that a failure on the way leaves the disk mounted as it was. Nothing on the disk is changed but, where the
-//! configuration asks for it, the directories of overlays.
+//! configuration asks for it, the directories of overlays: where those are on the disk, and it is mounted read-only, it is made
+//! writable first.
 
 use super::cmdline::BootTarget;
 use super::config::BootConfig;
@@ -70,6 +71,7 @@ pub fn prepare_root(
         root_transient: config.root_transient,
         transient_etc: None,
     };
+    make_writable_for_overlays(&disk, &source, config.root_transient)?;
     let view = mount_root(root, &disk, &deployment, &source, config)?;
     let assembled = assemble(root, &view, &disk, &deployment, config, own, &mut record);
     let finished = assembled.and_then(|()| {
@@ -100,6 +102,7 @@ pub fn enter_root(root: &Dir, target: &BootTarget) -> Result<PreparedRoot, BootE
     let source = fsio::open_dir(root, &path)?;
     let stat = fsio::stat_dir(&source)?;
     mount::make_private(root)?;
+    make_writable_for_overlays(root, &source, false)?;
     let view = mount::bind(&source, root, &path)?;
     let run = mount::tmpfs(&view, "run", 0o755)?;
     fsio::ensure_dir(&run, "ostree", 0o755)?;
@@ -202,6 +205,16 @@ fn mount_usr(view: &Dir, disk: &Dir, deployment: &DeploymentId) -> Result<(), Bo
             mount::overlay(&usr, &upper, &work, view, "usr")?;
         }
         None => mount::set_access(&mount::bind(&usr, view, "usr")?, Access::ReadOnly)?,
+    }
+    Ok(())
+}
+
+/// An overlay takes no directory of a read-only filesystem to write to, and most kernels are told to mount the disk so.
+/// This comes before anything is mounted from the disk, since each mount keeps what the disk was then.
+fn make_writable_for_overlays(disk: &Dir, deployment: &Dir, root_transient: bool) -> Result<(), BootError> {
+    let on_disk = root_transient || fsio::stat_optional(deployment, layout::HOTFIX_WORK)?.is_some();
+    if on_disk && mount::access(disk)? == Access::ReadOnly {
+        mount::set_filesystem_access(disk, Access::ReadWrite)?;
     }
     Ok(())
 }

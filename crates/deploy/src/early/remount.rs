@@ -79,8 +79,10 @@ pub fn while_open<T, E: From<BootError>>(root: &Dir, act: impl FnOnce() -> Resul
     let dirs = if BootRecord::read(root)?.is_some() { closed(root)? } else { Vec::new() };
     set(&dirs, Access::ReadWrite)?;
     let acted = act();
-    set(&dirs, Access::ReadOnly)?;
-    acted
+    let closed = set(&dirs, Access::ReadOnly);
+    let acted = acted?;
+    closed?;
+    Ok(acted)
 }
 
 fn closed(root: &Dir) -> Result<Vec<Dir>, BootError> {

@@ -5,6 +5,7 @@ use super::Finalization;
 use crate::boot::kargs::Kargs;
 use crate::boot::kernel::BootId;
 use crate::deployment::DeploymentId;
+use crate::list::Current;
 use crate::plan::{Position, Retain};
 use crate::prepare::Blueprint;
 use crate::{Error, Result, StaterootName};
@@ -64,6 +65,14 @@ fn pick<T: Copy + Default>(words: &[(&str, T)], word: &str) -> T {
 type Dict = BTreeMap<String, Value>;
 
 impl Record {
+    /// Whether the deployment whose configuration it takes over is not the one of its stateroot that runs. The system was
+    /// booted into another one since, whose `/etc` is what counts.
+    pub(crate) fn is_of_another_boot(&self, current: &Current) -> bool {
+        let Some(merge) = &self.blueprint.merge else { return false };
+        let mut running = current.deployments.iter().filter(|deployment| deployment.booted);
+        running.any(|running| running.id.stateroot == merge.stateroot && running.id != *merge)
+    }
+
     /// The bytes: a GVariant `a{sv}`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let blueprint = &self.blueprint;

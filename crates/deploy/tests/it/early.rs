@@ -49,6 +49,15 @@ impl Initramfs {
         dir(&self.root)
     }
 
+    /// Mounts a copy of the machine in its place: a filesystem of its own, read-only.
+    fn put_on_read_only_disk(&self) {
+        let disk = self.root.join("sysroot");
+        let from = self.machine.path().join(".");
+        mount(&["-t", "tmpfs", "disk"], &disk);
+        assert!(Command::new("cp").arg("-a").args([&from, &disk]).status().unwrap().success());
+        mount(&["-o", "remount,ro"], &disk);
+    }
+
     /// What the kernel is told by the boot entry.
     fn target(&self) -> BootTarget {
         let deployment = self.machine.open().deployments().unwrap().remove(0);
@@ -150,6 +159,33 @@ fn a_hotfix_is_laid_over_usr() {
         fsio::replace(&root, "usr/bin/tool", 0o755, b"fixed").unwrap();
         assert_eq!(fsio::read(&own, "usr/bin/tool", 100).unwrap(), b"tool 1");
         assert_eq!(fsio::read(&own, ".usr-ovl-upper/bin/tool", 100).unwrap(), b"fixed");
+    });
+}
+
+/// Most kernels are told to mount the disk read-only.
+#[test]
+fn a_hotfix_and_a_transient_root_are_laid_over_what_is_on_a_read_only_disk() {
+    let name = "early::a_hotfix_and_a_transient_root_are_laid_over_what_is_on_a_read_only_disk";
+    in_mount_namespace(name, || {
+        for root_transient in [false, true] {
+            let boot = Initramfs::new();
+            let deployment = boot.deployment();
+            if !root_transient {
+                for path in [".usr-ovl-upper", ".usr-ovl-work"] {
+                    fsio::create_dir(&boot.machine.dir(), format!("{deployment}/{path}"), 0o755).unwrap();
+                }
+            }
+            boot.put_on_read_only_disk();
+            let config = BootConfig { root_transient, ..BootConfig::default() };
+            let root = boot.boot(&config, OwnMounts::Now);
+            assert_eq!(writable(&root, "usr"), !root_transient);
+            assert!(writable(&root, if root_transient { "etc" } else { "usr/bin" }));
+        }
+        // Where nothing is laid over it, it stays as it was.
+        let boot = Initramfs::new();
+        boot.put_on_read_only_disk();
+        let root = boot.boot(&BootConfig::default(), OwnMounts::Now);
+        assert!(!writable(&root, "etc") && !writable(&root, "sysroot/ostree"));
     });
 }
 

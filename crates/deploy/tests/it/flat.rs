@@ -196,11 +196,13 @@ fn a_new_deployment_is_counted_until_its_boot_succeeded_and_then_no_more() {
         let sysroot = running(&machine, 0);
         let tries = sysroot.deployments().unwrap()[0].tries.unwrap();
         assert_eq!((tries.left, tries.done), (2, 1));
-        let complete = sysroot.lock(WAIT).unwrap().boot_complete().unwrap();
-        assert_eq!(complete.blessed, Some(machine.open().deployments().unwrap()[0].id.clone()));
+        // That the system is up is no success yet.
+        sysroot.lock(WAIT).unwrap().boot_complete().unwrap();
+        assert!(sysroot.deployments().unwrap()[0].tries.is_some());
+        let blessed = sysroot.lock(WAIT).unwrap().bless().unwrap();
+        assert_eq!(blessed, Some(machine.open().deployments().unwrap()[0].id.clone()));
         assert_eq!(names(&machine), ["ostree-0-2-1.conf", "ostree-2.conf"]);
-        let again = running(&machine, 0).lock(WAIT).unwrap().boot_complete().unwrap();
-        assert_eq!(again.blessed, None);
+        assert_eq!(running(&machine, 0).lock(WAIT).unwrap().bless().unwrap(), None);
     }
 }
 
@@ -213,8 +215,11 @@ fn what_failed_too_often_comes_last_and_is_told_and_going_back_to_it_has_it_trie
     count_down(&machine, "ostree-2+2.conf", "ostree-2+0-2.conf");
     assert_eq!(machine.boots(), ["Tiny OS 1.0 (ostree:1)", "Tiny OS 2.0 (ostree:0)"]);
     check_order(&machine);
-    let complete = running(&machine, 0).lock(WAIT).unwrap().boot_complete().unwrap();
-    assert_eq!((complete.given_up, complete.blessed), (vec![(new, 2)], None));
+    let sysroot = running(&machine, 0);
+    let locked = sysroot.lock(WAIT).unwrap();
+    assert_eq!(locked.boot_complete().unwrap().given_up, [(new, 2)]);
+    assert_eq!(locked.bless().unwrap(), None);
+    drop(locked);
     // A new list keeps the verdict.
     let first = machine.open().deployments().unwrap()[0].id.commit;
     machine
@@ -237,9 +242,8 @@ fn a_crash_at_any_step_of_ending_the_count_leaves_the_deployment_once() {
         let boots = before.boots();
         for step in 1.. {
             let machine = before.copy();
-            let complete = |machine: &Machine| -> Result<()> {
-                running(machine, 0).lock(WAIT)?.boot_complete().map(drop)
-            };
+            let complete =
+                |machine: &Machine| -> Result<()> { running(machine, 0).lock(WAIT)?.bless().map(drop) };
             let crashed = fault::crash_at(step, || complete(&machine));
             assert_eq!(machine.boots(), boots, "crash at step {step}");
             check_order(&machine);

@@ -15,7 +15,12 @@ fn options() -> DeployOptions {
 
 /// The sysroot as its first deployment sees it when it runs, with a run-time directory of its own.
 fn running(machine: &Machine) -> Sysroot {
-    let path = machine.open().deployments().unwrap().remove(0).path();
+    running_at(machine, 0)
+}
+
+/// A machine whose deployment at that place of the boot order runs.
+fn running_at(machine: &Machine, at: usize) -> Sysroot {
+    let path = machine.open().deployments().unwrap().remove(at).path();
     let root = std::fs::metadata(machine.path().join(path)).unwrap();
     machine.open().with_running_root(root.dev(), root.ino()).with_run(run(machine))
 }
@@ -129,6 +134,30 @@ fn a_record_that_outlived_a_power_loss_is_made_known_again() {
     let complete = running(&machine).lock(WAIT).unwrap().boot_complete().unwrap();
     assert_eq!((complete.failure, complete.staged), (None, Some(staged.id)));
     assert!(machine.exists("run/staged-deployment"));
+}
+
+#[test]
+fn what_was_staged_from_a_deployment_that_does_not_run_any_more_is_forgotten() {
+    let machine = staged_machine();
+    machine.open().lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap().unwrap();
+    machine.commit(3, &tree(3, "kernel 3"));
+    let staged = stage(&machine).unwrap();
+    let boots = machine.boots();
+    // The power fails, and in the boot menu somebody chooses the other one.
+    assert_eq!(staged.merge.as_ref(), Some(&machine.open().deployments().unwrap()[0].id));
+    let sysroot = running_at(&machine, 1);
+    let locked = sysroot.lock(WAIT).unwrap();
+    assert_eq!(locked.staged().unwrap(), None);
+    assert!(locked.finalize_staged(&|_| {}).unwrap().is_none());
+    let complete = locked.boot_complete().unwrap();
+    assert_eq!((complete.staged, complete.forgotten), (None, None), "the finalisation forgot it");
+    drop(locked);
+    assert_eq!(machine.boots(), boots);
+
+    stage(&machine).unwrap();
+    let complete = sysroot.lock(WAIT).unwrap().boot_complete().unwrap();
+    assert_eq!((complete.staged, complete.forgotten.is_some()), (None, true));
+    assert!(!machine.exists("run/staged-deployment") && !machine.exists("ostree/staged-deployment"));
 }
 
 #[test]

@@ -19,16 +19,26 @@ fn find(lock_file: &File) -> Option<String> {
         };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         for open in files.flatten() {
-            let same = std::fs::metadata(open.path())
-                .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()));
-            // The description of an open file lists the locks that were taken through it.
+            // The description of an open file lists the locks that were taken through it. It comes first: to examine the file
+            // itself can take for ever, where a server of files does not answer.
             let info = process.path().join("fdinfo").join(open.file_name());
-            if same && read_some(&info).is_some_and(|text| text.contains("lock:")) {
+            if read_some(&info).is_some_and(|text| is_locked(&text, wanted.ino()))
+                && std::fs::metadata(open.path())
+                    .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
+            {
                 return Some(name(pid, &process.path()));
             }
         }
     }
     None
+}
+
+/// Whether this description of an open file has a lock on a file of that number, on whatever filesystem. Its line says,
+/// among others, `fe:00:1234`: device and number.
+fn is_locked(description: &str, ino: u64) -> bool {
+    let number = format!(":{ino}");
+    let mut locks = description.lines().filter_map(|line| line.strip_prefix("lock:"));
+    locks.any(|lock| lock.split_whitespace().any(|word| word.ends_with(&number)))
 }
 
 fn name(pid: u32, process: &Path) -> String {

@@ -4,15 +4,21 @@ use super::{Machine, PATIENCE};
 use crate::ui::Render;
 use std::io::{self, Write};
 
-/// Say what came of the last shutdown, and that this boot succeeded (run when the system is up)
+/// Say what came of the last shutdown (run when the system is up)
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only say that this boot succeeded, where boots are counted
+    #[arg(long)]
+    bless: bool,
+}
 
 /// What was found.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Outcome {
     finalization_failure: Option<String>,
     staged: Option<String>,
+    /// What was staged while another deployment ran.
+    forgotten: Option<String>,
     /// The deployment whose boots are not counted any more.
     blessed: Option<String>,
     given_up: Vec<GivenUp>,
@@ -36,6 +42,9 @@ impl Render for Outcome {
         if let Some(name) = &self.blessed {
             writeln!(out, "this boot succeeded: {name} is not counted any more")?;
         }
+        if let Some(name) = &self.forgotten {
+            writeln!(out, "not staged any more: {name} was made from a deployment that does not run now")?;
+        }
         match &self.staged {
             Some(name) => writeln!(out, "still staged: {name}"),
             None => Ok(()),
@@ -48,14 +57,21 @@ impl Render for Outcome {
     }
 }
 
-pub(crate) fn run(_args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
-    let complete = machine.open()?.lock(PATIENCE)?.boot_complete()?;
+pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
+    let sysroot = machine.open()?;
+    let locked = sysroot.lock(PATIENCE)?;
+    if args.bless {
+        let blessed = locked.bless()?.map(|id| id.to_string());
+        return Ok(Outcome { blessed, ..Outcome::default() });
+    }
+    let complete = locked.boot_complete()?;
     let given_up =
         |(id, tries): (sapwood_deploy::DeploymentId, u32)| GivenUp { deployment: id.to_string(), tries };
     Ok(Outcome {
         finalization_failure: complete.failure,
         staged: complete.staged.map(|id| id.dir_name()),
-        blessed: complete.blessed.map(|id| id.to_string()),
+        forgotten: complete.forgotten.map(|id| id.to_string()),
+        blessed: None,
         given_up: complete.given_up.into_iter().map(given_up).collect(),
     })
 }

@@ -44,11 +44,12 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let sysroot = machine.open()?;
     if args.hold {
+        // In the mount namespace of the system: another one would keep a mount of its own in use.
         hold(machine)?;
         return Ok(Outcome { deployed: None });
     }
+    let sysroot = machine.open()?;
     let watch = Watch::new(ctx);
     let locked = sysroot.lock(PATIENCE)?;
     let deployed = locked.finalize_staged(&|event| watch.see(event))?;
