@@ -6,6 +6,7 @@ mod ostree;
 
 use crate::{
     Commit, DecodeError, Digest, DirMeta, DirTree, FileHeader, FileType, Metadata, ObjectId, ObjectKind,
+    Xattrs,
 };
 use std::io::{Read, Write};
 
@@ -45,6 +46,13 @@ pub trait MetaObject: crate::Kind + Sized {
     /// What the format cannot hold (a size that is missing in the native format, a NUL in a text) is encoded so that
     /// [`decode`](Self::decode) refuses it.
     fn encode(&self, format: Format) -> Vec<u8>;
+    /// Whether the formats can hold it, as far as its size does not tell.
+    ///
+    /// # Errors
+    /// What they cannot hold, for a message.
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
     /// Checks and reads them. What is accepted encodes to the same bytes again.
     ///
     /// # Errors
@@ -109,12 +117,13 @@ impl Format {
             Self::Ostree => ostree::file_prefix(header),
         }
     }
-    /// Whether the format can hold such a file.
+    /// Whether the format can hold such a file, whatever the size of its content.
     ///
     /// # Errors
     /// What it cannot hold, for a message.
     pub fn check_file(self, header: &FileHeader) -> Result<(), &'static str> {
         check_header(header)?;
+        self.check_length(header)?;
         match (self, &header.file_type) {
             (Self::Native, _) | (Self::Ostree, FileType::Regular | FileType::Symlink(_)) => Ok(()),
             (Self::Ostree, FileType::Fifo) => Err("the OSTree format has no named pipes"),
@@ -122,6 +131,24 @@ impl Format {
                 Err("the OSTree format has no device nodes")
             }
         }
+    }
+    /// Headers are read up to a length. Only one with many attributes is encoded to learn its own.
+    fn check_length(self, header: &FileHeader) -> Result<(), &'static str> {
+        // Owner, mode, size and target take less than these, and the lengths of a name and a value less than those.
+        const FIXED_BYTES: usize = 8 << 10;
+        const PAIR_BYTES: usize = 32;
+        let pairs = header.xattrs.iter().map(|(name, value)| name.len() + value.len() + PAIR_BYTES);
+        if FIXED_BYTES + pairs.sum::<usize>() <= MAX_HEADER_BYTES {
+            return Ok(());
+        }
+        let (encoded, prefix) = match self {
+            Self::Native => (native::encode_archive_header(header, u64::MAX), native::PREFIX_BYTES),
+            Self::Ostree => (ostree::encode_archive_header(header, u64::MAX), ostree::PREFIX_BYTES),
+        };
+        if encoded.len() > prefix + MAX_HEADER_BYTES {
+            return Err("extended attributes of more than 16 MiB");
+        }
+        Ok(())
     }
     /// The bytes before the compressed content in an archive repository. `size` is 0 for all but regular files.
     pub fn encode_archive_header(self, header: &FileHeader, size: u64) -> Vec<u8> {
@@ -165,7 +192,7 @@ impl Format {
     ///
     /// # Errors
     /// When the bytes are not attributes; the native format has no such repositories.
-    pub fn decode_split_xattrs(self, bytes: &[u8]) -> Result<crate::Xattrs, DecodeError> {
+    pub fn decode_split_xattrs(self, bytes: &[u8]) -> Result<Xattrs, DecodeError> {
         match self {
             Self::Native => Err(DecodeError { offset: 0, what: "the native format keeps none apart" }),
             Self::Ostree => ostree::decode_split_xattrs(bytes),
@@ -228,8 +255,13 @@ impl Format {
     }
 }
 
+fn check_count(xattrs: &Xattrs) -> Result<(), &'static str> {
+    if xattrs.iter().len() > MAX_XATTRS { Err("more than 32768 extended attributes") } else { Ok(()) }
+}
+
 /// What both formats demand of a file's header.
 fn check_header(header: &FileHeader) -> Result<(), &'static str> {
+    check_count(&header.xattrs)?;
     if header.mode & !0o7777 != 0 {
         return Err("mode has bits beyond the permissions");
     }
@@ -298,6 +330,9 @@ impl MetaObject for DirTree {
 }
 
 impl MetaObject for DirMeta {
+    fn check(&self) -> Result<(), &'static str> {
+        check_count(&self.xattrs)
+    }
     fn encode(&self, format: Format) -> Vec<u8> {
         match format {
             Format::Native => native::encode_dirmeta(self),

@@ -109,8 +109,12 @@ impl<'store> Transaction<'store> {
     /// Stages a metadata object and returns its id.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Io`]: then nothing of it is kept, and the transaction can go on.
+    /// [`Error::TooLarge`] past [`Format::MAX_META_BYTES`](crate::Format::MAX_META_BYTES), [`Error::Unsupported`] for more
+    /// attributes than are read back, [`Error::NoSpace`], [`Error::Io`]: then nothing of it is kept, and the transaction
+    /// can go on.
     pub fn put<K: MetaObject>(&self, object: &K) -> Result<Id<K>, Error> {
+        let mode = self.store.mode().as_str();
+        object.check().map_err(|what| Error::Unsupported { mode, what: what.to_owned() })?;
         let bytes = object.encode(self.store.format());
         let id = Id::<K>::new(self.store.format().id_of(K::KIND, &bytes));
         self.write_meta(id.name(), &bytes)?;
@@ -123,9 +127,7 @@ impl<'store> Transaction<'store> {
     /// [`Error::Corrupt`], [`Error::Malformed`], [`Error::TooLarge`], [`Error::NoSpace`], [`Error::Io`]: then nothing of
     /// it is kept, and the transaction can go on.
     pub fn put_bytes(&self, expected: ObjectName, bytes: &[u8]) -> Result<(), Error> {
-        if bytes.len() as u64 > crate::Format::MAX_META_BYTES {
-            return Err(Error::TooLarge { name: expected, limit_bytes: crate::Format::MAX_META_BYTES });
-        }
+        check_meta_size(expected, bytes)?;
         let actual = self.store.format().id_of(expected.kind, bytes);
         if actual != expected.id {
             return Err(Error::Corrupt { name: expected, actual });
@@ -136,6 +138,7 @@ impl<'store> Transaction<'store> {
     }
 
     fn write_meta(&self, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+        check_meta_size(name, bytes)?;
         add(&self.counts.meta_total, 1);
         if self.contains(name)? {
             return Ok(());
@@ -228,9 +231,10 @@ impl<'store> Transaction<'store> {
     /// Stages the metadata beside a commit; on publishing it replaces what is there.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Io`].
+    /// [`Error::TooLarge`], [`Error::NoSpace`], [`Error::Io`].
     pub fn put_detached(&self, commit: Id<Commit>, metadata: &Metadata) -> Result<(), Error> {
         let bytes = self.store.format().encode_metadata(metadata);
+        check_meta_size(commit.name(), &bytes)?;
         self.budget.take(bytes.len() as u64)?;
         self.staging.write_detached(commit.raw(), &bytes)
     }
@@ -336,6 +340,12 @@ impl<'store> Transaction<'store> {
     pub fn scratch(&self) -> Result<Dir, Error> {
         Ok(fsio::ensure_dir(self.staging.dir(), layout::SCRATCH, 0o700)?)
     }
+}
+
+/// What is larger than readers take is not written.
+fn check_meta_size(name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
+    let limit_bytes = crate::Format::MAX_META_BYTES;
+    if bytes.len() as u64 > limit_bytes { Err(Error::TooLarge { name, limit_bytes }) } else { Ok(()) }
 }
 
 /// Whether a `bare-user` and a `bare-user-only` store keep a file alike, other than that the former notes its header: with

@@ -9,8 +9,8 @@ mod tree;
 
 pub(super) use commit::{decode_commit, decode_metadata, encode_commit, encode_metadata};
 pub(super) use file::{
-    decode_split_xattrs, decode_user_meta, encode_archive_header, encode_user_meta, file_prefix,
-    read_archive_header,
+    PREFIX_BYTES, decode_split_xattrs, decode_user_meta, encode_archive_header, encode_user_meta,
+    file_prefix, read_archive_header,
 };
 pub(super) use tree::{decode_dirmeta, decode_dirtree, encode_dirmeta, encode_dirtree};
 

@@ -4,6 +4,13 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Xattrs(Vec<(Vec<u8>, Vec<u8>)>);
 
+/// Longest name, in bytes, that a file on Linux can have: `XATTR_NAME_MAX`.
+const MAX_NAME_BYTES: usize = 255;
+/// Largest value: `XATTR_SIZE_MAX`.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+/// Longest list of names, each with a NUL: `XATTR_LIST_MAX`.
+const MAX_NAMES_BYTES: usize = 64 << 10;
+
 /// Why attributes cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -11,6 +18,15 @@ pub enum XattrError {
     /// A name is empty or holds a NUL byte.
     #[error("invalid attribute name {:?}", String::from_utf8_lossy(.0))]
     Name(Vec<u8>),
+    /// A name is longer than Linux takes.
+    #[error("the name of an attribute is longer than {MAX_NAME_BYTES} bytes")]
+    LongName,
+    /// A value is larger than Linux takes.
+    #[error("attribute {:?} is larger than {MAX_VALUE_BYTES} bytes", String::from_utf8_lossy(.0))]
+    LongValue(Vec<u8>),
+    /// All names are longer than Linux lists.
+    #[error("the names of all attributes are longer than {MAX_NAMES_BYTES} bytes")]
+    LongNames,
     /// A name is there twice.
     #[error("attribute {:?} is there twice", String::from_utf8_lossy(.0))]
     Duplicate(Vec<u8>),
@@ -30,6 +46,24 @@ impl Xattrs {
             Some(pair) => Err(XattrError::Duplicate(pair[0].0.clone())),
             None => Ok(Self(list)),
         }
+    }
+    /// As [`new`](Self::new), for what does not come from a file on disk and is to be recorded of one: only what Linux can
+    /// give to a file. (Objects that are there already are read with whatever they hold.)
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a name of more than 255 bytes, a value of more than 64 KiB, and more than 64 KiB of names, each
+    /// with a NUL.
+    pub fn for_linux(list: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Self, XattrError> {
+        if list.iter().any(|(name, _)| name.len() > MAX_NAME_BYTES) {
+            return Err(XattrError::LongName);
+        }
+        if let Some((name, _)) = list.iter().find(|(_, value)| value.len() > MAX_VALUE_BYTES) {
+            return Err(XattrError::LongValue(name.clone()));
+        }
+        if list.iter().map(|(name, _)| name.len() + 1).sum::<usize>() > MAX_NAMES_BYTES {
+            return Err(XattrError::LongNames);
+        }
+        Self::new(list)
     }
     /// The attributes, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
@@ -90,6 +124,23 @@ mod tests {
         assert!(xattrs.remove(b"user.aa"));
         assert!(!xattrs.remove(b"user.aa"));
         assert_eq!(xattrs.get(b"user.aa"), None);
+    }
+
+    #[test]
+    fn what_no_file_on_linux_can_have_is_not_recorded_and_read_all_the_same() {
+        let name = |len: usize| "n".repeat(len);
+        let many = |count: usize| (0..count).map(|n| pair(&format!("{n:0>255}"), "")).collect::<Vec<_>>();
+        let cases = [
+            (vec![pair(&name(255), &name(64 << 10))], Ok(())),
+            (vec![pair(&name(256), "")], Err(XattrError::LongName)),
+            (vec![pair("n", &name((64 << 10) + 1))], Err(XattrError::LongValue(b"n".to_vec()))),
+            (many(256), Ok(())),
+            (many(257), Err(XattrError::LongNames)),
+        ];
+        for (list, expected) in cases {
+            assert!(Xattrs::new(list.clone()).is_ok());
+            assert_eq!(Xattrs::for_linux(list).map(drop), expected);
+        }
     }
 
     #[test]

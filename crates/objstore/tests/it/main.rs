@@ -3,6 +3,7 @@
 mod crash;
 mod hostile;
 mod keys;
+mod limits;
 mod locks;
 mod modes;
 mod resume;

@@ -363,7 +363,13 @@ impl Import<'_> {
                 path: current.path(name.as_str().as_bytes()),
                 reason: "the directory lists it twice; it was changed meanwhile".into(),
             })?;
-            let tree = self.objects.put(&tree)?;
+            let tree = self.objects.put(&tree).map_err(|error| match error {
+                objstore::Error::TooLarge { limit_bytes, .. } => Error::Unrecordable {
+                    path: current.path(b""),
+                    reason: format!("the names in the directory take more than {limit_bytes} bytes"),
+                },
+                other => other.into(),
+            })?;
             lock(self.written).insert(tree);
             let (Some(parent), Some(name)) = (&current.parent, &current.name) else {
                 *lock(&self.root) = Some(Root { tree, meta: current.meta });

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 
 /// Length of the length of a header block.
-const LENGTH_BYTES: usize = 4;
+pub(in crate::format) const PREFIX_BYTES: usize = 4;
 
 pub(super) type WireXattrs<'a> = Vec<(Bytes<'a>, Bytes<'a>)>;
 
@@ -54,7 +54,7 @@ fn wire(header: &FileHeader) -> WireHeader<'_> {
 
 fn block(record: &[u8]) -> Vec<u8> {
     let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(LENGTH_BYTES + record.len());
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + record.len());
     bytes.extend(length.to_le_bytes());
     bytes.extend(record);
     bytes
@@ -71,8 +71,8 @@ pub(in crate::format) fn encode_archive_header(header: &FileHeader, size: u64) -
 pub(in crate::format) fn read_archive_header(
     input: &mut dyn Read,
 ) -> io::Result<Result<ArchiveHeader, DecodeError>> {
-    let prefix = read_exactly(input, LENGTH_BYTES)?;
-    let Ok(length) = <[u8; LENGTH_BYTES]>::try_from(prefix.as_slice()) else {
+    let prefix = read_exactly(input, PREFIX_BYTES)?;
+    let Ok(length) = <[u8; PREFIX_BYTES]>::try_from(prefix.as_slice()) else {
         return Ok(Err(DecodeError { offset: prefix.len(), what: "file ends in the length of its header" }));
     };
     let length = match usize::try_from(u32::from_le_bytes(length)) {
@@ -81,10 +81,10 @@ pub(in crate::format) fn read_archive_header(
     };
     let bytes = read_exactly(input, length)?;
     if bytes.len() != length {
-        return Ok(Err(DecodeError { offset: LENGTH_BYTES + bytes.len(), what: "file ends in its header" }));
+        return Ok(Err(DecodeError { offset: PREFIX_BYTES + bytes.len(), what: "file ends in its header" }));
     }
     let decoded = decode_archive_header(&bytes);
-    Ok(decoded.map_err(|error| DecodeError { offset: error.offset + LENGTH_BYTES, ..error }))
+    Ok(decoded.map_err(|error| DecodeError { offset: error.offset + PREFIX_BYTES, ..error }))
 }
 
 fn decode_archive_header(bytes: &[u8]) -> Result<ArchiveHeader, DecodeError> {
@@ -95,7 +95,7 @@ fn decode_archive_header(bytes: &[u8]) -> Result<ArchiveHeader, DecodeError> {
     match record.size {
         SIZE_LIMIT.. => Err(error("size of the content is beyond all limits")),
         1.. if !header.is_regular() => Err(error("only regular files have content")),
-        size => Ok(ArchiveHeader { header, size, encoded_len: LENGTH_BYTES + bytes.len() }),
+        size => Ok(ArchiveHeader { header, size, encoded_len: PREFIX_BYTES + bytes.len() }),
     }
 }
 
@@ -151,7 +151,7 @@ pub(super) fn read_xattrs(places: Places<'_>, wire: &WireXattrs<'_>) -> Result<X
         list.push((name.0.to_vec(), value.0.to_vec()));
     }
     Xattrs::new(list).map_err(|error| match error {
-        XattrError::Name(_) => places.error(first, "attribute name is empty or holds NUL"),
         XattrError::Duplicate(_) => places.error(first, "attribute is there twice"),
+        _ => places.error(first, "attribute name is empty or holds NUL"),
     })
 }

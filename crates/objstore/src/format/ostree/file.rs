@@ -11,7 +11,7 @@ const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
 /// Length (big-endian) and four zero bytes, before either header.
-const PREFIX_BYTES: usize = 8;
+pub(in crate::format) const PREFIX_BYTES: usize = 8;
 
 /// The mode with its type. Kinds that OSTree has not get theirs too, and no decoder takes it.
 fn full_mode(header: &FileHeader) -> u32 {
@@ -195,8 +195,8 @@ pub(super) fn read_xattrs(value: Reader<'_>, order: Order) -> Result<Xattrs, Dec
     }
     Xattrs::new(list).map_err(|error| {
         value.error(match error {
-            XattrError::Name(_) => "attribute without a name",
             XattrError::Duplicate(_) => "attribute is there twice",
+            _ => "attribute without a name",
         })
     })
 }

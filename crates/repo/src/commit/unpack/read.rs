@@ -54,7 +54,7 @@ impl Reader<'_> {
             return Err(refused(&shown, "only a directory can be the root of the tree"));
         }
         let xattrs = if self.keeps_xattrs { entry.xattrs } else { Vec::new() };
-        let xattrs = Xattrs::new(xattrs).map_err(|error| refused(&shown, error.to_string()))?;
+        let xattrs = Xattrs::for_linux(xattrs).map_err(|error| refused(&shown, error.to_string()))?;
         let found = Found { uid: entry.uid, gid: entry.gid, mode: entry.mode };
         let changes = match entry.kind {
             EntryKind::Hardlink(_) if entry.size == 0 => Changes::default(),
