@@ -1,20 +1,26 @@
 //! Archives as streams of entries: tar (ustar, pax, GNU) and cpio (`newc`), plain or compressed.
 //!
-//! Nothing is written and nothing opened; an [`Archive`] takes bytes and gives entries. It never holds more than one
-//! entry's names and attributes, and nothing is allocated by what the input only claims.
+//! Nothing is written and nothing opened; an [`Archive`] takes bytes and gives entries. It holds one entry's names and
+//! attributes, the attributes that are said of all entries, and of cpio archives the paths that hard links may lead to, up
+//! to a limit; nothing is allocated by what the input only claims.
 
 mod cpio;
 mod decompress;
 mod pax;
+mod remembered;
 mod tar;
 pub(crate) mod writer;
 
 pub use decompress::decompressed;
+pub use remembered::Remembered;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 /// Longest path or link target, in bytes.
 pub const MAX_PATH_BYTES: u64 = 64 << 10;
-/// Longest pax header, in bytes: it may hold extended attributes.
+/// Longest pax header, in bytes: it may hold extended attributes. Those of one entry take no more either, with 64 bytes for
+/// each.
 pub const MAX_HEADER_BYTES: u64 = 16 << 20;
 /// Most entries of one archive.
 pub const MAX_ENTRIES: u64 = 32 << 20;
@@ -64,8 +70,8 @@ pub struct ArchiveEntry {
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
-    /// Extended attributes.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Extended attributes: values by name. What the archive says once of many entries, these share.
+    pub xattrs: Arc<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Size of its content in bytes.
     pub size: u64,
 }
@@ -78,6 +84,7 @@ pub struct Archive<R> {
     content: u64,
     padding: u64,
     entries: u64,
+    remembered: Remembered,
 }
 
 enum Format {
@@ -94,14 +101,16 @@ impl<R> std::fmt::Debug for Archive<R> {
 }
 
 impl<R: Read> Archive<R> {
-    /// Reads an archive that is not compressed (see [`decompressed`]); its format is told from its first bytes.
-    pub fn new(input: R) -> Self {
+    /// Reads an archive that is not compressed (see [`decompressed`]); its format is told from its first bytes. What has to
+    /// be remembered of its entries is counted in `remembered`.
+    pub fn new(input: R, remembered: Remembered) -> Self {
         Self {
             input: Input { from: input, offset: 0, ahead: Vec::new() },
             format: Format::Unknown,
             content: 0,
             padding: 0,
             entries: 0,
+            remembered,
         }
     }
 
@@ -122,7 +131,7 @@ impl<R: Read> Archive<R> {
         }
         let found = match &mut self.format {
             Format::Tar(state) => tar::next(&mut self.input, state)?,
-            Format::Cpio(state) => cpio::next(&mut self.input, state)?,
+            Format::Cpio(state) => cpio::next(&mut self.input, state, &self.remembered)?,
             Format::Unknown | Format::Ended => None,
         };
         let Some((entry, alignment)) = found else {
@@ -138,7 +147,7 @@ impl<R: Read> Archive<R> {
         Ok(Some(entry))
     }
 
-    /// Reads on to the end of the input, so that whoever writes it is not cut off.
+    /// Reads on to the end of the input, so that whoever writes it is not cut off, and checksums behind it are looked at.
     ///
     /// # Errors
     /// What reading fails with.

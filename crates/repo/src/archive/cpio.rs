@@ -1,12 +1,10 @@
 //! Headers of cpio archives in the form `newc`, which the kernel takes too.
 #![deny(clippy::indexing_slicing)]
 
-use super::{ArchiveEntry, ArchiveError, EntryKind, Input, MAX_PATH_BYTES};
+use super::{ArchiveEntry, ArchiveError, EntryKind, Input, MAX_PATH_BYTES, Remembered};
 use std::collections::HashMap;
 use std::io::Read;
-
-/// Most hard links that are remembered.
-const MAX_LINKS: usize = 1 << 20;
+use std::sync::Arc;
 
 /// The first path of each file that has several names, by device and inode.
 #[derive(Debug, Default)]
@@ -18,6 +16,7 @@ pub(super) struct State {
 pub(super) fn next<R: Read>(
     input: &mut Input<R>,
     state: &mut State,
+    remembered: &Remembered,
 ) -> Result<Option<(ArchiveEntry, u64)>, ArchiveError> {
     let header = input.bytes(110, 110)?;
     if !matches!(header.get(..6), Some(b"070701" | b"070702")) {
@@ -47,8 +46,8 @@ pub(super) fn next<R: Read>(
             if let Some(first) = state.links.get(&key) {
                 EntryKind::Hardlink(first.clone())
             } else {
-                if state.links.len() >= MAX_LINKS {
-                    return Err(input.malformed("too many files with several names"));
+                if !remembered.add(path.len()) {
+                    return Err(input.malformed("the paths of files with several names take too much memory"));
                 }
                 state.links.insert(key, path.clone());
                 EntryKind::File
@@ -64,5 +63,5 @@ pub(super) fn next<R: Read>(
         _ => EntryKind::Special,
     };
     let (uid, gid, mode) = (*uid, *gid, mode & 0o7777);
-    Ok(Some((ArchiveEntry { path, kind, uid, gid, mode, xattrs: Vec::new(), size }, 4)))
+    Ok(Some((ArchiveEntry { path, kind, uid, gid, mode, xattrs: Arc::default(), size }, 4)))
 }

@@ -1,9 +1,12 @@
 //! Pax headers: records `LENGTH KEY=VALUE\n`.
 #![deny(clippy::indexing_slicing)]
 
+use super::MAX_HEADER_BYTES;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Base64 of attributes. What bits the last digit has left over is not looked at.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
@@ -16,8 +19,47 @@ pub(super) struct Pax {
     pub(super) size: Option<u64>,
     pub(super) uid: Option<u64>,
     pub(super) gid: Option<u64>,
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) xattrs: Attributes,
     pub(super) is_sparse: bool,
+}
+
+/// Extended attributes, shared by what does not change them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attributes {
+    pub(super) list: Arc<BTreeMap<Vec<u8>, Vec<u8>>>,
+    bytes: u64,
+}
+
+/// What an attribute takes beside its name and value, about.
+const OVERHEAD_BYTES: usize = 64;
+
+impl Attributes {
+    /// Sets one, replacing.
+    fn set(&mut self, name: Vec<u8>, value: Vec<u8>) -> Result<(), &'static str> {
+        let bytes = |name: &[u8], value: &[u8]| (name.len() + value.len() + OVERHEAD_BYTES) as u64;
+        let replaced = self.list.get(&name).map_or(0, |old| bytes(&name, old));
+        self.bytes = self.bytes - replaced + bytes(&name, &value);
+        if self.bytes > MAX_HEADER_BYTES {
+            return Err("attributes of more than 16 MiB on one entry");
+        }
+        Arc::make_mut(&mut self.list).insert(name, value);
+        Ok(())
+    }
+
+    /// These, and what they do not say as `base` says it.
+    fn over(self, base: &Self) -> Result<Self, &'static str> {
+        if self.list.is_empty() {
+            return Ok(base.clone());
+        }
+        if base.list.is_empty() {
+            return Ok(self);
+        }
+        let mut merged = base.clone();
+        for (name, value) in Arc::unwrap_or_clone(self.list) {
+            merged.set(name, value)?;
+        }
+        Ok(merged)
+    }
 }
 
 const SCHILY: &[u8] = b"SCHILY.xattr.";
@@ -51,41 +93,32 @@ impl Pax {
             b"size" => self.size = number()?,
             b"uid" => self.uid = number()?,
             b"gid" => self.gid = number()?,
-            b"RHT.security.selinux" => self.set_xattr(b"security.selinux".to_vec(), value.to_vec()),
+            b"RHT.security.selinux" => self.xattrs.set(b"security.selinux".to_vec(), value.to_vec())?,
             key if key.starts_with(b"GNU.sparse.") => self.is_sparse = true,
             key => {
                 if let Some(name) = key.strip_prefix(SCHILY) {
-                    self.set_xattr(name.to_vec(), value.to_vec());
+                    self.xattrs.set(name.to_vec(), value.to_vec())?;
                 } else if let Some(name) = key.strip_prefix(LIBARCHIVE) {
                     let name = percent_decoded(name).ok_or("the name of an attribute is malformed")?;
                     let value = base64_decoded(value).ok_or("the value of an attribute is malformed")?;
-                    self.set_xattr(name, value);
+                    self.xattrs.set(name, value)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
-        match self.xattrs.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, old)) => *old = value,
-            None => self.xattrs.push((name, value)),
-        }
-    }
-
     /// This, and what it does not say as `base` says it.
-    pub(super) fn over(self, base: &Self) -> Self {
-        let mut merged = Self { xattrs: base.xattrs.clone(), ..Self::default() };
-        self.xattrs.into_iter().for_each(|(name, value)| merged.set_xattr(name, value));
-        Self {
+    pub(super) fn over(self, base: &Self) -> Result<Self, &'static str> {
+        Ok(Self {
             path: self.path.or_else(|| base.path.clone()),
             link: self.link.or_else(|| base.link.clone()),
             size: self.size.or(base.size),
             uid: self.uid.or(base.uid),
             gid: self.gid.or(base.gid),
-            xattrs: merged.xattrs,
+            xattrs: self.xattrs.over(&base.xattrs)?,
             is_sparse: self.is_sparse || base.is_sparse,
-        }
+        })
     }
 }
 

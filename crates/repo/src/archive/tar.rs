@@ -50,7 +50,7 @@ pub(super) fn next<R: Read>(
             b"g" => {
                 let text = padded(input, size, MAX_HEADER_BYTES)?;
                 let update = Pax::parse(&text).map_err(|what| input.malformed(what))?;
-                state.global = update.over(&state.global);
+                state.global = update.over(&state.global).map_err(|what| input.malformed(what))?;
             }
             b"L" => extra.path = Some(until_nul(&padded(input, size, MAX_PATH_BYTES)?)),
             b"K" => extra.link = Some(until_nul(&padded(input, size, MAX_PATH_BYTES)?)),
@@ -70,10 +70,13 @@ fn entry<R: Read>(
     state: &State,
 ) -> Result<ArchiveEntry, ArchiveError> {
     let has_pax = extra.pax.is_some();
-    let pax = extra.pax.unwrap_or_default().over(&state.global);
+    let pax = extra.pax.unwrap_or_default().over(&state.global).map_err(|what| input.malformed(what))?;
     let path = pax.path.or(extra.path).unwrap_or_else(|| header_path(header));
     let link = pax.link.or(extra.link).unwrap_or_else(|| until_nul(field(header, 157, 100)));
     let malformed = |what| Err(input.malformed(what));
+    if path.len().max(link.len()) as u64 > MAX_PATH_BYTES {
+        return malformed("a path or the target of a link is too long");
+    }
     if pax.is_sparse {
         return malformed("sparse files are not read");
     }
@@ -102,7 +105,7 @@ fn entry<R: Read>(
         return malformed("size is out of range");
     }
     let mode = u32::try_from(mode & 0o7777).unwrap_or(0);
-    Ok(ArchiveEntry { path, kind, uid, gid, mode, xattrs: pax.xattrs, size })
+    Ok(ArchiveEntry { path, kind, uid, gid, mode, xattrs: pax.xattrs.list, size })
 }
 
 fn padded<R: Read>(input: &mut Input<R>, size: u64, limit: u64) -> Result<Vec<u8>, ArchiveError> {

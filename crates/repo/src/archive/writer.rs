@@ -69,7 +69,7 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// A header that tells of the next entry.
-    fn extra(&mut self, kind: u8, name: &str, content: &[u8]) -> io::Result<()> {
+    pub(super) fn extra(&mut self, kind: u8, name: &str, content: &[u8]) -> io::Result<()> {
         let size = content.len() as u64;
         let header = Header {
             path: name,

@@ -174,24 +174,35 @@ impl TreeBuilder<'_> {
         super::unpack::unpack(self, stream, options)
     }
 
-    /// Writes what is not stored yet and gives the tree.
+    /// Writes what is not stored yet and gives the tree. Where that fails, the directories that were written for it are
+    /// dropped.
     ///
     /// # Errors
     /// [`Error::EmptyTree`] if no source had a root directory, [`Error::Unmatched`] for lines of the lists that are about
-    /// nothing in the sources: then directories that were written for it are dropped; [`Error::Store`].
-    pub fn finish(self) -> Result<BuiltTree> {
+    /// nothing in the sources, [`Error::Store`].
+    pub fn finish(mut self) -> Result<BuiltTree> {
+        let objects = self.objects;
+        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut written = std::mem::take(written);
+        let built = self.write(&mut written);
+        if built.is_err() {
+            // As in OSTree, which writes no directory before it knows that nothing is amiss with the sources. That it could
+            // not be dropped would say less than why it is.
+            for tree in written {
+                drop(objects.forget(tree.name()));
+            }
+        }
+        built
+    }
+
+    fn write(self, written: &mut HashSet<Id<DirTree>>) -> Result<BuiltTree> {
         let (modes, skip) = self.rules.lists().unmatched();
         for (list, paths) in [("statoverride", modes), ("skip-list", skip)] {
             if !paths.is_empty() {
-                // As in OSTree, which writes no directory before it knows.
-                for tree in self.written.lock().unwrap_or_else(PoisonError::into_inner).drain() {
-                    self.objects.forget(tree.name())?;
-                }
                 return Err(Error::Unmatched { list, paths });
             }
         }
         let mut counts = self.counts;
-        let mut written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
         let root = if let Some(root) = self.tree.as_stored() {
             root
         } else {

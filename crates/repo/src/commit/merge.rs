@@ -165,21 +165,23 @@ pub(crate) fn put_file(
 }
 
 /// Drops from a transaction those of the directories in `written` that the tree does not have: what sources brought before
-/// something was laid over it. Only directories written now can lead to others written now.
+/// something was laid over it. Only directories written now can lead to others written now. The rest stay in `written`.
 pub(crate) fn drop_unused(
     objects: &objstore::Transaction<'_>,
     root: Root,
-    mut written: HashSet<Id<DirTree>>,
+    written: &mut HashSet<Id<DirTree>>,
 ) -> Result<()> {
+    let mut used = HashSet::new();
     let mut pending = vec![root.tree];
     while let Some(tree) = pending.pop() {
-        if written.remove(&tree) {
+        if written.contains(&tree) && used.insert(tree) {
             pending.extend(objects.load(tree)?.dirs().iter().map(|entry| entry.tree));
         }
     }
-    for tree in written {
+    for tree in written.iter().filter(|tree| !used.contains(*tree)) {
         objects.forget(tree.name())?;
     }
+    *written = used;
     Ok(())
 }
 

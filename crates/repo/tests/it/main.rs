@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 #![allow(clippy::disallowed_methods, reason = "fixtures are made and damaged without the code under test")]
 
+mod archive_limits;
 mod archives;
 mod checkout;
 mod checkout_conflicts;

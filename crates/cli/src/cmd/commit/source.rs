@@ -170,5 +170,5 @@ fn tar_options(args: &Args) -> anyhow::Result<TarOptions> {
             Some(PathFilter::new(pattern, replacement).context("--tar-pathname-filter")?)
         }
     };
-    Ok(TarOptions { autocreate_parents: args.tar_autocreate_parents, filter })
+    Ok(TarOptions { autocreate_parents: args.tar_autocreate_parents, filter, ..TarOptions::default() })
 }

@@ -1,40 +1,37 @@
 //! From steps to the tree: files are stored, several at once, and get their names in the archive's order; hard links come
 //! last, since they may come before what they link to.
 
-use super::{Action, Step, content_error, refused};
+use super::{Action, Content, Step, StoredFile, content_error, path_bytes, refused, shown};
+use crate::archive::Remembered;
 use crate::commit::BuildCounts;
 use crate::commit::merge::{Branch, Slot, put_file};
 use crate::commit::modify::Rules;
 use crate::{Error, Result};
 use rayon::prelude::*;
-use sapwood_objstore::{self as objstore, DirMeta, EntryName, FileHeader, Id, kind};
-
-/// A file, and the size of its content.
-type StoredFile = (Id<kind::File>, u64);
+use sapwood_objstore::{self as objstore, DirMeta, EntryName, Id};
 
 /// Stores files and gives them their names.
 pub(super) struct Placer<'a> {
     pub(super) tree: &'a mut Branch,
     pub(super) rules: &'a Rules,
     pub(super) objects: &'a objstore::Transaction<'a>,
-    pub(super) max_depth: usize,
+    pub(super) remembered: Remembered,
     pub(super) autocreate: bool,
     pub(super) links: Vec<(Vec<EntryName>, Vec<EntryName>)>,
     pub(super) counts: &'a mut BuildCounts,
 }
 
 impl Placer<'_> {
-    pub(super) fn place(&mut self, steps: Vec<Step>) -> Result<()> {
+    pub(super) fn place(&mut self, steps: Vec<Step<Content>>) -> Result<()> {
         let objects = self.objects;
         let stored: Vec<_> = steps.into_par_iter().map(|step| store(objects, step)).collect();
         for step in stored {
-            let (step, linked) = step?;
-            self.place_one(step, linked)?;
+            self.place_one(step?)?;
         }
         Ok(())
     }
 
-    fn place_one(&mut self, step: Step, linked: Option<StoredFile>) -> Result<()> {
+    fn place_one(&mut self, step: Step<StoredFile>) -> Result<()> {
         let Step { path, uid, gid, action } = step;
         let Some((name, parents)) = path.split_last() else {
             if let Action::Dir(meta) = action {
@@ -43,14 +40,12 @@ impl Placer<'_> {
             }
             return Ok(());
         };
-        if path.len() > self.max_depth {
-            return Err(Error::TooDeep { limit: self.max_depth });
-        }
         match action {
             Action::Dir(_) => self.counts.dirs += 1,
-            Action::Link(..) if linked.is_none() => {}
-            _ => self.counts.files += 1,
+            Action::Link(_, None) => {}
+            Action::File(_) | Action::Link(_, Some(_)) => self.counts.files += 1,
         }
+        self.remember(name.as_str().len())?;
         self.ensure_parents(parents, uid, gid)?;
         let objects = self.objects;
         let names = self.dir(parents)?.open(objects)?;
@@ -65,20 +60,28 @@ impl Placer<'_> {
                     }
                 }
             }
-            Action::Stored(id, size) => put_file(names, name.clone(), id, size)?,
-            Action::Link(target, _) => {
-                if let Some((id, size)) = linked {
+            Action::File((id, size)) => put_file(names, name.clone(), id, size)?,
+            Action::Link(target, content) => {
+                if let Some((id, size)) = content {
                     put_file(names, name.clone(), id, size)?;
                     if let Some((name, parents)) = target.split_last() {
                         let names = self.dir(parents)?.open(objects)?;
                         put_file(names, name.clone(), id, size)?;
                     }
                 }
+                self.remember(path_bytes(&path) + path_bytes(&target))?;
                 self.links.push((path, target));
             }
-            Action::File(..) => unreachable!("it was stored before"),
         }
         Ok(())
+    }
+
+    /// Counts a name or a link that is held to the end.
+    fn remember(&self, len: usize) -> Result<()> {
+        if self.remembered.add(len) {
+            return Ok(());
+        }
+        Err(refused("-", "its names and hard links take more memory than is allowed"))
     }
 
     /// As in OSTree: where one is missing, those that are there get new attributes as well.
@@ -93,6 +96,9 @@ impl Placer<'_> {
         for name in parents {
             path = path + "/" + name.as_str();
             metas.push(self.implied_dir(uid, gid, &path)?);
+        }
+        for name in parents {
+            self.remember(name.as_str().len())?;
         }
         let mut here = &mut *self.tree;
         for (name, meta) in parents.iter().zip(metas) {
@@ -139,7 +145,7 @@ impl Placer<'_> {
     pub(super) fn place_links(&mut self) -> Result<()> {
         let objects = self.objects;
         for (path, target) in std::mem::take(&mut self.links) {
-            let shown = target.iter().fold(String::new(), |text, name| format!("{text}/{name}"));
+            let shown = || shown(&target);
             let found = match target.split_last() {
                 Some((name, parents)) => match self.find(parents)? {
                     Some(dir) => dir.open(objects)?.get(name),
@@ -149,8 +155,8 @@ impl Placer<'_> {
             };
             let (id, size) = match found {
                 Some(Slot::File(id, size)) => (*id, *size),
-                Some(Slot::Dir(_)) => return Err(refused(&shown, "a hard link to a directory")),
-                None => return Err(refused(&shown, "No such file or directory: a hard link leads there")),
+                Some(Slot::Dir(_)) => return Err(refused(&shown(), "a hard link to a directory")),
+                None => return Err(refused(&shown(), "No such file or directory: a hard link leads there")),
             };
             if let Some((name, parents)) = path.split_last() {
                 put_file(self.dir(parents)?.open(objects)?, name.clone(), id, size)?;
@@ -160,25 +166,21 @@ impl Placer<'_> {
     }
 }
 
-/// Stores the content of a step; what a link brings is returned beside it.
-fn store(objects: &objstore::Transaction<'_>, step: Step) -> Result<(Step, Option<StoredFile>)> {
-    let put = |header: &FileHeader, content: &[u8]| {
-        let size = content.len() as u64;
-        let id = objects.put_file(header, size, &mut &*content).map_err(|error| {
-            let shown = step.path.iter().fold(String::new(), |text, name| format!("{text}/{name}"));
-            content_error(&shown, error)
-        });
-        id.map(|id| (id, size))
+/// Stores the content of a step.
+fn store(objects: &objstore::Transaction<'_>, step: Step<Content>) -> Result<Step<StoredFile>> {
+    let Step { path, uid, gid, action } = step;
+    let put = |content: Content| match content {
+        Content::Held(header, content) => {
+            let size = content.len() as u64;
+            let id = objects.put_file(&header, size, &mut &*content);
+            id.map(|id| (id, size)).map_err(|error| content_error(&shown(&path), error))
+        }
+        Content::Stored(stored) => Ok(stored),
     };
-    match &step.action {
-        Action::File(header, content) => {
-            let (id, size) = put(header, content)?;
-            Ok((Step { action: Action::Stored(id, size), ..step }, None))
-        }
-        Action::Link(_, Some((header, content))) => {
-            let linked = put(header, content)?;
-            Ok((step, Some(linked)))
-        }
-        _ => Ok((step, None)),
-    }
+    let action = match action {
+        Action::Dir(meta) => Action::Dir(meta),
+        Action::File(content) => Action::File(put(content)?),
+        Action::Link(target, content) => Action::Link(target, content.map(put).transpose()?),
+    };
+    Ok(Step { path, uid, gid, action })
 }
