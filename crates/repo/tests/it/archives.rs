@@ -86,3 +86,66 @@ proptest! {
         }
     }
 }
+
+/// Runs GNU tar over a tree of the lab.
+fn gnu_tar(lab: &Lab, to: &Path, options: &[&str]) {
+    let mut tar = Command::new("tar");
+    tar.args(options).arg("--create").arg("--file").arg(to).arg("--directory").arg(lab.path("tree")).arg(".");
+    assert!(tar.status().unwrap().success(), "tar {options:?} failed");
+}
+
+#[test]
+fn hard_links_and_long_names_are_read_as_the_real_ostree_reads_them() {
+    let Some(ostree) = Ostree::find() else { return skipped("the real ostree is not installed") };
+    let lab = Lab::in_memory();
+    let (dir, deep) = (lab.path("tree"), lab.path("tree").join("d".repeat(120)).join("e".repeat(200)));
+    std::fs::create_dir_all(&deep).unwrap();
+    let (first, long) = (dir.join("first"), deep.join("n".repeat(255)));
+    std::fs::write(&first, "the content of three names").unwrap();
+    std::fs::hard_link(&first, &long).unwrap();
+    std::fs::hard_link(&first, dir.join("z")).unwrap();
+    std::os::unix::fs::symlink("t".repeat(400), deep.join("link")).unwrap();
+    lab.real_repo("real", &ostree, Mode::Archive);
+    let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
+    let bare = Modifiers { no_xattrs: true, ..Modifiers::default() };
+    let options = ImportOptions { modifiers: bare.clone(), ..ImportOptions::default() };
+    let made = repo.commit_dir(&lab.dir("tree"), &options, &on("tree"), &|_| ()).unwrap().commit;
+    let file = lab.path("some.tar");
+    let forms = ["gnu", "oldgnu", "pax"].map(|format| vec![format!("--format={format}")]);
+    let dereferenced = vec!["--format=gnu".to_owned(), "--hard-dereference".to_owned()];
+    for form in forms.into_iter().chain([dereferenced]) {
+        gnu_tar(&lab, &file, &form.iter().map(String::as_str).collect::<Vec<_>>());
+        let ours = commit_tar(&repo, std::fs::read(&file).unwrap(), &bare);
+        assert_eq!(ours.to_hex(), real_commit_tar(&lab, &ostree, &file), "{form:?}");
+        assert_eq!(repo.root(ours).unwrap(), repo.root(made).unwrap(), "{form:?}: not the tree on disk");
+    }
+}
+
+#[test]
+fn sparse_files_are_refused_in_each_of_their_forms() {
+    let lab = Lab::in_memory();
+    lab.dir("tree");
+    let file = std::fs::File::create(lab.path("tree").join("sparse")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"at the end", (1 << 20) - 10).unwrap();
+    let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
+    let archive = lab.path("some.tar");
+    for form in [
+        &["--format=gnu"][..],
+        &["--format=oldgnu"],
+        &["--format=pax", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse-version=0.1"],
+        &["--format=pax", "--sparse-version=1.0"],
+    ] {
+        gnu_tar(&lab, &archive, &[&["--sparse"], form].concat());
+        let txn = repo.begin().unwrap();
+        let options = ImportOptions::default();
+        let mut builder = repo.build_tree(&txn, &options).unwrap();
+        let refused =
+            builder.add_tar(Box::new(std::fs::File::open(&archive).unwrap()), &TarOptions::default());
+        assert!(
+            matches!(&refused, Err(sapwood_repo::Error::Archive { reason, .. }) if reason.contains("sparse")),
+            "{form:?}: {refused:?}"
+        );
+    }
+}
