@@ -9,16 +9,18 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs -o mode=755 tmpfs /run
 
 argument() {
+    value=
     for word in $(cat /proc/cmdline); do
-        case $word in "$1"=*) echo "${word#*=}" ;; esac
+        case $word in "$1"=*) value=${word#*=} ;; esac
     done
+    echo "$value"
 }
 give_up() {
     echo "SAPWOOD-VM FAILED initramfs: $1"
     poweroff -f
 }
 
-for module in virtio_pci virtio_blk virtio_net overlay ext4 xfs btrfs; do
+for module in virtio_pci virtio_blk virtio_net overlay ext4 xfs btrfs vfat nls_cp437 nls_ascii; do
     modprobe "$module" 2>/dev/null
 done
 disk=$(argument root)

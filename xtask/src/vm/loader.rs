@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::image::{BIOS_PARTITION_BYTES, Disk, Filesystem};
+use super::image::{BIOS_PARTITION_BYTES, Disk, Filesystem, Firmware};
 use crate::peers::Peer;
 use crate::sh;
 
@@ -18,6 +18,8 @@ pub(crate) enum Loader {
     Extlinux,
     /// GRUB 2, from the BIOS
     Grub,
+    /// systemd-boot, from UEFI
+    SystemdBoot,
 }
 
 impl Loader {
@@ -33,12 +35,23 @@ impl Loader {
                 Peer { what: "grub-mkimage", package: "grub-common", lost: "boots by GRUB" },
                 Peer { what: GRUB_BOOT, package: "grub-pc-bin", lost: "boots by GRUB" },
             ],
+            Self::SystemdBoot => &[
+                Peer { what: OVMF_CODE, package: "ovmf", lost: "boots by systemd-boot" },
+                Peer { what: SYSTEMD_BOOT, package: "systemd-boot-efi", lost: "boots by systemd-boot" },
+                Peer { what: "mcopy", package: "mtools", lost: "boots by systemd-boot" },
+                Peer { what: "fsck.vfat", package: "dosfstools", lost: "boots by systemd-boot" },
+            ],
         }
     }
 
     /// Whether it reads this filesystem.
     pub(crate) fn reads(self, filesystem: Filesystem) -> bool {
         self != Self::Extlinux || filesystem == Filesystem::Ext4
+    }
+
+    /// What starts it.
+    pub(crate) fn firmware(self) -> Firmware {
+        if self == Self::SystemdBoot { Firmware::Efi } else { Firmware::Bios }
     }
 
     /// Installs it on a disk whose filesystem has an empty sysroot. Its configuration becomes a link to the one that is
@@ -70,6 +83,17 @@ impl Loader {
                 make.args(["--format=i386-pc", "--prefix=(hd0,gpt1)/boot/grub", "--output"]).arg(core.path());
                 sh::output(make.args(GRUB_MODULES))?;
                 start_grub(disk, std::fs::read(core.path())?)
+            }
+            Self::SystemdBoot => {
+                let mounted = disk.mount()?;
+                let boot = mounted.path().join("boot");
+                // Where firmware looks that was told nothing else.
+                let program = boot.join("EFI/BOOT/BOOTX64.EFI");
+                for folder in [&boot.join("EFI/BOOT"), &boot.join("loader")] {
+                    std::fs::create_dir_all(folder)?;
+                }
+                std::fs::copy(SYSTEMD_BOOT, program).with_context(|| format!("reading {SYSTEMD_BOOT}"))?;
+                Ok(std::fs::write(boot.join("loader/loader.conf"), "timeout 0\n")?)
             }
         }
     }
@@ -116,5 +140,9 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The firmware's program, and what it keeps its settings in at first.
+pub(crate) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub(crate) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const SYSTEMD_BOOT: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const GRUB_BOOT: &str = "/usr/lib/grub/i386-pc/boot.img";
 const GPT_MBR: &str = "/usr/lib/syslinux/mbr/gptmbr.bin";

@@ -131,6 +131,15 @@ pub(crate) fn small(tree: &Path, number: u32, parts: &Parts) -> Result<()> {
     Ok(())
 }
 
+/// What makes the initramfs of a real tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum InitramfsMaker {
+    /// `mkinitramfs`, as Debian has it
+    InitramfsTools,
+    /// `dracut`, with systemd in the initramfs
+    Dracut,
+}
+
 /// A real tree with ours laid over it; dropping it unmounts.
 #[derive(Debug)]
 pub(crate) struct Real {
@@ -138,8 +147,14 @@ pub(crate) struct Real {
 }
 
 impl Real {
-    /// Lays our programs and an initramfs, made by the tree's own `mkinitramfs`, over `tree`, which is not changed.
-    pub(crate) fn new(tree: &Path, folder: &Path, number: u32, parts: &Parts) -> Result<Self> {
+    /// Lays our programs and an initramfs, made by the tree's own programs, over `tree`, which is not changed.
+    pub(crate) fn new(
+        tree: &Path,
+        folder: &Path,
+        number: u32,
+        parts: &Parts,
+        maker: InitramfsMaker,
+    ) -> Result<Self> {
         let [upper, work, merged] = ["upper", "work", "merged"].map(|name| folder.join(name));
         for dir in [&upper, &work, &merged] {
             std::fs::create_dir_all(dir)?;
@@ -150,7 +165,7 @@ impl Real {
         let real = Self { merged };
         add_ours(&real.merged, number, parts)?;
         real.add_units()?;
-        real.make_initramfs()?;
+        real.make_initramfs(maker)?;
         Ok(real)
     }
 
@@ -168,7 +183,7 @@ impl Real {
         Ok(())
     }
 
-    fn make_initramfs(&self) -> Result<()> {
+    fn make_initramfs(&self, maker: InitramfsMaker) -> Result<()> {
         let modules = self.merged.join("usr/lib/modules");
         let version = std::fs::read_dir(&modules)?.next().context("the tree has no kernel")??.file_name();
         let version = version.to_str().context("a kernel's version is plain text")?;
@@ -180,8 +195,27 @@ impl Real {
         let config = self.merged.join(format!("boot/config-{version}"));
         std::fs::write(&config, "CONFIG_RD_ZSTD=y\n")?;
         let image = format!("/usr/lib/modules/{version}/initramfs.img");
-        let mut make = Command::new("chroot");
-        make.arg(&self.merged).args(["/usr/sbin/mkinitramfs", "-o", &image, version]);
+        let words = match maker {
+            InitramfsMaker::InitramfsTools => vec!["/usr/sbin/mkinitramfs", "-o", &image, version],
+            // As `dist/README.md` says.
+            InitramfsMaker::Dracut => {
+                vec![
+                    "/usr/bin/dracut",
+                    "--force",
+                    "--no-hostonly",
+                    "--add",
+                    "sapwood",
+                    "--kver",
+                    version,
+                    &image,
+                ]
+            }
+        };
+        // Both look into these; what is mounted goes with the namespace.
+        let script =
+            "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec chroot \"$0\" \"$@\"";
+        let mut make = Command::new("unshare");
+        make.args(["-m", "sh", "-c", script]).arg(&self.merged).args(words);
         sh::output(make.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
         std::fs::remove_dir_all(&temporary)?;
         std::fs::remove_file(&config)?;

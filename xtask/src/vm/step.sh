@@ -14,7 +14,11 @@ not() { ! "$@"; }
 holds() { [ "$(cat "$1")" = "$2" ]; }
 staged() { sapwood admin status | grep -q staged; }
 booted() { sapwood admin status | grep -q '^\* '; }
-step=$(cat /var/sapwood-vm-step)
+entry() { [ -s "/boot/loader/entries/$1" ]; }
+gave_up() { sapwood admin status | grep -q "Failed: did not come up in 2 boots"; }
+says_so() { sapwood admin boot-complete 2>&1 | grep -q "$1"; }
+# Where none was written, the power was cut.
+step=$(cat /var/sapwood-vm-step 2>/dev/null || echo cut)
 
 sound() {
     check "version $1 runs" holds /usr/lib/sapwood-vm-version "$1"
@@ -29,9 +33,21 @@ sound() {
     check "the repository verifies" sapwood fsck --quiet --repo=/sysroot/ostree/repo
 }
 
+# counted NAME: systemd-boot has counted this boot in the name of the entry; the boot being good, that ends.
+counted() {
+    if [ -d /sys/firmware/efi ]; then
+        check "/boot is FAT" test "$(stat -f -c %T /boot)" = msdos
+        check "this boot was counted" entry "$1+1-1.conf"
+        check "a boot that succeeded is known" sapwood admin boot-complete
+        check "it is not counted any more" entry "$1.conf"
+        check "its old name is gone" not entry "$1+1-1.conf"
+    fi
+}
+
 case $step in
 upgrade)
     sound 1
+    counted ostree-1
     echo mine >/etc/sapwood-vm/changed
     echo kept >/var/data
     check "an upgrade is pulled and staged" sapwood admin upgrade --stage
@@ -41,6 +57,7 @@ upgrade)
     ;;
 merged)
     sound 2
+    counted ostree-2
     check "what was changed in /etc is kept" holds /etc/sapwood-vm/changed mine
     check "so is what came after staging" holds /etc/sapwood-vm/late late
     check "nothing is staged any more" not staged
@@ -53,6 +70,25 @@ back)
     check "its /etc is as it was left" holds /etc/sapwood-vm/default "default 1"
     check "/var is as it was left" holds /var/data kept
     ;;
+third)
+    sound 1
+    check "a third version is pulled and staged" sapwood admin upgrade --stage
+    ;;
+hangs)
+    check "version 3 runs" holds /usr/lib/sapwood-vm-version 3
+    ;;
+given-up)
+    sound 1
+    check "the last of its tries is counted" entry ostree-4+0-2.conf
+    check "status tells what failed" gave_up
+    check "so does the end of the boot" says_so "did not come up in 2 boots"
+    ;;
+cut)
+    sound "$(cat /usr/lib/sapwood-vm-version)"
+    say "version $(cat /usr/lib/sapwood-vm-version)"
+    ;;
 *) say "FAILED unknown step '$step'" ;;
 esac
 say "end of $step"
+# The third version never gets further.
+while [ "$step" = hangs ]; do sleep 60; done
