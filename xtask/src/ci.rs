@@ -44,6 +44,7 @@ pub(crate) fn ci() -> Result<()> {
     crate::conformance::run(&ConformanceArgs::default())?;
     crate::memory::ci()?;
     crate::vm::ci()?;
+    crate::powercut::ci()?;
     sh::run(sh::cargo().args(["xtask", "demo", "--debug"]))
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use sapwood_testkit::{Release, os_tree};
 
+use crate::entries::Entry;
 use crate::sh;
 
 /// The name of the operating system on the machine.
@@ -143,38 +144,19 @@ impl Lab {
     /// The deployments that boot, the default first, each as `COMMIT.SERIAL`: read from the boot entries themselves.
     pub(crate) fn boots(&self) -> Result<Vec<String>> {
         let machine = self.folder.join(MACHINE);
-        let mut entries = Vec::new();
-        let folder = machine.join("boot/loader/entries");
-        if !folder.exists() {
-            return Ok(Vec::new());
-        }
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let text = std::fs::read_to_string(&path)?;
-            let value = |key: &str| {
-                let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-                line.map(str::to_owned).with_context(|| format!("{}: no {key}", path.display()))
-            };
-            let version: u64 = value("version")?.parse()?;
-            let options = value("options")?;
-            let link = options
-                .split(' ')
-                .find_map(|word| word.strip_prefix("ostree=/"))
-                .context("no ostree= argument")?;
-            let root =
-                machine.join(link).canonicalize().with_context(|| format!("{}: {link}", path.display()))?;
+        let boot = machine.join("boot");
+        let mut names = Vec::new();
+        for entry in Entry::read_all(&boot)? {
+            let link = entry.link()?;
+            let root = machine.join(link).canonicalize().with_context(|| link.to_owned())?;
             ensure!(root.join("usr/lib/os-release").exists(), "{} is no system", root.display());
-            for file in [value("linux")?, value("initrd")?] {
-                // Paths are as the boot loader sees them: from the file system of /boot.
-                let found = machine.join("boot").join(file.trim_start_matches('/'));
-                ensure!(found.exists(), "{}: {file} does not exist", path.display());
+            for file in entry.files(&boot) {
+                ensure!(file.exists(), "{} does not exist", file.display());
             }
-            let name =
-                root.file_name().context("a deployment without a name")?.to_string_lossy().into_owned();
-            entries.push((version, name));
+            let name = root.file_name().context("a deployment without a name")?;
+            names.push(name.to_string_lossy().into_owned());
         }
-        entries.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(entries.into_iter().map(|(_, name)| name).collect())
+        Ok(names)
     }
 
     /// The root directory of a deployment.

@@ -12,10 +12,12 @@ mod ci;
 mod conformance;
 mod demo;
 mod docs;
+mod entries;
 mod lab;
 mod measure;
 mod memory;
 mod peers;
+mod powercut;
 mod relay;
 mod server;
 mod sh;
@@ -49,6 +51,8 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Kill the program at random moments of a pull and of an upgrade, and check what is left
     Torture(torture::TortureArgs),
+    /// Cut the power at every flush of an upgrade, and at random, and check what is on the disk
+    Powercut(powercut::PowercutArgs),
     /// Boot virtual machines that are installed and upgraded by our tools
     Vm(vm::VmArgs),
     /// Run a program and report what it cost (used by `bench`)
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Memory(args) => memory::run(&args),
         Command::Torture(args) => torture::run(&args),
+        Command::Powercut(args) => powercut::run(&args),
         Command::Vm(args) => vm::run(&args),
         Command::Measured(args) => measure::measured(&args),
     };
