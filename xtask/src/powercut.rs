@@ -382,7 +382,11 @@ impl<'a> Bench<'a> {
             let mut replay = Replay::new(&history, &before.disks, self.folder.path())?;
             let images = replay.images(cut)?;
             // What was promised is not asked for: without syncs, nothing was.
-            let verdict = self.verdict(before.layout, &images, |_, _| Ok(()));
+            let verdict = self.verdict(before.layout, &images, |bench, _| {
+                sh::output(&mut bench.lab.fsck(lab::MACHINE_REPO))
+                    .context("the repository does not verify")
+                    .map(drop)
+            });
             self.done_with(images, false, before.layout)?;
             if let Err(error) = verdict {
                 println!("   control: without syncs, image {tried} is not sound: {error:#}");

@@ -255,9 +255,7 @@ impl Lab {
         // On a busy host an emulated timer can seem not to work.
         kargs.push("--karg=no_timer_check");
         if !self.trees.is_empty() {
-            kargs.extend(["--karg=systemd.unit=sapwood-vm.target", "--karg=net.ifnames=0"]);
-            // A systemd in the initramfs is to do there what it always does.
-            kargs.push("--karg=rd.systemd.unit=initrd.target");
+            kargs.push("--karg=net.ifnames=0");
         }
         if disk.esp().is_some() {
             self.sapwood(&["config", &repo, "set", "sysroot.boot-counting-tries", "2"])?;

@@ -193,6 +193,10 @@ impl Esp {
         let (path, at) = self.image.rsplit_once("@@").context("an image without an offset")?;
         let mut bytes = vec![0; usize::try_from(ESP_BYTES)?];
         std::os::unix::fs::FileExt::read_exact_at(&std::fs::File::open(path)?, &mut bytes, at.parse()?)?;
+        // A machine that was switched off leaves the mark that it was: bit 0 of byte 65.
+        if let Some(state) = bytes.get_mut(65) {
+            *state &= !1;
+        }
         std::fs::write(scratch, bytes)?;
         sh::output(Command::new("fsck.vfat").arg("-n").arg(scratch)).map(drop)
     }

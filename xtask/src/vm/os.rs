@@ -178,6 +178,12 @@ impl Real {
         let units = self.merged.join("usr/lib/systemd/system");
         std::fs::write(units.join("sapwood-vm-step.service"), include_str!("step.service"))?;
         std::fs::write(units.join("sapwood-vm.target"), "[Unit]\nRequires=sapwood-vm-step.service\n")?;
+        // No argument of the kernel, which a systemd in the initramfs would take for itself.
+        let default = self.merged.join("usr/etc/systemd/system/default.target");
+        if default.is_symlink() {
+            std::fs::remove_file(&default)?;
+        }
+        symlink("/usr/lib/systemd/system/sapwood-vm.target", default)?;
         // Else the first boot asks questions.
         std::fs::write(self.merged.join("usr/etc/machine-id"), "5a90000000000000000000000000da7a\n")?;
         Ok(())

@@ -38,7 +38,7 @@ counted() {
     if [ -d /sys/firmware/efi ]; then
         check "/boot is FAT" test "$(stat -f -c %T /boot)" = msdos
         check "this boot was counted" entry "$1+1-1.conf"
-        check "a boot that succeeded is known" sapwood admin boot-complete
+        check "a boot that succeeded is known" sapwood admin boot-complete --bless
         check "it is not counted any more" entry "$1.conf"
         check "its old name is gone" not entry "$1+1-1.conf"
     fi
