@@ -10,10 +10,14 @@ use rustix::fs::OFlags;
 use sapwood_fsio::{At, Dir, Error, Kind, Stat};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use tokio::sync::mpsc;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::task::JoinHandle;
 
 /// So much is read at once.
-const FRAME_BYTES: usize = 256 << 10;
+const FRAME_BYTES: u64 = 256 << 10;
 /// Files up to this size are read where they are asked for: handing them to another thread would take longer.
 pub(crate) const INLINE_BYTES: u64 = 64 << 10;
 /// Longest path answered.
@@ -88,37 +92,49 @@ pub(crate) fn read(public: &Public, start: u64, len: u64) -> Result<Bytes, Error
     Ok(bytes.into())
 }
 
-/// Reads `len` bytes from `start` on, in the background, a few pieces ahead.
-pub(crate) fn stream(public: Public, start: u64, len: u64) -> mpsc::Receiver<Result<Bytes, Error>> {
-    let (sender, receiver) = mpsc::channel(2);
-    tokio::task::spawn_blocking(move || {
-        let mut file = public.file;
-        let mut left = len;
-        let mut seek = file.seek(SeekFrom::Start(start)).map(drop).at("read", ".");
-        while left > 0 {
-            let piece = seek.and_then(|()| piece(&mut file, left).at("read", "."));
-            seek = Ok(());
-            let ends = match &piece {
-                Ok(bytes) => {
-                    left -= bytes.len() as u64;
-                    bytes.is_empty()
-                }
-                Err(_) => true,
-            };
-            // Nobody listens any more, or there is no more to tell.
-            if sender.blocking_send(piece).is_err() || ends {
-                return;
-            }
-        }
-    });
-    receiver
+/// A part of a file, in pieces. Each is read when it is asked for; no thread and no memory is held in between.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    file: Arc<File>,
+    at: u64,
+    left: u64,
+    next_bytes: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
-fn piece(file: &mut File, left: u64) -> io::Result<Bytes> {
-    let len = usize::try_from(left).unwrap_or(usize::MAX).min(FRAME_BYTES);
-    let mut bytes = BytesMut::zeroed(len);
+impl Pieces {
+    /// `len` bytes from `start` on.
+    pub(crate) fn new(public: Public, start: u64, len: u64) -> Self {
+        Self { file: Arc::new(public.file), at: start, left: len, next_bytes: INLINE_BYTES, reading: None }
+    }
+
+    /// The next piece; `None` after the last. It is empty if the file ends before.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let reading = self.reading.get_or_insert_with(|| {
+            let (file, at, len) = (Arc::clone(&self.file), self.at, self.left.min(self.next_bytes));
+            tokio::task::spawn_blocking(move || piece(&file, at, len))
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let read = read.map_err(io::Error::other).flatten().at("read", ".");
+        // Who asks for little has no use for much of it in memory.
+        self.next_bytes = FRAME_BYTES;
+        self.left = match &read {
+            Ok(bytes) if !bytes.is_empty() => self.left.saturating_sub(bytes.len() as u64),
+            Ok(_) | Err(_) => 0,
+        };
+        self.at += read.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        Poll::Ready(Some(read))
+    }
+}
+
+fn piece(file: &File, at: u64, len: u64) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::zeroed(usize::try_from(len).unwrap_or(0));
     let read = loop {
-        match file.read(&mut bytes) {
+        match file.read_at(&mut bytes, at) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => break other?,
         }

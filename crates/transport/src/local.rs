@@ -1,13 +1,13 @@
 //! A repository directory as a remote: for archive repositories on a disk that cannot be opened as repositories of this
 //! machine, such as read-only media, and for tests of all that is above HTTP.
 
-use crate::files::{self, Public};
+use crate::files::{self, Pieces, Public};
 use crate::remote::Body;
 use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
 use bytes::Bytes;
 use sapwood_fsio::Dir;
-use tokio::sync::mpsc;
+use std::future::poll_fn;
 
 /// An archive repository in a directory of this machine. Only its public files can be read, and nothing outside of it.
 #[derive(Debug)]
@@ -54,14 +54,14 @@ impl Remote for DirRemote {
 
 enum Source {
     Whole(Option<Bytes>),
-    Pieces(mpsc::Receiver<Result<Bytes, sapwood_fsio::Error>>),
+    Pieces(Pieces),
 }
 
 fn source(public: Public, start: u64, len: u64) -> Result<Source, FetchError> {
     Ok(if len <= files::INLINE_BYTES {
         Source::Whole(Some(files::read(&public, start, len)?))
     } else {
-        Source::Pieces(files::stream(public, start, len))
+        Source::Pieces(Pieces::new(public, start, len))
     })
 }
 
@@ -77,7 +77,7 @@ impl Body for DirBody {
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         let bytes = match &mut self.source {
             Source::Whole(bytes) => bytes.take(),
-            Source::Pieces(pieces) => pieces.recv().await.transpose()?,
+            Source::Pieces(pieces) => poll_fn(|cx| pieces.poll_next(cx)).await.transpose()?,
         };
         let bytes = bytes.filter(|bytes| !bytes.is_empty());
         match &bytes {

@@ -1,12 +1,13 @@
 //! A static web server for one repository: HTTP/1.1 and HTTP/2, which clients choose over TLS, or else know beforehand.
 //!
-//! Who sends nothing, or too slowly, or takes nothing of an answer loses the connection after a while, so that nobody
-//! keeps others out.
+//! Who sends nothing, or too slowly, or takes next to nothing of an answer loses the connection after a while, and what
+//! waits for its client takes no thread and little memory, so that nobody keeps others out.
 //!
 //! GET and HEAD, single ranges, entity tags, dates. It shows the files that others need (configuration, summary, refs,
 //! objects, deltas) and nothing else: no listings, no staging, no keys, nothing outside the directory.
 
 mod body;
+mod pace;
 mod patient;
 mod range;
 mod tls;
@@ -22,6 +23,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use pace::{Pace, Paced};
 use patient::Patient;
 use sapwood_fsio::Dir;
 use std::convert::Infallible;
@@ -58,8 +60,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// How long a connection may be idle. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How long a client may take to send the head of a request once it has begun, to agree on TLS, or to take any more of an
-    /// answer. Default: 20 s.
+    /// How long a client may take to send the head of a request once it has begun, or to agree on TLS; and for how long it may
+    /// take nothing of its answers, or less than 256 bytes a second. Default: 20 s.
     pub patience: Duration,
     /// What proves to clients who this is; without it nothing is encrypted. Default: nothing.
     pub tls: Option<ServerTls>,
@@ -163,6 +165,9 @@ async fn connection(
     }
 }
 
+/// Requests that one connection may have under way: as many files are open for it.
+const STREAMS: u32 = 32;
+
 /// Answers what comes over a connection.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: Arc<Site>,
@@ -183,16 +188,22 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .timer(TokioTimer::new())
         .keep_alive_interval(idle)
         .keep_alive_timeout(patience)
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(STREAMS)
         .max_header_list_size(64 << 10)
         .max_frame_size(256 << 10);
+    let pace = Pace::new();
     let service = service_fn(|request| {
-        let response = respond(&site, &request, peer);
+        let response = respond(&site, &request, peer).map(|body| Paced::new(body, &pace));
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%peer, %error, "connection ended");
+    tokio::select! {
+        ended = watcher.watch(connection.into_owned()) => {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+        }
+        () = pace.too_slow(patience) => tracing::debug!(%peer, "takes too little of its answers"),
     }
 }
 

@@ -1,13 +1,12 @@
 //! The body of an answer: a part of a file, of exactly the announced length or broken off.
 
-use crate::files::{self, Public};
+use crate::files::{self, Pieces, Public};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use sapwood_fsio::Error;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::sync::mpsc::Receiver;
+use std::task::{Context, Poll, ready};
 
 /// A part of a file.
 pub(super) struct FileBody {
@@ -17,7 +16,7 @@ pub(super) struct FileBody {
 
 enum Source {
     Whole(Bytes),
-    Pieces(Receiver<Result<Bytes, Error>>),
+    Pieces(Pieces),
 }
 
 impl FileBody {
@@ -30,7 +29,7 @@ impl FileBody {
         let source = if len <= files::INLINE_BYTES {
             Source::Whole(files::read(&public, start, len)?)
         } else {
-            Source::Pieces(files::stream(public, start, len))
+            Source::Pieces(Pieces::new(public, start, len))
         };
         Ok(Self { source, left: len })
     }
@@ -53,10 +52,7 @@ impl Body for FileBody {
         }
         let next = match &mut self.source {
             Source::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
-            Source::Pieces(pieces) => match pieces.poll_recv(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(next) => next,
-            },
+            Source::Pieces(pieces) => ready!(pieces.poll_next(cx)),
         };
         let bytes = match next {
             Some(Ok(bytes)) if !bytes.is_empty() => bytes,

@@ -74,6 +74,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         self.wrote(cx, result)
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, from);
+        self.wrote(cx, result)
+    }
+
+    /// So that what an answer is made of is not copied once more before it is written.
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_flush(cx);
         self.wrote(cx, result)

@@ -18,6 +18,7 @@ mod room;
 mod secrets;
 mod selective;
 mod server;
+mod slow;
 mod summaries;
 mod tls;
 mod trust;
