@@ -158,7 +158,8 @@ async fn connection(
     match &site.options.tls {
         None => talk(site, stream, peer, watcher).await,
         Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => talk(site, stream, peer, watcher).await,
+            // What came so far was TLS itself: the beginning of what it carries is waited for no longer, either.
+            Ok(Ok(stream)) => talk(site, Patient::new(stream, patience), peer, watcher).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no agreement on TLS"),
             Err(_) => tracing::debug!(%peer, "too slow to agree on TLS"),
         },

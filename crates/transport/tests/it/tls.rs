@@ -162,6 +162,50 @@ fn what_is_no_certificate_or_another_ones_key_is_refused() {
     assert!(ServerTls::new(&certificate, &key, Some(b"")).is_err());
 }
 
+/// Agrees on TLS, says a little and no more, and waits for the end.
+async fn fall_silent(address: std::net::SocketAddr, authority: Vec<u8>, protocol: &[u8], little: &[u8]) {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&authority).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols.extend((!protocol.is_empty()).then(|| protocol.to_vec()));
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    stream.write_all(little).await.unwrap();
+    // However it is told.
+    drop(stream.read_to_end(&mut Vec::new()).await);
+}
+
+#[test]
+fn who_says_nothing_over_tls_loses_the_connection() {
+    let source = Place::new(Format::Native, Mode::Archive);
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("127.0.0.1");
+    let options = ServeOptions {
+        patience: Duration::from_millis(300),
+        idle_timeout: Duration::from_mins(5),
+        tls: Some(ServerTls::new(&certificate, &key, None).unwrap()),
+        ..Default::default()
+    };
+    let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime().spawn(serve(open_dir(source.path()), listener, options, std::future::pending()));
+    for protocol in ["h2", "http/1.1", ""] {
+        for little in ["", "PRI * HT"] {
+            let silent = fall_silent(address, authority.pem(), protocol.as_bytes(), little.as_bytes());
+            let ended =
+                runtime().block_on(async { tokio::time::timeout(Duration::from_secs(30), silent).await });
+            assert!(ended.is_ok(), "{protocol:?} {little:?}");
+        }
+    }
+}
+
 #[test]
 fn clients_that_send_too_slowly_lose_the_connection_and_idle_ones_keep_nobody_out() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
