@@ -208,10 +208,12 @@ impl Remote for HttpRemote {
             return Err(FetchError::TooLarge { url: self.describe().into(), limit_bytes: u16::MAX.into() });
         };
         let Some(opened) = self.inner.open(&uri, range).await? else { return Ok(None) };
-        let resumable = opened.tag.is_some() || crate::wire::is_immutable(path);
         let Opened { body, start, length, tag } = opened;
-        let body =
-            body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, tag.clone(), resumable);
+        let is_immutable = crate::wire::is_immutable(path);
+        let resumable = tag.is_some() || is_immutable;
+        // Servers of one name may each give an object another tag.
+        let kept = tag.clone().filter(|_| !is_immutable);
+        let body = body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, kept, resumable);
         Response::new(start, length, tag, Box::new(body), limits).map(Some)
     }
 

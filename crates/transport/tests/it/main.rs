@@ -8,6 +8,7 @@ mod deltas;
 mod fresh;
 mod hostile;
 mod liar;
+mod lines;
 mod mirrors;
 mod peers;
 mod proxies;
