@@ -193,8 +193,10 @@ impl Real {
         let modules = self.merged.join("usr/lib/modules");
         let version = std::fs::read_dir(&modules)?.next().context("the tree has no kernel")??.file_name();
         let version = version.to_str().context("a kernel's version is plain text")?;
-        // As in a running system: the tree keeps its configuration in /usr/etc.
-        symlink("usr/etc", self.merged.join("etc"))?;
+        // As in a running system: the tree keeps its configuration in /usr/etc. A link would do for mkinitramfs; dracut copies
+        // it, and what it links to `../usr/lib` from there leads nowhere.
+        let etc = self.merged.join("etc");
+        std::fs::create_dir(&etc)?;
         let temporary = self.merged.join("var/tmp");
         std::fs::create_dir_all(&temporary)?;
         // Debian's kernels have it; mkinitramfs looks where a deployed tree has nothing.
@@ -218,14 +220,14 @@ impl Real {
             }
         };
         // Both look into these; what is mounted goes with the namespace.
-        let script =
-            "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && exec chroot \"$0\" \"$@\"";
+        let script = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
+            mount --bind \"$0/usr/etc\" \"$0/etc\" && exec chroot \"$0\" \"$@\"";
         let mut make = Command::new("unshare");
         make.args(["-m", "sh", "-c", script]).arg(&self.merged).args(words);
         sh::output(make.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
         std::fs::remove_dir_all(&temporary)?;
         std::fs::remove_file(&config)?;
-        Ok(std::fs::remove_file(self.merged.join("etc"))?)
+        Ok(std::fs::remove_dir(&etc)?)
     }
 }
 
