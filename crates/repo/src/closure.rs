@@ -10,6 +10,7 @@ mod write;
 use crate::leb128;
 use crate::record::Input;
 use sapwood_objstore::{Commit, DecodeError, DirMeta, DirTree, Format, Id, Kind, ObjectId, kind};
+use std::collections::HashSet;
 use std::io::{self, Read, Write};
 
 /// Where closures are.
@@ -70,10 +71,21 @@ impl ClosureHead {
 }
 
 impl ClosureDirs {
+    /// How many objects are listed.
+    pub fn len(&self) -> usize {
+        self.trees.len().saturating_add(self.metas.len())
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Reads the first frame: what follows the head, up to [`ClosureHead::dirs_end`].
     ///
     /// # Errors
-    /// What is no zstd, holds more than [`Format::MAX_META_BYTES`], or is not what the format says.
+    /// What is no zstd, holds more than [`Format::MAX_META_BYTES`], or is not what the format says: an id that is there
+    /// twice, too.
     pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
         let record = unpacked(frame)?;
         let mut input = Input::of_record(&record);
@@ -93,8 +105,15 @@ impl ClosureDirs {
 /// Reads a list of objects and their sizes.
 fn sized<K: Kind>(input: &mut Input<'_>) -> Result<Vec<(Id<K>, u64)>, DecodeError> {
     let mut list = Vec::new();
+    let mut seen = HashSet::new();
     for _ in 0..input.varint()? {
-        list.push((Id::new(id(input)?), input.varint()?));
+        let at = input.at;
+        let id = id(input)?;
+        // What compresses to nothing takes no memory either.
+        if !seen.insert(id) {
+            return Err(DecodeError { offset: at, what: "an object is there twice" });
+        }
+        list.push((Id::new(id), input.varint()?));
     }
     Ok(list)
 }

@@ -100,7 +100,6 @@ pub fn pull(
     let wire = Wire {
         runtime,
         net: Arc::clone(&net),
-        closures: pull.closures(&roots)?,
         roots,
         deltas,
         parts: PartCounts::default(),
@@ -276,7 +275,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Commits asked for whose closure is of use: whose trees are walked, given those that are here.
-    fn closures(&self, here: &[Id<Commit>]) -> Result<Vec<Id<Commit>>, PullError> {
+    fn closures(&self, here: &HashSet<ObjectId>) -> Result<Vec<Id<Commit>>, PullError> {
         let options = self.options;
         let is_used = self.repo.store().format() == Format::Native
             && options.scope == Scope::Everything
@@ -285,7 +284,7 @@ impl<'a> Pull<'a> {
             self.targets.iter().filter(|_| is_used).map(|target| target.commit).collect();
         let mut closures = Vec::new();
         for commit in unique {
-            if !here.contains(&commit) || self.repo.is_partial(commit)? {
+            if !here.contains(&commit.raw()) || self.repo.is_partial(commit)? {
                 closures.push(commit);
             }
         }
@@ -357,6 +356,9 @@ impl<'a> Pull<'a> {
             }
         }
         let roots = wire.iter().flat_map(|wire| &wire.roots).map(Id::raw).collect();
+        if wire.is_some() {
+            frontier.expect_closures(self.closures(&roots)?);
+        }
         let workshop = Workshop {
             repo: self.repo,
             objects: self.txn.objects(),

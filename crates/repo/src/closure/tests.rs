@@ -53,6 +53,10 @@ fn what_the_format_does_not_allow_is_refused() {
     ] {
         assert_eq!(ClosureFile::decode_all(&raw_frame(&content)).unwrap_err().what, what);
     }
+    let one = [&[7; 32][..], &[1]].concat();
+    for twice in [[&[2][..], &one, &one, &[0]].concat(), [&[0, 2][..], &one, &one].concat()] {
+        assert_eq!(ClosureDirs::decode(&raw_frame(&twice)).unwrap_err().what, "an object is there twice");
+    }
     // Numbers that are told are not believed: neither takes memory or time for what is not there.
     let many = [&[0xff; 9][..], &[1]].concat();
     assert_eq!(ClosureDirs::decode(&raw_frame(&many)).unwrap_err().what, "ends too early");

@@ -8,6 +8,9 @@ use sapwood_objstore::{Commit, DecodeError, Id};
 use sapwood_repo::{ClosureDirs, ClosureFile, ClosureHead, closure_path};
 use std::sync::{Arc, PoisonError};
 
+/// Largest compressed list of directories that is taken, in bytes: it has more than a million of them.
+const MAX_DIRS_BYTES: u64 = 40 << 20;
+
 /// Why a closure is of no use.
 #[derive(Debug, thiserror::Error)]
 enum Useless {
@@ -15,6 +18,10 @@ enum Useless {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Malformed(#[from] DecodeError),
+    #[error("its directories are {bytes} bytes, which is more than the limit of {MAX_DIRS_BYTES} bytes")]
+    TooLarge { bytes: u64 },
+    #[error("with those of other commits it has more files than the limit of {limit}")]
+    TooMany { limit: u64 },
 }
 
 impl Net {
@@ -36,6 +43,9 @@ impl Net {
         let head = self.up_to(&mut response, &mut rest, ClosureHead::BYTES as u64).await?;
         let head = head.first_chunk().ok_or(DecodeError { offset: 0, what: "ends too early" })?;
         let frame_bytes = ClosureHead::decode(*head)?.dirs_end() - ClosureHead::BYTES as u64;
+        if frame_bytes > MAX_DIRS_BYTES {
+            return Err(Useless::TooLarge { bytes: frame_bytes });
+        }
         let frame = self.up_to(&mut response, &mut rest, frame_bytes).await?;
         let dirs = tokio::task::block_in_place(|| ClosureDirs::decode(&frame))?;
         // Nobody listens if the pull has ended.
@@ -44,6 +54,9 @@ impl Net {
             let frame = self.up_to(&mut response, &mut rest, u64::MAX).await?;
             let files = tokio::task::block_in_place(|| ClosureFile::decode_all(&frame))?;
             let mut known = self.file_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            if (known.len() + files.len()) as u64 > self.limits.max_objects {
+                return Err(Useless::TooMany { limit: self.limits.max_objects });
+            }
             known.extend(files.iter().map(|file| (file.id.raw(), file.stored_bytes)));
         }
         Ok(())

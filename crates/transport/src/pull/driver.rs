@@ -22,19 +22,19 @@ use tokio::task::JoinSet;
 const LOOK_BATCH: usize = 128;
 /// Batches under way for each thread.
 const BATCHES_PER_THREAD: usize = 2;
+/// Closures under way at once: each is in memory whole, compressed and decompressed.
+const CLOSURES_AT_ONCE: usize = 2;
 
 /// Where what is not here comes from over the network.
 pub(super) struct Wire<'a> {
     pub(super) runtime: &'a Handle,
     pub(super) net: Arc<Net>,
-    /// Commits whose metadata is asked for even if they are here.
+    /// Commits that are here, whose metadata beside them is still to be asked for.
     pub(super) roots: Vec<Id<Commit>>,
     /// Deltas to commits that are wanted.
     pub(super) deltas: Vec<sapwood_repo::Superblock>,
     /// What has been applied of them.
     pub(super) parts: PartCounts,
-    /// Commits whose closures are asked for.
-    pub(super) closures: Vec<Id<Commit>>,
     /// Whether files are not fetched.
     pub(super) metadata_only: bool,
 }
@@ -57,6 +57,8 @@ struct Driver<'a> {
     hints_in_flight: usize,
     /// Closures that are asked for. Only a survey, which learns sizes from them, waits for these.
     closures_in_flight: usize,
+    /// Since when nothing but closures is waited for.
+    waiting_since: Option<Instant>,
     batches: usize,
     /// How often objects came wrong.
     retried: HashMap<ObjectName, u32>,
@@ -97,6 +99,7 @@ pub(super) fn drive(
             in_flight: 0,
             hints_in_flight: 0,
             closures_in_flight: 0,
+            waiting_since: None,
             batches: 0,
             retried: HashMap::new(),
             on_event,
@@ -111,13 +114,10 @@ pub(super) fn drive(
 
 impl Driver<'_> {
     fn run(&mut self, news: &Receiver<News>, threads: usize) -> Result<(), PullError> {
-        self.ask_for_metadata_of_roots();
-        self.ask_for_closures();
         loop {
             self.check_room()?;
             self.hand_out(threads);
-            let is_idle = self.in_flight == self.hints_in_flight && self.batches == 0;
-            if self.is_done() && is_idle && !(self.is_survey() && self.closures_in_flight > 0) {
+            if self.is_done() && !self.is_waited_for() {
                 break;
             }
             match news.recv_timeout(self.options.progress_interval) {
@@ -151,11 +151,19 @@ impl Driver<'_> {
         if self.is_survey() { self.frontier.is_surveyed() } else { self.frontier.is_done() }
     }
 
+    /// Whether something is under way, or not begun, that is not the frontier's.
+    fn is_waited_for(&mut self) -> bool {
+        let is_idle = self.in_flight == self.hints_in_flight && self.batches == 0;
+        let has_roots = self.wire.as_ref().is_some_and(|wire| !wire.roots.is_empty());
+        !is_idle || has_roots || (self.is_survey() && self.waits_for_closures())
+    }
+
+    /// Asks for the metadata beside commits that are here.
     fn ask_for_metadata_of_roots(&mut self) {
-        let Some(wire) = &self.wire else { return };
-        for root in &wire.roots {
-            let net = Arc::clone(&wire.net);
-            self.fetches.spawn_on(net.detached(*root), wire.runtime);
+        let Some(wire) = &mut self.wire else { return };
+        while self.in_flight < self.requests {
+            let Some(root) = wire.roots.pop() else { break };
+            self.fetches.spawn_on(Arc::clone(&wire.net).detached(root), wire.runtime);
             self.in_flight += 1;
         }
     }
@@ -163,11 +171,25 @@ impl Driver<'_> {
     /// What they say makes the pull faster; it neither waits for them nor fails with them.
     fn ask_for_closures(&mut self) {
         let Some(wire) = &self.wire else { return };
-        for commit in &wire.closures {
+        while self.closures_in_flight < CLOSURES_AT_ONCE {
+            let Some(commit) = self.frontier.next_closure() else { break };
             let net = Arc::clone(&wire.net);
-            self.fetches.spawn_on(net.closure(*commit, wire.metadata_only), wire.runtime);
+            self.fetches.spawn_on(net.closure(commit, wire.metadata_only), wire.runtime);
             self.closures_in_flight += 1;
         }
+    }
+
+    /// Whether a survey waits for what closures say of sizes; not for one that comes so slowly that all else is long here.
+    fn waits_for_closures(&mut self) -> bool {
+        if self.closures_in_flight == 0 && !self.frontier.has_closure() {
+            return false;
+        }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.options.limits.max_closure_wait {
+            return true;
+        }
+        tracing::warn!("the sizes that closures tell come too slowly, and are left out");
+        false
     }
 
     /// Refuses what cannot fit, before any of it is fetched. What is on its way is looked at when it is written.
@@ -186,6 +208,8 @@ impl Driver<'_> {
             self.batches += 1;
             self.queue.push(Job::Look(batch));
         }
+        self.ask_for_closures();
+        self.ask_for_metadata_of_roots();
         while self.in_flight < self.requests {
             let next = if self.is_survey() { self.frontier.next_meta() } else { self.frontier.next_fetch() };
             let Some(item) = next else { break };
@@ -244,7 +268,10 @@ impl Driver<'_> {
             }
             News::Detached => self.in_flight = self.in_flight.saturating_sub(1),
             News::Closure(commit, dirs) => self.frontier.hint(commit, dirs),
-            News::ClosureEnds => self.closures_in_flight = self.closures_in_flight.saturating_sub(1),
+            News::ClosureEnds => {
+                self.closures_in_flight = self.closures_in_flight.saturating_sub(1);
+                self.waiting_since = None;
+            }
             News::Failed(error) => return Err(error),
         }
         Ok(())

@@ -127,6 +127,9 @@ pub struct PullLimits {
     /// Superblocks of all static deltas of a pull together, in bytes: they are in memory. What does not fit is not used.
     /// Default: 128 MiB.
     pub max_superblocks_bytes: u64,
+    /// How long [`plan_pull`](crate::plan_pull) waits for the next closure, for the sizes that it tells, when it knows all
+    /// else. Default: 30 s.
+    pub max_closure_wait: Duration,
 }
 
 impl Default for PullLimits {
@@ -139,6 +142,7 @@ impl Default for PullLimits {
             max_part_bytes: 256 << 20,
             max_parts_memory_bytes: 512 << 20,
             max_superblocks_bytes: 128 << 20,
+            max_closure_wait: Duration::from_secs(30),
         }
     }
 }

@@ -118,7 +118,6 @@ pub fn plan_pull(
         let wire = Wire {
             runtime,
             net: Arc::clone(&net),
-            closures: pull.closures(&roots)?,
             roots,
             deltas: Vec::new(),
             parts: PartCounts::default(),

@@ -1,12 +1,14 @@
 //! Closures: what they spare, and that nothing depends on them.
 
-use crate::liar::{Answer, Liar};
+use crate::liar::{Answer, Asked, Liar};
 use crate::world::*;
 use sapwood_objstore::{Commit, DirTree, Format, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::{ClosureDirs, ClosureFile, PruneOptions, RefEdit, closure_path, encode_closure};
 use sapwood_testkit::Tree;
-use sapwood_transport::plan_pull;
+use sapwood_transport::{HttpOptions, HttpRemote, PullError, PullLimits, PullOptions, Remote, plan_pull};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A repository of the native format with a summary.
 fn published(version: &str) -> (Place, Id<Commit>) {
@@ -187,6 +189,65 @@ fn whatever_a_closure_says_the_pull_ends_with_the_whole_commit_and_asks_for_litt
         assert!(liar.requests() <= most, "{what}: {} requests", liar.requests());
         assert_eq!(outcome.refs[0].new, commit, "{what}");
     }
+}
+
+/// A repository with so many refs, each of another tree.
+fn many(refs: usize) -> Place {
+    let source = Place::new(Format::Native, Mode::Archive);
+    for n in 0..refs {
+        source.commit(&format!("{BRANCH}/{n}"), &small_tree(&n.to_string()));
+    }
+    source.repo.update_summary().unwrap();
+    source
+}
+
+/// Patient: what is silent stays open.
+fn patient(liar: &Liar, retries: u32, window: Duration) -> Arc<dyn Remote> {
+    let options = HttpOptions { retries, stall_window: window, ..quick() };
+    Arc::new(HttpRemote::new(&liar.url, options).unwrap())
+}
+
+#[test]
+fn of_many_commits_few_closures_are_asked_for_at_once_and_none_is_waited_for() {
+    let source = many(6);
+    let silent = |asked: &Asked| {
+        if asked.path.starts_with("/closures/") { Answer::Stall } else { Answer::Honest }
+    };
+    let hour = Duration::from_hours(1);
+    let liar = Liar::new(source.path(), silent);
+    let machine = Place::new(Format::Native, Mode::BareUser);
+    pull_quietly(&machine.repo, patient(&liar, 0, hour), &PullOptions::default()).unwrap();
+    let commits: Vec<_> = source.repo.refs().unwrap().into_iter().map(|entry| entry.target).collect();
+    assert_eq!(commits.len(), 6);
+    commits.iter().for_each(|commit| drop(verified_objects(&machine.repo, *commit)));
+    assert_eq!(liar.paths().iter().filter(|path| path.starts_with("/closures/")).count(), 2);
+
+    // Nor does a dry run wait for ever: the sizes that they would tell it does without.
+    let limits = PullLimits { max_closure_wait: Duration::from_millis(200), ..Default::default() };
+    let liar = Liar::new(source.path(), silent);
+    let machine = Place::new(Format::Native, Mode::BareUser);
+    let options = PullOptions { limits, ..Default::default() };
+    let remote = patient(&liar, 0, hour);
+    let plan = plan_pull(runtime().handle(), &machine.repo, remote, &[], &options, &|_| {}).unwrap();
+    assert_eq!((plan.refs.len(), plan.files.exact_bytes), (6, 0));
+    assert!(plan.files.content_bytes > 0);
+    assert_eq!(liar.paths().iter().filter(|path| path.starts_with("/closures/")).count(), 2);
+}
+
+#[test]
+fn what_is_beside_many_commits_is_asked_for_within_the_number_of_requests() {
+    let source = many(6);
+    let machine = Place::new(Format::Native, Mode::BareUser);
+    let server = served(source.path());
+    pull_quietly(&machine.repo, http(&server.url), &PullOptions::default()).unwrap();
+    let liar = Liar::new(source.path(), |asked| {
+        if asked.path.ends_with(".commitmeta") { Answer::Stall } else { Answer::Honest }
+    });
+    let remote = patient(&liar, 0, quick().stall_window);
+    let options = PullOptions { requests: 2, ..Default::default() };
+    let error = pull_quietly(&machine.repo, remote, &options).unwrap_err();
+    assert!(matches!(error, PullError::Fetch { .. }), "{error:?}");
+    assert_eq!(liar.paths().iter().filter(|path| path.ends_with(".commitmeta")).count(), 2);
 }
 
 #[test]

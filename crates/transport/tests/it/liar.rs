@@ -96,6 +96,11 @@ impl Liar {
         self.requests.lock().unwrap().iter().map(|asked| asked.head.clone()).collect()
     }
 
+    /// What was asked for, in order.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.requests.lock().unwrap().iter().map(|asked| asked.path.clone()).collect()
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.requests.lock().unwrap().len()
     }

@@ -278,6 +278,58 @@ fn a_closure_that_says_more_than_the_commit_holds_is_not_used() {
     assert_eq!(hinted(dirs(15, 1 << 20)), 0, "more bytes than there can be");
 }
 
+/// Directories that nobody has.
+fn made_up(from: usize, number: usize) -> ClosureDirs {
+    ClosureDirs { trees: (from..from + number).map(|n| (tree_id(n), 1)).collect(), metas: Vec::new() }
+}
+
+/// A frontier that wants so many commits and expects closures of them.
+fn wanting(commits: usize) -> Frontier {
+    let mut frontier = Frontier::new(Scope::Everything, None, u64::MAX, 100);
+    let ids = (0..commits).map(commit_id);
+    ids.clone().for_each(|commit| frontier.want(commit, Some(0)).expect("within the limits"));
+    frontier.expect_closures(ids);
+    frontier
+}
+
+#[test]
+fn few_closures_are_asked_for_before_their_commits_are_here_and_each_once() {
+    let mut frontier = wanting(6);
+    let mut asked: Vec<_> = std::iter::from_fn(|| frontier.next_closure()).collect();
+    assert_eq!(asked.len(), 2);
+    assert!(!frontier.has_closure());
+    while let Some(item) = frontier.next_look() {
+        let totals = Some(Totals { files: 1, dirs: 1, bytes: 0 });
+        let root = Some((tree_id(0), meta_id(0)));
+        if item.name.kind == ObjectKind::Commit {
+            frontier.here(item, Contents::Commit { parent: None, root, totals }).expect("within the limits");
+        }
+    }
+    asked.extend(std::iter::from_fn(|| frontier.next_closure()));
+    assert_eq!(asked.iter().collect::<std::collections::HashSet<_>>().len(), asked.len());
+    assert_eq!(asked.len(), 6);
+}
+
+#[test]
+fn what_closures_make_the_frontier_remember_is_bounded() {
+    let hints =
+        |frontier: &mut Frontier| std::iter::from_fn(|| frontier.next_look()).filter(Item::is_hint).count();
+    // Two that wait for their commits: the second is too much.
+    let mut frontier = wanting(2);
+    frontier.hint(commit_id(0), made_up(0, 600_000));
+    frontier.hint(commit_id(1), made_up(600_000, 600_000));
+    let totals = Some(Totals { files: 0, dirs: u64::MAX, bytes: 0 });
+    let root = Some((tree_id(0), meta_id(0)));
+    for commit in [frontier.next_look(), frontier.next_look()] {
+        let contents = Contents::Commit { parent: None, root, totals };
+        frontier.here(commit.expect("a commit"), contents).expect("within the limits");
+    }
+    assert_eq!(hints(&mut frontier), 599_999, "of the first alone; its root is known");
+    // And one for a commit that is here, while those are under way.
+    frontier.hint(commit_id(1), made_up(2_000_000, 600_000));
+    assert_eq!(hints(&mut frontier), 0);
+}
+
 fn step(frontier: &mut Frontier, contents: impl Fn(ObjectName) -> Contents) -> Result<bool, Excess> {
     while let Some(item) = frontier.next_look() {
         frontier.absent(item);
