@@ -181,7 +181,10 @@ fn local_targets(
     listed: Option<&Summary>,
 ) -> Result<Vec<Target>, PullError> {
     let collection = options.collection.as_ref().or(from.config().collection_id.as_ref());
-    let own = |name: Option<RefName>, commit| Target { name, commit, collection: collection.cloned() };
+    let own = |name: Option<RefName>, commit| {
+        let collection = collection.cloned();
+        Target { name, commit, collection, carried: false }
+    };
     let with_mirrored = options.into == RefsInto::Mirror;
     if let (true, Some(summary)) = (options.wanted.is_empty(), listed) {
         let mut targets: Vec<_> =
@@ -197,7 +200,7 @@ fn local_targets(
         for entry in if with_mirrored { from.mirrored_refs()? } else { Vec::new() } {
             let Namespace::Mirror(collection) = entry.name.namespace else { continue };
             let (name, commit) = (Some(entry.name.name), entry.target);
-            targets.push(Target { name, commit, collection: Some(collection) });
+            targets.push(Target { name, commit, collection: Some(collection), carried: true });
         }
         return Ok(targets);
     }
@@ -232,10 +235,13 @@ impl<'a> Pull<'a> {
         repo: &'a Repo,
         options: &'a PullOptions,
         source: &'a str,
-        targets: Vec<Target>,
+        mut targets: Vec<Target>,
         on_event: OnEvent<'a>,
     ) -> Result<Self, PullError> {
         let mut outcome = PullOutcome::default();
+        // Nobody else has a say in what our own refs are, whatever he carries on for whom.
+        let ours = repo.config().collection_id.as_ref();
+        targets.retain(|target| !target.carried || target.collection.as_ref() != ours);
         for target in &targets {
             let name = destination(repo, options, target);
             on_event(PullEvent::Resolved { name: name.as_ref(), commit: target.commit });
@@ -344,9 +350,10 @@ impl<'a> Pull<'a> {
                 tracing::debug!(?excess, "too many refs");
                 PullError::TooManyObjects { limit: options.limits.max_objects }
             })?;
-            // Of a repository that is copied whole only its clients know which ref they want.
+            // Of a repository that is copied whole only its clients know which ref they want, except where it carries them on
+            // for others: it is not to be believed in those.
             if let Some(name) = &target.name
-                && !options.wanted.is_empty()
+                && (target.carried || !options.wanted.is_empty())
             {
                 // Whoever carries a ref on for a collection must be sure of it, whoever says so.
                 let is_sure =

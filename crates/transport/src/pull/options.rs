@@ -47,7 +47,8 @@ pub enum RefsInto {
     /// The last known state of this remote's refs.
     Remote(RemoteName),
     /// Its own refs, of the same names, where the remote's are of no collection or of this repository's; else those that it
-    /// carries on for the remote's collection. Where all refs are pulled, those that the remote carries on for others, too.
+    /// carries on for the remote's collection. Where all refs are pulled, those that the remote carries on for others, too; but
+    /// none that it carries on for this repository's own collection.
     Mirror,
 }
 
@@ -158,7 +159,8 @@ pub struct PullOptions {
     pub depth: Option<u32>,
     /// How much of each commit is pulled. Default: everything.
     pub scope: Scope,
-    /// Whether bindings of the wanted refs are checked; where all refs are, they never are. Default: yes.
+    /// Whether bindings of the wanted refs are checked; where all refs are, those of what the remote carries on for other
+    /// collections. Default: yes.
     pub bindings: Bindings,
     /// The collection that the remote is of: commits that are pulled for refs must then name it, and the ref. Where it is not
     /// given, commits that come from another repository of this machine must name that one's. Default: none.

@@ -18,6 +18,8 @@ pub(super) struct Target {
     pub(super) commit: Id<Commit>,
     /// The collection that the ref is of, as the remote's configuration here says, or else the remote itself.
     pub(super) collection: Option<CollectionId>,
+    /// Whether the remote only carries the ref on for that collection.
+    pub(super) carried: bool,
 }
 
 /// The refs that a repository carries on for other collections, as its summary lists them. One of a collection that is called
@@ -35,6 +37,7 @@ pub(super) fn mirrored(remote: &str, summary: &Summary) -> Result<Vec<Target>, P
             name: Some(name),
             commit: target,
             collection: Some(collection.clone()),
+            carried: true,
         };
         targets.extend(refs.into_iter().map(target));
     }
@@ -120,7 +123,7 @@ pub(super) async fn resolve(
         }
         for target in join_all(pending).await {
             let (name, commit) = target?;
-            resolved.targets.push(Target { name, commit, collection: collection.clone() });
+            resolved.targets.push(Target { name, commit, collection: collection.clone(), carried: false });
         }
     }
     if let Some(summary) =
