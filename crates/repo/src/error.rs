@@ -51,6 +51,9 @@ pub enum Error {
         "the repository has a statement that is not about the summary to be copied, and is not followed by the remote's"
     )]
     OwnStatement,
+    /// A copy of another repository's summary would replace one that is newer, perhaps.
+    #[error("the summary was replaced by another process since the one to be copied was asked for")]
+    SummaryMoved,
     /// Several commits begin so.
     #[error("{text:?} is the beginning of {count} commits")]
     AmbiguousRevision {

@@ -255,6 +255,15 @@ impl Repo {
         Ok(all)
     }
 
+    /// Where all refs point that can be followed, those of remotes and other collections too.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn ref_targets(&self) -> Result<Vec<(Refspec, Id<Commit>)>> {
+        let (refs, _) = self.ref_db().survey()?;
+        Ok(refs.into_iter().map(|entry| (entry.name, entry.target)).collect())
+    }
+
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.
     ///
     /// Edits are checked in order, each on what those before it would leave. A ref is the old one or the new one whatever

@@ -11,7 +11,7 @@ mod ostree;
 #[cfg(test)]
 mod tests;
 
-pub use copy::SummaryCopy;
+pub use copy::{SummaryCopy, SummaryState};
 
 use crate::{RefName, Refspec, Repo, Result, glib};
 use sapwood_fsio::lock::LockKind;
@@ -172,7 +172,7 @@ impl Repo {
 
     fn write_summary(&self, extra: &Metadata) -> Result<Summary> {
         // Not under the lock below: it takes a while, and a ref that moves meanwhile only lacks its closure.
-        self.renew_closures(&self.local_targets()?)?;
+        self.renew_closures(&self.local_targets()?);
         let _lock = self.lock_refs()?;
         let has_deltas = self.config().format == Format::Ostree;
         let deltas = if has_deltas { deltas::renew_indexes(self, None)? } else { Vec::new() };

@@ -5,7 +5,7 @@
 //! to a commit that is complete, whatever moment the power fails.
 
 use crate::statement::Seen;
-use crate::{RefEdit, RemoteName, Repo, Result};
+use crate::{RefEdit, RemoteName, Repo, Result, SummaryCopy, SummaryState};
 use sapwood_objstore::{Commit, Id, ObjectName, Published};
 
 /// Objects and ref changes that take effect together. Dropping it leaves nothing visible.
@@ -62,6 +62,19 @@ impl<'repo> Transaction<'repo> {
     /// [`Error::NotFresh`](crate::Error::NotFresh) where a remote was not to be believed any more: the objects are there, no
     /// ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but the summary.
     pub fn commit(self) -> Result<Published> {
+        self.commit_then(None)
+    }
+
+    /// As [`commit`](Self::commit), but keeps a copy of another repository's summary in place of renewing it from the refs here;
+    /// if it still is as it was `before`.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), and those of [`Repo::copy_summary`]: all is done but the summary.
+    pub fn commit_with_summary(self, copy: &SummaryCopy<'_>, before: &SummaryState) -> Result<Published> {
+        self.commit_then(Some((copy, before)))
+    }
+
+    fn commit_then(self, copy: Option<(&SummaryCopy<'_>, &SummaryState)>) -> Result<Published> {
         let (published, guard) = self.objects.publish()?;
         // As OSTree does; a failure can be made up for by any later one.
         if let Err(error) = self.repo.store().clean_tmp(self.repo.config().tmp_expiry) {
@@ -78,8 +91,12 @@ impl<'repo> Transaction<'repo> {
                 None => Ok(()),
             })?;
         }
-        if moved && self.repo.config().auto_update_summary {
-            self.repo.write_summary_locked()?;
+        match copy {
+            Some((copy, before)) => self.repo.copy_summary(copy, before)?,
+            None if moved && self.repo.config().auto_update_summary => {
+                self.repo.write_summary_locked()?;
+            }
+            None => {}
         }
         drop(guard);
         Ok(published)

@@ -4,6 +4,7 @@
 //! store them; tasks on the runtime fetch. An object that arrived is hashed before it gets its name; a commit is marked
 //! as incomplete, durably, before it is taken in, and the mark goes and refs move when all objects are durable.
 
+mod before;
 mod closure;
 mod deltas;
 mod driver;
@@ -31,15 +32,19 @@ pub use subpath::{Subpath, SubpathError};
 pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_summary};
 
 use crate::{PullError, Remote, wire};
+use before::Before;
 use driver::Wire;
 use frontier::{Excess, Frontier};
 use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
-use resolve::{Resolved, Target};
+use resolve::{Resolved, SummaryFiles, Target};
 use sapwood_objstore::{Commit, Format, Id, Mode, ObjectId, ObjectName};
 use sapwood_repo::statement::Seen;
-use sapwood_repo::{Expected, Namespace, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, Transaction};
+use sapwood_repo::{
+    Expected, Namespace, RefEdit, RefName, Refspec, RemoteName, Repo, Summary, SummaryCopy, SummaryState,
+    Transaction,
+};
 use scratch::Scratch;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -72,6 +77,8 @@ pub fn pull(
     let source = remote.describe();
     let ours = repo.store().format();
     let traffic = Traffic::within(options.max_bytes_per_second);
+    let before = Before::of(repo, options)?;
+    let summary_before = options.copy_summary.then(|| repo.summary_state()).transpose()?;
     let resolving = resolve::resolve(&*remote, &traffic, ours, options);
     let Resolved { targets, commit_bytes, deltas, summary, statement } = runtime.block_on(resolving)?;
     if let Some(files) = &summary {
@@ -79,8 +86,8 @@ pub fn pull(
     }
     // Before anything that it led to is here: a crash forgets nothing of it.
     let believed = fresh::remember(repo, &source, options, statement.as_deref())?;
-    let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
-    let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked()?, &deltas);
+    let mut pull = Pull::begin(repo, options, &source, &before, targets, on_event)?;
+    let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked(), &deltas);
     let deltas = runtime.block_on(choosing)?;
     let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
     let scratch = Arc::new(Scratch::open(scratch)?);
@@ -106,12 +113,10 @@ pub fn pull(
         metadata_only: false,
     };
     pull.run(Local::Caches(caches), Some(&scratch), &queue, Some(wire), channel)?;
-    let mut outcome = pull.commit(believed)?;
+    let copy = summary.as_ref().map(SummaryFiles::as_copy);
+    let mut outcome = pull.commit(believed, copy.as_ref().zip(summary_before.as_ref()))?;
     outcome.bytes_received = net.traffic.received_bytes.load(Ordering::Relaxed);
     outcome.requests = net.traffic.requests.load(Ordering::Relaxed);
-    if let Some(files) = summary {
-        repo.copy_summary(&files.as_copy())?;
-    }
     Ok(outcome)
 }
 
@@ -144,12 +149,13 @@ pub fn pull_local(
     if ours != theirs {
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
+    let before = Before::of(repo, options)?;
     let (listed, statement) = trusted_summary(from, source, options)?;
     let believed = fresh::remember(repo, source, options, statement.as_deref())?;
     let targets = local_targets(from, source, options, listed.as_ref())?;
-    let mut pull = Pull::begin(repo, options, source, targets, on_event)?;
+    let mut pull = Pull::begin(repo, options, source, &before, targets, on_event)?;
     pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
-    pull.commit(believed)
+    pull.commit(believed, None)
 }
 
 /// The summary of the other repository, where the policy says that it is to be signed, or that it is to be the newest:
@@ -226,6 +232,8 @@ struct Pull<'a> {
     source: &'a str,
     txn: Transaction<'a>,
     targets: Vec<Target>,
+    /// What deltas are looked for.
+    asked: Vec<deltas::Asked>,
     outcome: PullOutcome,
     on_event: OnEvent<'a>,
 }
@@ -235,6 +243,7 @@ impl<'a> Pull<'a> {
         repo: &'a Repo,
         options: &'a PullOptions,
         source: &'a str,
+        before: &Before,
         mut targets: Vec<Target>,
         on_event: OnEvent<'a>,
     ) -> Result<Self, PullError> {
@@ -242,30 +251,25 @@ impl<'a> Pull<'a> {
         // Nobody else has a say in what our own refs are, whatever he carries on for whom.
         let ours = repo.config().collection_id.as_ref();
         targets.retain(|target| !target.carried || target.collection.as_ref() != ours);
+        let mut asked = Vec::new();
         for target in &targets {
             let name = destination(repo, options, target);
             on_event(PullEvent::Resolved { name: name.as_ref(), commit: target.commit });
+            let old = name.as_ref().map_or(Ok(None), |name| before.target(repo, name))?;
+            asked.push(deltas::Asked { commit: target.commit, name: target.name.clone(), old });
             match name {
-                Some(name) => {
-                    let old = repo.ref_target(&name)?;
-                    outcome.refs.push(RefUpdate { name, old, new: target.commit });
-                }
+                Some(name) => outcome.refs.push(RefUpdate { name, old, new: target.commit }),
                 None => outcome.commits.push(target.commit),
             }
         }
         let mut txn = repo.begin()?;
         txn.replace(options.replace.iter().copied());
-        Ok(Self { repo, options, source, txn, targets, outcome, on_event })
+        Ok(Self { repo, options, source, txn, targets, asked, outcome, on_event })
     }
 
-    /// What deltas are looked for.
-    fn asked(&self) -> Result<Vec<deltas::Asked>, PullError> {
-        let asked = |target: &Target| {
-            let name = destination(self.repo, self.options, target);
-            let old = name.map_or(Ok(None), |name| self.repo.ref_target(&name))?;
-            Ok(deltas::Asked { commit: target.commit, name: target.name.clone(), old })
-        };
-        self.targets.iter().map(asked).collect()
+    /// What deltas are looked for; to be called once.
+    fn asked(&mut self) -> Vec<deltas::Asked> {
+        std::mem::take(&mut self.asked)
     }
 
     /// Commits asked for that are here already: they are not fetched, but what is beside them may be new.
@@ -406,9 +410,13 @@ impl<'a> Pull<'a> {
         Ok(frontier.files_left().collect())
     }
 
-    /// Refs move from where they were when this had found out what to pull, so that of pulls beside each other none takes back
-    /// what another brings from then on.
-    fn commit(mut self, believed: Option<(RemoteName, Seen)>) -> Result<PullOutcome, PullError> {
+    /// Refs move from where they were, and a summary replaces the one that was there, when this began: so of pulls beside each
+    /// other none takes back what another brings from then on.
+    fn commit(
+        mut self,
+        believed: Option<(RemoteName, Seen)>,
+        copy: Option<(&SummaryCopy<'_>, &SummaryState)>,
+    ) -> Result<PullOutcome, PullError> {
         (self.on_event)(PullEvent::Syncing);
         for update in self.outcome.refs.iter().filter(|update| update.old != Some(update.new)) {
             let (name, target) = (update.name.clone(), update.new);
@@ -418,7 +426,11 @@ impl<'a> Pull<'a> {
             self.txn.believe(remote, seen);
         }
         let source = self.source;
-        self.outcome.published = self.txn.commit().map_err(|error| fresh::of_repo(source, error))?;
+        let committed = match copy {
+            Some((copy, before)) => self.txn.commit_with_summary(copy, before),
+            None => self.txn.commit(),
+        };
+        self.outcome.published = committed.map_err(|error| fresh::of_repo(source, error))?;
         Ok(self.outcome)
     }
 }

@@ -70,6 +70,9 @@ fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
                  remote that gave it up, remove that file",
             ),
         ),
+        RepoError::SummaryMoved => {
+            ("summary-moved", hint("run the command again, to look at the remote again"))
+        }
         RepoError::RefMoved { .. } => ("ref-moved", hint("run the command again, to build on the new state")),
         RepoError::RefConflict { .. } => {
             ("ref-conflict", hint("no ref can be both a name and a directory of names"))

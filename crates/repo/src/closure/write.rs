@@ -1,6 +1,6 @@
 //! Writing closures when the summary is, and removing those of commits that are gone.
 
-use super::{ClosureDirs, ClosureFile, DIR, closure_path, encode_closure};
+use super::{ClosureDirs, ClosureFile, ClosureHead, DIR, closure_path, encode_closure};
 use crate::ids::{Ids, Spill};
 use crate::tree::MAX_DEPTH;
 use crate::{Error, Repo, Result, pool};
@@ -9,37 +9,66 @@ use sapwood_fsio::{At, Kind};
 use sapwood_objstore::{Commit, DirMeta, DirTree, Format, Id, Mode, ObjectId};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
 
+/// How a zstd frame begins: RFC 8878, section 3.1.1.
+const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Memory for the ids of files while a closure is made; what is more goes to a file in `tmp`.
 const MEMORY_BYTES: u64 = 64 << 20;
 
 impl Repo {
     /// Writes the closures of these commits, where there are none yet and others may fetch from here, and removes those of
     /// commits that are gone. A commit that is not all here gets none. For a caller that holds the repository's lock.
-    pub(crate) fn renew_closures(&self, commits: &[Id<Commit>]) -> Result<()> {
-        self.remove_closures_of_lost()?;
+    ///
+    /// That one cannot be written is no reason to go without a summary: clients do without it.
+    pub(crate) fn renew_closures(&self, commits: &[Id<Commit>]) {
+        if let Err(error) = self.remove_closures_of_lost() {
+            tracing::warn!(%error, "closures of commits that are gone stay");
+        }
         let config = self.config();
         if config.format != Format::Native || config.mode != Mode::Archive {
-            return Ok(());
+            return;
         }
         for commit in commits {
-            let path = closure_path(*commit);
-            if sapwood_fsio::stat_optional(self.dir(), &path)?.is_some() || self.is_partial(*commit)? {
-                continue;
+            if let Err(error) = self.renew_closure(*commit) {
+                tracing::warn!(%commit, %error, "a commit without a closure");
             }
-            let bytes = match self.closure_of(*commit) {
-                Ok(bytes) => bytes,
-                // The summary tells what refs are, whatever is wrong with what they lead to.
-                Err(error @ (Error::Store(_) | Error::TooDeep { .. })) => {
-                    tracing::warn!(%commit, %error, "a commit without a closure");
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            sapwood_fsio::ensure_dir(self.dir(), DIR, 0o755)?;
-            crate::write::replace(self.dir(), &path, &bytes, config.fsync)?;
         }
-        Ok(())
+    }
+
+    fn renew_closure(&self, commit: Id<Commit>) -> Result<()> {
+        let path = closure_path(commit);
+        if self.is_closure_whole(&path)? || self.is_partial(commit)? {
+            return Ok(());
+        }
+        let bytes = self.closure_of(commit)?;
+        sapwood_fsio::ensure_dir(self.dir(), DIR, 0o755)?;
+        crate::write::replace(self.dir(), &path, &bytes, self.config().fsync)
+    }
+
+    /// Whether there is a closure that looks whole: both frames begin where they should, and the end is not missing. Where
+    /// nothing is synced, a power loss can leave one that is empty, cut or zeros; to read all of each, each time, would cost
+    /// more than that is worth.
+    fn is_closure_whole(&self, path: &str) -> Result<bool> {
+        let Some(file) = sapwood_fsio::open_file_optional(self.dir(), path)? else { return Ok(false) };
+        let whole = || -> io::Result<bool> {
+            let bytes_at = |offset| {
+                let mut bytes = [0; 4];
+                file.read_exact_at(&mut bytes, offset).map(|()| bytes)
+            };
+            let mut head = [0; ClosureHead::BYTES];
+            file.read_exact_at(&mut head, 0)?;
+            let Ok(head) = ClosureHead::decode(head) else { return Ok(false) };
+            let begins = [ClosureHead::BYTES as u64, head.dirs_end()];
+            let end = file.metadata()?.len().saturating_sub(4);
+            let has_frames = bytes_at(begins[0])? == FRAME_MAGIC && bytes_at(begins[1])? == FRAME_MAGIC;
+            Ok(has_frames && bytes_at(end)? != [0; 4])
+        };
+        match whole() {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            other => Ok(other.at("read", path)?),
+        }
     }
 
     fn closure_of(&self, commit: Id<Commit>) -> Result<Vec<u8>> {

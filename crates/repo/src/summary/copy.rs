@@ -3,6 +3,7 @@
 use super::{SIGNATURE, SUMMARY};
 use crate::statement::{self, StatementFile, check_summary};
 use crate::{Error, Repo, Result, write};
+use sapwood_objstore::Format;
 
 /// Files of another repository, as they came.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +16,20 @@ pub struct SummaryCopy<'a> {
     pub statement: Option<&'a [u8]>,
 }
 
+/// Which summary a repository had at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryState(Option<[u8; 32]>);
+
 impl Repo {
+    /// Which summary is here now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn summary_state(&self) -> Result<SummaryState> {
+        let bytes = sapwood_fsio::read_optional(self.dir(), SUMMARY, Format::MAX_META_BYTES)?;
+        Ok(SummaryState(bytes.map(|bytes| *blake3::hash(&bytes).as_bytes())))
+    }
+
     /// Whether these can be kept here, beside the statement that may be here.
     ///
     /// # Errors
@@ -28,12 +42,19 @@ impl Repo {
     /// Keeps them, durably. The old signatures go first: they would not fit the new summary. What is stated of it comes last,
     /// and only if it is about this summary: clients would refuse anything else. Whose statement it is they find out.
     ///
+    /// The summary here must be the one that was here `before` the copied one was fetched, or the copied one already: else it
+    /// may be newer.
+    ///
     /// # Errors
-    /// As [`check_summary_copy`](Self::check_summary_copy); [`Error::NewerFormat`] where the repository can only be read;
-    /// [`Error::Lock`]. Then all is as it was, unless the disk failed.
-    pub fn copy_summary(&self, copy: &SummaryCopy<'_>) -> Result<()> {
+    /// [`Error::SummaryMoved`] where it is not; as [`check_summary_copy`](Self::check_summary_copy); [`Error::NewerFormat`] where
+    /// the repository can only be read; [`Error::Lock`]. Then all is as it was, unless the disk failed.
+    pub fn copy_summary(&self, copy: &SummaryCopy<'_>, before: &SummaryState) -> Result<()> {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;
+        let now = self.summary_state()?;
+        if now != *before && now != SummaryState(Some(*blake3::hash(copy.summary).as_bytes())) {
+            return Err(Error::SummaryMoved);
+        }
         let statement = self.fitting_statement(copy)?;
         let fsync = self.config().fsync;
         sapwood_fsio::remove_file_optional(self.dir(), SIGNATURE)?;

@@ -1,5 +1,6 @@
 //! What a pull would fetch: its metadata is fetched, and kept for the pull; files and parts of deltas are counted alone.
 
+use super::before::Before;
 use super::deltas;
 use super::driver::Wire;
 use super::events::{PullEvent, RefUpdate};
@@ -88,10 +89,11 @@ pub fn plan_pull(
     check_caches(repo, caches)?;
     let source = remote.describe();
     let traffic = Traffic::within(options.max_bytes_per_second);
+    let before = Before::of(repo, options)?;
     let resolving = resolve(&*remote, &traffic, repo.store().format(), options);
     let Resolved { targets, commit_bytes, deltas, .. } = runtime.block_on(resolving)?;
-    let mut pull = Pull::begin(repo, options, &source, targets, on_event)?;
-    let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked()?, &deltas);
+    let mut pull = Pull::begin(repo, options, &source, &before, targets, on_event)?;
+    let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked(), &deltas);
     let deltas = runtime.block_on(choosing)?;
     let mut plan = PullPlan { refs: pull.outcome.refs.clone(), ..PullPlan::default() };
     for delta in &deltas {

@@ -5,9 +5,7 @@ use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, Value};
 use sapwood_repo::{
     CollectionId, CommitOptions, Expected, ImportOptions, Namespace, RefEdit, RefName, Refspec, Repo,
 };
-use sapwood_transport::{
-    Bindings, DirRemote, PullError, PullOptions, PullOutcome, RefsInto, pull_local,
-};
+use sapwood_transport::{Bindings, DirRemote, PullError, PullOptions, PullOutcome, RefsInto, pull_local};
 use std::sync::Arc;
 
 fn collection(name: &str) -> CollectionId {
@@ -47,7 +45,10 @@ fn mirror(repo: &Repo, carrier: &Place, bindings: Bindings) -> [Result<PullOutco
 /// A repository of the collection `org.example.Ours`, whose branch is at the commit.
 fn ours() -> (Place, Id<Commit>) {
     let mut place = Place::new(Format::Native, Mode::Archive);
-    place.repo.edit_config(|keyfile| assert!(keyfile.set("core", "collection-id", "org.example.Ours"))).unwrap();
+    place
+        .repo
+        .edit_config(|keyfile| assert!(keyfile.set("core", "collection-id", "org.example.Ours")))
+        .unwrap();
     let commit = place.commit(BRANCH, &small_tree("ours"));
     (place, commit)
 }

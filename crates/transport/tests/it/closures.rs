@@ -92,6 +92,32 @@ fn an_incomplete_commit_gets_no_closure_and_the_summary_is_written_all_the_same(
 }
 
 #[test]
+fn a_torn_closure_is_written_again_and_one_that_cannot_be_does_not_keep_the_summary_back() {
+    let (source, commit) = published("1");
+    let path = source.path().join(closure_path(commit));
+    let whole = std::fs::read(&path).unwrap();
+    let zeros_at_the_end = [&whole[..whole.len() - 64], &[0; 64]].concat();
+    let dirs_only =
+        closure_of(&source, commit).map(|_| 5 + u32::from_le_bytes(whole[1..5].try_into().unwrap()));
+    let cut = &whole[..dirs_only.unwrap() as usize];
+    for torn in [&[][..], b"\x01", &vec![0; whole.len()], cut, &zeros_at_the_end] {
+        std::fs::write(&path, torn).unwrap();
+        source.repo.update_summary().unwrap();
+        assert!(std::fs::read(&path).unwrap() == whole, "{} bytes were left", torn.len());
+    }
+    let inode = |path: &std::path::Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+    let before = inode(&path);
+    source.repo.update_summary().unwrap();
+    assert_eq!(inode(&path), before, "a whole one stays");
+
+    std::fs::remove_dir_all(source.path().join("closures")).unwrap();
+    std::fs::write(source.path().join("closures"), "in the way").unwrap();
+    std::fs::remove_file(source.path().join("summary")).unwrap();
+    source.repo.update_summary().unwrap();
+    assert!(source.repo.summary().unwrap().is_some());
+}
+
+#[test]
 fn no_object_is_fetched_twice_because_of_a_closure() {
     let (source, _) = published("1");
     let server = served(source.path());
