@@ -123,6 +123,8 @@ pub struct Seen {
     pub made: u64,
     /// The digest of its bytes.
     pub statement: [u8; 32],
+    /// The digest of the summary that it is about, if that was remembered.
+    pub summary: Option<[u8; 32]>,
 }
 
 /// What is signed: no signature over the one can pass for a signature over the other.

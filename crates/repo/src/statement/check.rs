@@ -67,7 +67,7 @@ pub enum FreshnessError {
         /** Which. */
         counter: u64,
     },
-    /// Another statement of the same remote was seen since this one was checked.
+    /// A statement about another summary of the same remote was seen since this one was checked.
     #[error("another pull saw something else of the remote meanwhile")]
     Overtaken,
     /// The summary is not the one that is stated.
@@ -140,6 +140,7 @@ pub fn check(
         // No further than this machine's own clock: a publisher whose clock is wrong must not spoil ours for good.
         made: made.min(now),
         statement: id,
+        summary: Some(statement.summary),
     };
     Ok(Checked { statement: statement.clone(), seen })
 }

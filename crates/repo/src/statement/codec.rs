@@ -8,6 +8,8 @@ use sapwood_objstore::DecodeError;
 use std::collections::BTreeSet;
 
 const VERSION: u8 = 1;
+/// Of what was seen, with the summary.
+const SEEN_VERSION: u8 = 2;
 
 impl Role {
     fn write(&self, out: &mut Vec<u8>) {
@@ -175,12 +177,13 @@ impl StatementFile {
 
 impl Seen {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
+        let mut out = vec![if self.summary.is_some() { SEEN_VERSION } else { VERSION }];
         out.extend_from_slice(&self.root);
         record::bytes(&mut out, &self.key_set);
         leb128::write(&mut out, self.counter);
         leb128::write(&mut out, self.made);
         out.extend_from_slice(&self.statement);
+        out.extend(self.summary.iter().flatten());
         out
     }
 
@@ -189,7 +192,9 @@ impl Seen {
     /// # Errors
     /// Anything but the one form that is written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Input::of_version(bytes, VERSION)?;
+        let has_summary = bytes.first() == Some(&SEEN_VERSION);
+        let version = if has_summary { SEEN_VERSION } else { VERSION };
+        let mut input = Input::of_version(bytes, version)?;
         let root = input.array()?;
         let begin = input.at;
         let key_set = input.bytes()?.to_vec();
@@ -200,6 +205,7 @@ impl Seen {
             counter: input.varint()?,
             made: input.varint()?,
             statement: input.array()?,
+            summary: has_summary.then(|| input.array()).transpose()?,
         };
         input.end()?;
         Ok(seen)

@@ -94,9 +94,14 @@ impl Repo {
         Ok(checked)
     }
 
-    /// That a statement is still the newest that is known of a remote.
+    /// That a statement is still the newest that is known of a remote, or that a newer one only says again of the same summary
+    /// that it is the newest.
     pub(crate) fn check_seen(&self, remote: &RemoteName, seen: &Seen) -> Result<()> {
-        let is_it = |known: Seen| known.root == seen.root && known.statement == seen.statement;
+        let is_it = |known: Seen| {
+            let is_same = known.statement == seen.statement;
+            let is_renewed = known.summary.is_some() && known.summary == seen.summary;
+            known.root == seen.root && (is_same || is_renewed)
+        };
         if self.seen(remote)?.is_some_and(is_it) {
             Ok(())
         } else {

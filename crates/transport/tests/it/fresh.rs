@@ -290,6 +290,13 @@ fn of_pulls_beside_each_other_none_takes_back_what_another_brought() {
             });
             (outcome, into.repo.ref_target(&local(BRANCH)).unwrap())
         };
+        put(&from, &old);
+        from.repo.state_summary(None, &[key(PUBLISHER)]).unwrap();
+        let renewed = kept(&from);
+        assert!(renewed[0] == old[0] && renewed[1] != old[1]);
+        let (outcome, at) = beside(true, &renewed);
+        outcome.unwrap();
+        assert_eq!(at, Some(first), "what was stated again is the same");
         for proven in [true, false] {
             let (outcome, at) = beside(proven, &old);
             outcome.unwrap();
