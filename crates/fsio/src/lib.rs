@@ -41,6 +41,7 @@ mod dir;
 mod error;
 pub mod fault;
 mod file;
+mod filesystem;
 pub mod lock;
 mod meta;
 pub mod mount;
@@ -60,6 +61,7 @@ pub use error::{At, Error, Result};
 pub use file::{
     Staged, append, open_file, open_file_and_stat, open_file_optional, read, read_optional, replace,
 };
+pub use filesystem::{ChangeTimes, Filesystem, boot_id, filesystem};
 pub use meta::{
     FreeSpace, Stat, free_space, is_fat, set_immutable, set_mode, set_mode_of, set_mtime, set_owner,
     set_owner_of, stat, stat_dir, stat_open, stat_optional,

@@ -29,6 +29,8 @@ pub struct Stat {
     pub nlink: u64,
     /// Device that holds it.
     pub dev: u64,
+    /// The mount it was found on: of no other mount until the machine is started again. `None` before Linux 6.8.
+    pub mount: Option<u64>,
     /// Inode number.
     pub ino: u64,
     /// For device nodes, what they stand for.
@@ -52,6 +54,7 @@ impl Stat {
             size: raw.stx_size,
             nlink: raw.stx_nlink.into(),
             dev: rustix::fs::makedev(raw.stx_dev_major, raw.stx_dev_minor),
+            mount: (raw.stx_mask & UNIQUE_MOUNT_ID.bits() != 0).then_some(raw.stx_mnt_id),
             ino: raw.stx_ino,
             rdev: rustix::fs::makedev(raw.stx_rdev_major, raw.stx_rdev_minor),
             blocks: raw.stx_blocks,
@@ -63,9 +66,12 @@ impl Stat {
 
 const NANOS: i128 = 1_000_000_000;
 
+/// `STATX_MNT_ID_UNIQUE` of the kernel; one that does not know it leaves it out of its answer.
+const UNIQUE_MOUNT_ID: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-    Stat::new(&rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS)?)
+    Stat::new(&rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS.union(UNIQUE_MOUNT_ID))?)
 }
 
 fn stat_path(dir: &Dir, path: &Path) -> io::Result<Stat> {

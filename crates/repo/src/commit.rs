@@ -13,6 +13,7 @@ mod lists;
 mod look;
 mod merge;
 mod modify;
+mod place;
 mod record;
 mod restore;
 mod sizes;

@@ -9,7 +9,7 @@ use crate::{Error, FileHeader, Mode, ObjectId, ObjectKind, ObjectName, Store, Ve
 use rayon::prelude::*;
 use sapwood_fsio::lock::{Lock, LockError, LockKind, Wait};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -324,13 +324,7 @@ fn boot_id() -> String {
     if let Some(given) = std::env::var("OSTREE_BOOTID").ok().filter(|given| is_word(given)) {
         return given;
     }
-    let mut text = String::new();
-    let read = std::fs::File::open("/proc/sys/kernel/random/boot_id")
-        .and_then(|file| file.take(64).read_to_string(&mut text));
-    match read {
-        Ok(_) => text.trim().to_owned(),
-        Err(_unknown) => format!("{:016x}", random()),
-    }
+    fsio::boot_id().unwrap_or_else(|_unknown| format!("{:016x}", random()))
 }
 
 /// Whether it can be a part of a name.

@@ -1,8 +1,8 @@
 //! The stat cache: which object a file on disk became when it was last committed.
 //!
-//! A file that still has the device, inode, size, times, mode and owner it had then is taken to have the content it had
-//! then, so an unchanged tree is committed at the cost of one `statx` for each file. Changed attributes of any kind
-//! move the change time, which programs cannot set.
+//! A file that still has the inode, size, times, mode and owner it had then, in the same [place](super::place), is taken
+//! to have the content it had then, so an unchanged tree is committed at the cost of one `statx` for each file. Changed
+//! attributes of any kind move the change time, which programs cannot set.
 //!
 //! **Racy timestamps.** The kernel stamps files with a clock that ticks a few hundred times a second, and some
 //! filesystems keep whole seconds only. A file written once more within the tick in which it was read would look
@@ -16,6 +16,7 @@
 //! ignored, and an entry counts only while the store still has the object.
 
 use super::modify::{Changes, Rules};
+use super::place::{Place, Places};
 use sapwood_fsio::{self as fsio, Dir, Kind, Staged, Stat};
 use sapwood_objstore::{Format, Id, ObjectId, kind};
 use std::io::Write;
@@ -24,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Where the caches are, in the repository.
 const CACHE_DIR: &str = "tmp/cache/stat";
 /// What a cache file begins with; the last digit is its version.
-const MAGIC: &[u8; 16] = b"sapwood stat v02";
+const MAGIC: &[u8; 16] = b"sapwood stat v03";
 const DIGEST_BYTES: usize = 32;
 /// A cache file is never larger than this, so that reading it is never what fills the memory.
 const MAX_BYTES: usize = 64 << 20;
@@ -57,13 +58,19 @@ pub(crate) struct Record([u8; RECORD_BYTES]);
 impl Record {
     /// The record of a file that was read beginning at `read_at_ns`, unless it is too young to be told from a later
     /// version of itself.
-    pub(crate) fn new(stat: &Stat, label: ChangesKey, id: Id<kind::File>, read_at_ns: i128) -> Option<Self> {
+    pub(crate) fn new(
+        place: Place,
+        stat: &Stat,
+        label: ChangesKey,
+        id: Id<kind::File>,
+        read_at_ns: i128,
+    ) -> Option<Self> {
         if !(is_settled(stat.ctime_ns, read_at_ns) && is_settled(stat.mtime_ns, read_at_ns)) {
             return None;
         }
         let mut bytes = [0; RECORD_BYTES];
         let (state, object) = bytes.split_at_mut(STATE_BYTES);
-        state.copy_from_slice(&state_of(stat, label)?);
+        state.copy_from_slice(&state_of(place, stat, label)?);
         object.copy_from_slice(id.raw().as_bytes());
         Some(Self(bytes))
     }
@@ -83,8 +90,8 @@ fn is_settled(time_ns: i128, now_ns: i128) -> bool {
     time_ns + tick_ns < now_ns
 }
 
-/// Device and inode first, since they are what records are sorted by.
-fn state_of(stat: &Stat, label: ChangesKey) -> Option<[u8; STATE_BYTES]> {
+/// Place and inode first, since they are what records are sorted by.
+fn state_of(place: Place, stat: &Stat, label: ChangesKey) -> Option<[u8; STATE_BYTES]> {
     let kind: u32 = match stat.kind {
         Kind::File => 1,
         Kind::Symlink => 2,
@@ -95,7 +102,7 @@ fn state_of(stat: &Stat, label: ChangesKey) -> Option<[u8; STATE_BYTES]> {
     let mut put = |bytes: &[u8]| rest.write_all(bytes).is_ok();
     let mtime = i64::try_from(stat.mtime_ns).ok()?;
     let ctime = i64::try_from(stat.ctime_ns).ok()?;
-    let fits = put(&stat.dev.to_be_bytes())
+    let fits = put(place.as_bytes())
         && put(&stat.ino.to_be_bytes())
         && put(&stat.size.to_be_bytes())
         && put(&mtime.to_be_bytes())
@@ -113,6 +120,8 @@ pub(crate) struct Cache {
     name: String,
     /// The file as it is on disk, or nothing.
     bytes: Vec<u8>,
+    /// Where files can be recognised.
+    pub(crate) places: Places,
 }
 
 impl Cache {
@@ -120,6 +129,7 @@ impl Cache {
     pub(crate) fn open(repo: &Dir, format: Format, rules: &Rules, root: &Stat) -> Self {
         let name = file_name(format, rules, root);
         let path = format!("{CACHE_DIR}/{name}");
+        let places = Places::beside(fsio::ensure_dir(repo, CACHE_DIR, 0o777));
         let bytes = match fsio::read_optional(repo, &path, MAX_BYTES as u64) {
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => {
@@ -128,17 +138,17 @@ impl Cache {
             }
         };
         if is_valid(&bytes) {
-            return Self { name, bytes };
+            return Self { name, bytes, places };
         }
         if !bytes.is_empty() {
             tracing::debug!(path, "the stat cache is damaged or of another version, and ignored");
         }
-        Self { name, bytes: Vec::new() }
+        Self { name, bytes: Vec::new(), places }
     }
 
-    /// One that knows nothing.
+    /// One that knows nothing, and learns nothing.
     pub(crate) fn none() -> Self {
-        Self { name: String::new(), bytes: Vec::new() }
+        Self { name: String::new(), bytes: Vec::new(), places: Places::none() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -155,8 +165,13 @@ impl Cache {
     }
 
     /// The record of the file with exactly this state, that was given this label.
-    pub(crate) fn find(&self, stat: &Stat, label: ChangesKey) -> Option<(Record, Id<kind::File>)> {
-        let state = state_of(stat, label)?;
+    pub(crate) fn find(
+        &self,
+        place: Place,
+        stat: &Stat,
+        label: ChangesKey,
+    ) -> Option<(Record, Id<kind::File>)> {
+        let state = state_of(place, stat, label)?;
         let records = self.records();
         let key = state.get(..KEY_BYTES);
         let at = records.binary_search_by(|record| record.get(..KEY_BYTES).cmp(&key)).ok()?;

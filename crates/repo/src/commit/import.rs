@@ -34,6 +34,8 @@ pub(crate) struct Node {
     name: Option<EntryName>,
     depth: usize,
     pub(crate) dir: Dir,
+    /// The mount it is on, if files there can be recognised.
+    pub(crate) mount: Option<u64>,
     meta: Id<DirMeta>,
     /// Parts of it that are not done.
     pending: AtomicUsize,
@@ -231,6 +233,7 @@ impl Import<'_> {
         let path = || place.path();
         let dir = place.open().map_err(|error| placed(error, path))?;
         let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
+        let mount = self.cache.places.known_mount(&dir, &stat);
         let xattrs = if self.rules.xattrs {
             self.rules.xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
         } else {
@@ -250,6 +253,7 @@ impl Import<'_> {
             name,
             depth,
             dir,
+            mount,
             meta,
             pending: AtomicUsize::new(parts),
             done: Mutex::default(),

@@ -5,6 +5,7 @@
 use super::cache::{ChangesKey, Record, now_ns};
 use super::import::{Import, Node, placed};
 use super::modify::{Changes, node_type};
+use super::place::Place;
 use super::restore;
 use crate::{Error, Links, Result};
 use sapwood_fsio::{self as fsio, Entry, Kind, Stat};
@@ -108,7 +109,8 @@ impl FileReader<'_> {
             return Ok(None);
         }
         let stat = self.stat(entry)?;
-        let Some((record, id)) = self.import.cache.find(&stat, known.key) else { return Ok(None) };
+        let found = self.place(&stat).and_then(|place| self.import.cache.find(place, &stat, known.key));
+        let Some((record, id)) = found else { return Ok(None) };
         if !self.import.objects.contains(id.name())? {
             return Ok(None);
         }
@@ -120,6 +122,16 @@ impl FileReader<'_> {
             is_hit: true,
             is_link: false,
         }))
+    }
+
+    /// The place by which the stat cache may know a file.
+    fn place(&self, stat: &Stat) -> Option<Place> {
+        self.import.cache.places.of(self.node.mount, stat)
+    }
+
+    /// For the stat cache, what was read.
+    fn entry(&self, stat: &Stat, known: &Known<'_>, id: Id<kind::File>, read_at_ns: i128) -> Option<Record> {
+        Record::new(self.place(stat)?, stat, known.key, id, read_at_ns)
     }
 
     /// `None` if it changed meanwhile.
@@ -157,7 +169,7 @@ impl FileReader<'_> {
             return Ok(None);
         }
         let id = put?;
-        let record = if after == stat { Record::new(&stat, known.key, id, read_at_ns) } else { None };
+        let record = if after == stat { self.entry(&stat, known, id, read_at_ns) } else { None };
         Ok(Some(Recorded { id, size: stat.size, record, stat: after, is_hit: false, is_link: false }))
     }
 
@@ -190,7 +202,7 @@ impl FileReader<'_> {
         if self.stat(entry)? != stat {
             return Ok(None);
         }
-        let record = Record::new(&stat, known.key, id, read_at_ns);
+        let record = self.entry(&stat, known, id, read_at_ns);
         Ok(Some(Recorded { id, size: 0, record, stat, is_hit: false, is_link: false }))
     }
 

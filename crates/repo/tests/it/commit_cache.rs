@@ -4,9 +4,10 @@ use crate::commit_fixture::{FORMATS, Lab, on, open};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{Format, Mode, ObjectKind};
 use sapwood_repo::{CommitOutcome, ImportOptions, Modifiers, Repo};
-use sapwood_testkit::Tree;
+use sapwood_testkit::{Tree, skipped};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 fn commit_with(repo: &Repo, lab: &Lab, options: &ImportOptions) -> CommitOutcome {
@@ -236,4 +237,64 @@ fn only_the_most_recent_caches_are_kept() {
         commit_with(&repo, &lab, &ImportOptions { modifiers, ..ImportOptions::default() });
     }
     assert_eq!(cache_files(&lab).len(), 16);
+}
+
+/// An ext4 image mounted at `tree`, unmounted when it goes; `None` where that cannot be had.
+struct Mounted<'a>(&'a Lab);
+
+impl<'a> Mounted<'a> {
+    fn new(lab: &'a Lab, image: &str) -> Option<Self> {
+        let (image, at) = (lab.path(image), lab.path("tree"));
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop,ro,noload"]).arg(image).arg(at);
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(lab))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.0.path("tree")).status());
+    }
+}
+
+#[test]
+fn an_image_with_the_same_numbers_and_times_as_the_one_before_is_read() {
+    let lab = Lab::new();
+    drop(lab.dir("tree"));
+    let content = lab.dir("content");
+    for name in ["conf", "other"] {
+        fsio::replace(&content, name, 0o644, format!("a mark of {name}: AAAA").as_bytes()).unwrap();
+    }
+    // The times in the image are whole seconds.
+    std::thread::sleep(Duration::from_millis(3200));
+    let first = lab.path("first.img");
+    let mut make = Command::new("mkfs.ext4");
+    make.args(["-q", "-O", "^inline_data", "-d"]).arg(lab.path("content")).arg(&first).arg("2M");
+    let made = make.output().is_ok_and(|output| output.status.success());
+    if !made || Mounted::new(&lab, "first.img").is_none() {
+        return skipped("only root mounts images, and mkfs.ext4 has to be installed");
+    }
+    // A build of the same tree with one byte changed, reproducible in all else.
+    let mut image = std::fs::read(&first).unwrap();
+    let mark = b"a mark of conf: AAAA";
+    let at = image.windows(mark.len()).position(|bytes| bytes == mark).unwrap() + mark.len() - 1;
+    image[at] = b'B';
+    std::fs::write(lab.path("second.img"), image).unwrap();
+
+    let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
+    let mounted = Mounted::new(&lab, "first.img").unwrap();
+    let before = commit(&repo, &lab);
+    if fsio::stat_dir(&open(&lab.path("tree"))).unwrap().mount.is_some() {
+        // While it is mounted, nothing of it is read again.
+        swap_two_records(&cache_files(&lab)[0]);
+        assert_ne!(commit(&repo, &lab).tree.root, before.tree.root);
+        swap_two_records(&cache_files(&lab)[0]);
+        assert_eq!(commit(&repo, &lab).tree.root, before.tree.root);
+    }
+    drop(mounted);
+    let mounted = Mounted::new(&lab, "second.img").unwrap();
+    let after = commit(&repo, &lab).tree.root;
+    assert_eq!(after, fresh_id(&lab, &repo, &ImportOptions::default()));
+    assert_ne!(after, before.tree.root);
+    drop(mounted);
 }
