@@ -1,13 +1,15 @@
 //! Converting history between the two formats.
 //!
-//! Commits are rewritten oldest first: the same trees, texts, times and metadata, under the other format's ids. Each new
-//! commit says in its metadata which one it was made of, so that a later run converts only what came since, in either
-//! direction; and a commit that goes back to the format it came from gets its first id again, unless something was lost.
+//! Commits are rewritten oldest first: the same trees, texts, times and metadata, under the other format's ids. What was
+//! made of which is [noted](noted) in the repository that they went to, so that a later run converts only what came since,
+//! in either direction. Each new commit says it in its metadata, too, which nobody has to believe: a commit that goes
+//! back to the format it came from gets its first id again if nothing was lost, which converting it shows.
 //!
 //! Every object is verified as it is read. What rests on ids of the old format is left behind: signatures, the list of
 //! sizes, the digest of a composefs image.
 
 mod memo;
+mod noted;
 mod tree;
 
 use crate::{Error, Expected, RefEdit, RefEntry, Refspec, Repo, Result, Root, Transaction, pool};
@@ -103,7 +105,7 @@ impl Repo {
     /// Converts refs of a repository of the other format, with their history, into this one; then the refs move.
     ///
     /// Memory is bounded whatever the trees, save for some 150 bytes for each commit. Interrupted, it leaves commits that
-    /// the next run knows, and no ref has moved.
+    /// the next run knows or makes again, and no ref has moved.
     ///
     /// # Errors
     /// - [`Error::SameFormat`], [`Error::UnknownRevision`] for a ref that the other repository does not have.
@@ -130,7 +132,7 @@ impl Repo {
             to: self,
             from,
             threads: options.threads,
-            done: converted(self, from.store().format())?,
+            done: converted(self, from)?,
             known: Known::new(),
             counts: Counts::default(),
             on_event,
@@ -152,25 +154,18 @@ fn selected(from: &Repo, names: &[Refspec]) -> Result<Vec<RefEntry>> {
     Ok(refs)
 }
 
-/// The commits here that were made of ones of that format, by what they were made of.
-fn converted(to: &Repo, format: Format) -> Result<HashMap<Id<Commit>, Id<Commit>>> {
-    let mut done = HashMap::new();
-    for shard in 0..=u8::MAX {
-        let names = to.store().shard_objects(shard)?;
-        for name in names.into_iter().filter(|name| name.kind == ObjectKind::Commit) {
-            let id = Id::new(name.id);
-            let commit: Commit = to.store().load(id)?;
-            if let Some(source) = source_of(&commit, format)
-                && !to.is_partial(id)?
-            {
-                done.insert(source, id);
-            }
-        }
-    }
+/// What is known of commits over there that are here already: noted here, or noted there of those that came from here.
+fn converted(to: &Repo, from: &Repo) -> Result<HashMap<Id<Commit>, Id<Commit>>> {
+    let there = noted::read(from).unwrap_or_else(|error| {
+        tracing::debug!(%error, "what the other repository noted cannot be read");
+        Vec::new()
+    });
+    let mut done: HashMap<_, _> = there.into_iter().map(|(first, made)| (made, first)).collect();
+    done.extend(noted::open(to)?);
     Ok(done)
 }
 
-/// The commit of that format which this one was made of.
+/// The commit of that format which this one says it was made of.
 fn source_of(commit: &Commit, format: Format) -> Option<Id<Commit>> {
     let hex = commit.metadata.get_str(SOURCE)?.strip_prefix(format.name())?.strip_prefix(':')?;
     ObjectId::from_hex(hex).ok().map(Id::new)
@@ -194,21 +189,14 @@ impl Job<'_> {
         let mut missing = Vec::new();
         let mut next = Some(tip);
         while let Some(id) = next {
-            if self.done.contains_key(&id) {
+            if self.is_done(id)? {
                 break;
             }
             let commit: Commit = self.from.store().load(id)?;
-            if let Some(first) = source_of(&commit, self.to.store().format())
-                && self.to.store().contains(first.name())?
-                && !self.to.is_partial(first)?
-            {
-                self.done.insert(id, first);
-                break;
-            }
             missing.push(id);
             next = commit.parent;
             if let Some(parent) = next
-                && !self.done.contains_key(&parent)
+                && !self.is_done(parent)?
                 && (!self.from.store().contains(parent.name())? || self.from.is_partial(parent)?)
             {
                 self.conversion.shallow.push(id);
@@ -218,14 +206,39 @@ impl Job<'_> {
         missing.reverse();
         for some in missing.chunks(COMMITS_AT_ONCE) {
             let txn = self.to.begin()?;
+            let mut pairs = Vec::with_capacity(some.len());
             for id in some {
                 let new = self.commit(&txn, *id)?;
                 self.done.insert(*id, new);
-                self.conversion.commits.push(ConvertedCommit { from: *id, to: new });
+                pairs.push((*id, new));
             }
             txn.commit()?;
+            noted::note(self.to, &pairs)?;
+            let commits = pairs.into_iter().map(|(from, to)| ConvertedCommit { from, to });
+            self.conversion.commits.extend(commits);
         }
         Ok(())
+    }
+
+    /// Whether a commit is converted, and what was made of it is still here, whole.
+    fn is_done(&mut self, id: Id<Commit>) -> Result<bool> {
+        let Some(new) = self.done.get(&id).copied() else { return Ok(false) };
+        let is_here = self.to.store().contains(new.name())? && !self.to.is_partial(new)?;
+        if !is_here {
+            self.done.remove(&id);
+        }
+        Ok(is_here)
+    }
+
+    /// Whether a commit here of which nothing is noted was made of the one that it names: what that becomes shows it.
+    fn is_made(&mut self, here: Id<Commit>) -> Result<bool> {
+        let commit: Commit = self.to.store().load(here)?;
+        let Some(source) = source_of(&commit, self.from.store().format()) else { return Ok(false) };
+        if !self.from.store().contains(source.name())? || self.from.is_partial(source)? {
+            return Ok(false);
+        }
+        self.history(source)?;
+        Ok(self.done.get(&source) == Some(&here))
     }
 
     fn commit(&mut self, txn: &Transaction<'_>, id: Id<Commit>) -> Result<Id<Commit>> {
@@ -305,7 +318,10 @@ impl Job<'_> {
             if current == Some(new) {
                 continue;
             }
-            if current.is_some_and(|current| !ours.contains(&current)) {
+            if let Some(current) = current
+                && !ours.contains(&current)
+                && !self.is_made(current)?
+            {
                 return Err(Error::ForeignRef { name: name.clone() });
             }
             let expected = current.map_or(Expected::Absent, Expected::At);

@@ -118,6 +118,83 @@ fn a_second_run_reads_only_what_is_new_and_histories_can_go_back_and_forth() {
     assert_eq!(anew.ref_target(&branch("os/main")).unwrap(), ostree.ref_target(&branch("os/main")).unwrap());
 }
 
+/// Commits `v1` to a branch, and has it say that it was made of another commit.
+fn commit_with_a_claim(repo: &Repo, lab: &Lab, name: &str, source: &str) -> Id<Commit> {
+    let mut metadata = Metadata::default();
+    metadata.set("sapwood.converted-from", Value::Str(source.to_owned()));
+    let options = CommitOptions { metadata, ..on(name) };
+    repo.commit_dir(&lab.dir("v1"), &ImportOptions::default(), &options, &|_| ()).unwrap().commit
+}
+
+#[test]
+fn what_commits_say_they_were_made_of_is_not_believed() {
+    for format in FORMATS {
+        let lab = Lab::new();
+        let from = lab.repo("from", format, Mode::Archive);
+        let to = lab.repo("to", format.other(), Mode::Archive);
+        for (n, tree) in versions().iter().take(2).enumerate() {
+            drop(lab.tree(&format!("v{n}"), tree));
+        }
+        let genuine = commit(&from, &lab, "v0", Parent::None).commit;
+        let claim = format!("{}:{genuine}", format.name());
+        let forged = commit_with_a_claim(&to, &lab, "other", &claim);
+        let conversion = convert(&to, &from).unwrap();
+        let made = to.ref_target(&branch("os/main")).unwrap().unwrap();
+        assert_ne!(made, forged);
+        assert_eq!(
+            conversion.commits.iter().map(|pair| (pair.from, pair.to)).collect::<Vec<_>>(),
+            [(genuine, made)]
+        );
+
+        // Nor by the other repository: what comes from there is what it has, not what it points to.
+        let claim = format!("{}:{made}", format.other().name());
+        let forged = commit_with_a_claim(&from, &lab, "forged", &claim);
+        convert(&to, &from).unwrap();
+        let made_of_forged = to.ref_target(&branch("forged")).unwrap().unwrap();
+        assert_ne!(made_of_forged, made);
+        assert_ne!(load(&to, made_of_forged).tree, load(&to, made).tree);
+        assert_eq!(convert(&to, &from).unwrap().commits, []);
+
+        // Nor for a ref that would be moved away from it.
+        let forged = commit_with_a_claim(&to, &lab, "forged", &format!("{}:{forged}", format.name()));
+        assert!(matches!(convert(&to, &from), Err(Error::ForeignRef { .. })));
+        assert_eq!(to.ref_target(&branch("forged")).unwrap(), Some(forged));
+    }
+}
+
+#[test]
+fn where_nothing_was_noted_or_it_was_damaged_converting_again_gives_the_same() {
+    let lab = Lab::new();
+    let from = lab.repo("from", Format::Ostree, Mode::Archive);
+    let to = lab.repo("to", Format::Native, Mode::Archive);
+    for (n, tree) in versions().iter().enumerate() {
+        let name = format!("v{n}");
+        drop(lab.tree(&name, tree));
+        commit(&from, &lab, &name, Parent::Branch);
+    }
+    let whole = convert(&to, &from).unwrap();
+    let notes = lab.path("to/state/converted");
+    let noted = std::fs::read(&notes).unwrap();
+    for left in [None, Some(0), Some(noted.len() - 1), Some(noted.len() - 72)] {
+        match left {
+            None => std::fs::remove_file(&notes).unwrap(),
+            Some(end) => std::fs::write(&notes, &noted[..end]).unwrap(),
+        }
+        let again = convert(&to, &from).unwrap();
+        assert_eq!(again.refs, whole.refs);
+        let missing = noted.len() - left.unwrap_or(0);
+        assert_eq!(again.commits.len(), missing.div_ceil(72).min(4), "{left:?}");
+        assert!(whole.commits.ends_with(&again.commits));
+        assert_eq!(std::fs::read(&notes).unwrap(), noted);
+    }
+    // The ref is known as one of ours by what its commit becomes, though its source is no tip any more.
+    std::fs::remove_file(&notes).unwrap();
+    let alone = commit(&from, &lab, "v1", Parent::None).commit;
+    let moved = convert(&to, &from).unwrap();
+    assert_eq!(moved.refs[0].1.from, alone);
+    assert_eq!(to.ref_target(&branch("os/main")).unwrap(), Some(moved.refs[0].1.to));
+}
+
 #[test]
 fn refs_with_commits_of_their_own_stay_where_they_are() {
     let lab = Lab::new();
