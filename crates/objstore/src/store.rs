@@ -105,7 +105,8 @@ impl Store {
         &self.repo
     }
 
-    pub(crate) fn objects(&self) -> &Dir {
+    /// The directory that holds the objects.
+    pub fn objects(&self) -> &Dir {
         &self.objects
     }
 

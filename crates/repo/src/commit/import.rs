@@ -9,13 +9,15 @@ use super::devino::Devino;
 use super::modify::Rules;
 use super::record::FileReader;
 use crate::pool::{self, FirstError};
+use crate::repo::ParentRepo;
 use crate::{CommitEvent, Consumed, Error, Links, Repo, Result, Root};
 use rayon::Scope;
-use sapwood_fsio::{self as fsio, Dir, Entry, Kind};
+use sapwood_fsio::{self as fsio, Dir, Entry, Kind, Stat};
 use sapwood_objstore::{
-    self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, NameError, Totals,
+    self as objstore, DirEntry, DirMeta, DirTree, EntryName, FileEntry, Id, NameError, Store, Totals,
 };
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -118,6 +120,8 @@ pub(crate) struct Import<'a> {
     pub(crate) format: objstore::Format,
     /// What is noted of a directory that is consumed.
     pub(crate) consumed: Option<&'a Consumed>,
+    /// Device and inode of directories that must not be consumed.
+    kept: Vec<(u64, u64)>,
     max_depth: usize,
     on_event: &'a (dyn Fn(CommitEvent) + Sync),
     failure: FirstError,
@@ -169,6 +173,7 @@ pub(crate) fn import(
         cache,
         format: store.format(),
         consumed,
+        kept: if consumed.is_some() { kept(repo)? } else { Vec::new() },
         max_depth: options.max_depth,
         on_event,
         failure: FirstError::default(),
@@ -184,6 +189,16 @@ pub(crate) fn import(
     };
     objects.write_ahead(|| pool::run(options.threads, |scope| import.visit(scope, Place::Top(dir))))??;
     import.finish(repo, options.use_cache)
+}
+
+/// The repository, where its objects are if that is elsewhere, and the repositories that it rests on.
+fn kept(repo: &Repo) -> Result<Vec<(u64, u64)>> {
+    let stores = std::iter::successors(Some(repo.store()), |store| store.parent());
+    let parents = repo.parents().iter().map(ParentRepo::dir);
+    let dirs = [repo.dir()].into_iter().chain(parents).chain(stores.map(Store::objects));
+    dirs.map(|dir| fsio::stat_dir(dir).map(|stat| (stat.dev, stat.ino)))
+        .collect::<fsio::Result<_>>()
+        .map_err(Into::into)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -233,6 +248,7 @@ impl Import<'_> {
         let path = || place.path();
         let dir = place.open().map_err(|error| placed(error, path))?;
         let stat = fsio::stat_dir(&dir).map_err(|error| placed(error, path))?;
+        self.check_consumable(&stat, path)?;
         let mount = self.cache.places.known_mount(&dir, &stat);
         let xattrs = if self.rules.xattrs {
             self.rules.xattrs(fsio::xattr::list(&dir).map_err(|error| placed(error, path))?, path)?
@@ -265,6 +281,7 @@ impl Import<'_> {
             if self.rules.lists().skips(|| node.path(name.as_str().as_bytes()))
                 || self.objects.stages_in(&node.dir, &entry.name)?
             {
+                self.check_skipped(&node.dir, &entry.name, depth, &|| node.path(entry.name.as_bytes()))?;
                 skipped.push(entry.name);
                 self.part_done(&node)?;
                 continue;
@@ -293,6 +310,40 @@ impl Import<'_> {
             }
         }
         self.part_done(&node)
+    }
+
+    /// Refuses to consume what the commit is to be in.
+    fn check_consumable(&self, stat: &Stat, path: impl Fn() -> String) -> Result<()> {
+        if self.kept.contains(&(stat.dev, stat.ino)) {
+            let reason = "the repository itself is there, and would be consumed".into();
+            return Err(Error::Unrecordable { path: path(), reason });
+        }
+        Ok(())
+    }
+
+    /// What is skipped is consumed, too.
+    fn check_skipped(
+        &self,
+        parent: &Dir,
+        name: &OsStr,
+        depth: usize,
+        path: &dyn Fn() -> String,
+    ) -> Result<()> {
+        if self.consumed.is_none() {
+            return Ok(());
+        }
+        if depth > self.max_depth {
+            return Err(Error::TooDeep { limit: self.max_depth });
+        }
+        let dir = fsio::open_dir(parent, name).map_err(|error| placed(error, path))?;
+        self.check_consumable(&fsio::stat_dir(&dir).map_err(|error| placed(error, path))?, path)?;
+        for entry in fsio::entries(&dir).map_err(|error| placed(error, path))? {
+            if entry.kind == Kind::Dir {
+                let below = || format!("{}/{}", path(), entry.name.display());
+                self.check_skipped(&dir, &entry.name, depth + 1, &below)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores attributes of directories, each different set once.

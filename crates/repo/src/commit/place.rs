@@ -128,7 +128,11 @@ mod tests {
         let place = monday.of(Some(7), &stat(1, Some(7)));
         assert!(place.is_some());
         assert_eq!(monday.of(Some(7), &stat(1, Some(7))), place);
-        assert_ne!(monday.of(Some(8), &stat(1, Some(8))), place, "mounted again, with the same device number");
+        assert_ne!(
+            monday.of(Some(8), &stat(1, Some(8))),
+            place,
+            "mounted again, with the same device number"
+        );
         assert_ne!(monday.of(Some(7), &stat(2, Some(7))), place, "a subvolume");
         assert_ne!(places(Some("tuesday"), None).of(Some(7), &stat(1, Some(7))), place);
     }

@@ -3,7 +3,7 @@
 use crate::commit_fixture::{Lab, Seen, branch, on, open, snapshot};
 use sapwood_fsio::fault;
 use sapwood_objstore::{Commit, Format, Id, Mode, Verdict};
-use sapwood_repo::{ImportOptions, Modifiers, Node, Repo, Result, TreePath};
+use sapwood_repo::{Error, ImportOptions, Modifiers, Node, Repo, Result, SkipList, TreePath};
 use sapwood_testkit::Tree;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -181,6 +181,24 @@ fn whatever_write_is_the_last_all_that_was_to_be_consumed_is_in_its_place_or_com
                 assert!(step > 20, "it needs more writes than that");
                 break;
             }
+        }
+    }
+}
+
+#[test]
+fn a_tree_that_holds_the_repository_is_not_consumed() {
+    for (place, skip) in [("t/d/repo", ""), ("t/d/repo", "/d\n"), ("t/repo", "/repo\n"), ("t", "")] {
+        for mode in [Mode::Bare, Mode::BareUserOnly, Mode::Archive] {
+            let lab = Lab::new();
+            lab.tree("t", &tree());
+            let repo = lab.repo(place, Format::Ostree, mode);
+            let options = ImportOptions { skip: SkipList::parse(skip), ..import() };
+            let run = consume(&repo, &lab.path("t"), &options);
+            assert!(matches!(run, Err(Error::Unrecordable { .. })), "{place} {skip} {run:?}");
+            assert_eq!(repo.refs().unwrap(), []);
+            assert_eq!(std::fs::read(lab.path("t/d/twin")).unwrap(), b"first");
+            // Who does not consume it commits what else is there, as before.
+            repo.commit_dir(&open(&lab.path("t")), &ImportOptions::default(), &on("main"), &|_| ()).unwrap();
         }
     }
 }

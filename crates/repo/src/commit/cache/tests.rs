@@ -67,12 +67,13 @@ fn only_a_file_with_exactly_the_recorded_state_is_found() {
 
 #[test]
 fn any_of_many_files_is_found_in_several_places() {
-    let all: Vec<Stat> =
-        (0..1000).map(|n| Stat { ino: n * 7919 % 4001, size: n, ..stat() }).collect();
+    let all: Vec<Stat> = (0..1000).map(|n| Stat { ino: n * 7919 % 4001, size: n, ..stat() }).collect();
     let place = |stat: &Stat| Place::of_test((stat.size % 3).to_le_bytes()[0]);
     let mut records: Vec<_> = all
         .iter()
-        .map(|s| Record::new(place(s), s, ChangesKey::default(), id(s.size.to_le_bytes()[0]), LATER_NS).unwrap())
+        .map(|s| {
+            Record::new(place(s), s, ChangesKey::default(), id(s.size.to_le_bytes()[0]), LATER_NS).unwrap()
+        })
         .collect();
     records.sort_unstable();
     let cache = cache_of(&records);
@@ -92,14 +93,20 @@ fn a_file_is_entered_only_when_its_times_are_older_than_a_tick() {
     assert!(Record::new(HERE, &stat(), ChangesKey::default(), id(1), ctime + SECOND_NS / 10).is_none());
     assert!(Record::new(HERE, &stat(), ChangesKey::default(), id(1), ctime + SECOND_NS / 10 + 1).is_some());
     let young_content = Stat { mtime_ns: LATER_NS, ..stat() };
-    assert!(Record::new(HERE, &young_content, ChangesKey::default(), id(1), LATER_NS + SECOND_NS / 5).is_none());
+    assert!(
+        Record::new(HERE, &young_content, ChangesKey::default(), id(1), LATER_NS + SECOND_NS / 5).is_none()
+    );
 }
 
 #[test]
 fn where_times_are_whole_seconds_a_tick_is_three_of_them() {
     let whole = Stat { ctime_ns: 1_500_000_000 * SECOND_NS, ..stat() };
-    assert!(Record::new(HERE, &whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS).is_none());
-    assert!(Record::new(HERE, &whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS + 1).is_some());
+    assert!(
+        Record::new(HERE, &whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS).is_none()
+    );
+    assert!(
+        Record::new(HERE, &whole, ChangesKey::default(), id(1), whole.ctime_ns + 3 * SECOND_NS + 1).is_some()
+    );
 }
 
 #[test]
