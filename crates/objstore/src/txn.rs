@@ -164,7 +164,7 @@ impl<'store> Transaction<'store> {
     /// Takes an object over from another store of the same format.
     ///
     /// A file is hardlinked where both stores keep files alike: at once from one that is trusted, and when it was read and
-    /// verified from another of the same owner. Otherwise it is read, verified and written. Metadata is read and verified
+    /// verified from another if file and store have the owner of this one. Otherwise it is read, verified and written. Metadata is read and verified
     /// in any case, and hardlinked from a trusted store of the same owner.
     ///
     /// # Errors
@@ -184,7 +184,7 @@ impl<'store> Transaction<'store> {
         let id = Id::<kind::File>::new(name.id);
         if from.mode() == self.store.mode()
             && (trust == Trust::Trusted
-                || (self.is_of_our_owner(from)? && from.verify(name)? == Verdict::Good))
+                || (self.is_of_our_owner(from, name)? && from.verify(name)? == Verdict::Good))
             && self.staging.link_from(from, name)?
         {
             add(&self.counts.files_total, 1);
@@ -210,16 +210,24 @@ impl<'store> Transaction<'store> {
         self.put_file_as(id, &object.header, object.size, &mut object.content)
     }
 
-    /// Whether another store is of who owns this one: anyone else could change what is linked later.
-    fn is_of_our_owner(&self, other: &Store) -> Result<bool, Error> {
-        Ok(fsio::stat_dir(other.objects())?.uid == self.staging.owner().0)
+    /// Whether an object of another store, and what leads to it there, is of who owns this one: anyone else could change
+    /// what is linked later. In `bare` stores objects belong to whom their commits say, so most of those of a system of
+    /// several users are not.
+    fn is_of_our_owner(&self, other: &Store, name: ObjectName) -> Result<bool, Error> {
+        let owner = self.staging.owner().0;
+        let Some(dir) = other.shard(layout::shard(name.id))? else { return Ok(false) };
+        let Some(object) = fsio::stat_optional(&dir, layout::file_name(other.mode(), name))? else {
+            return Ok(false);
+        };
+        let owners = [object.uid, fsio::stat_dir(&dir)?.uid, fsio::stat_dir(other.objects())?.uid];
+        Ok(owners.iter().all(|uid| *uid == owner))
     }
 
     /// Stages metadata by a second name of what another store has, where that can be had; `bytes` is what it holds.
     fn link_meta(&self, from: &Store, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
         check_meta(self.store.format(), name.kind, bytes)
             .map_err(|source| Error::malformed(name, bytes, source))?;
-        let may_link = self.is_of_our_owner(from)? && !self.store.options().per_object_fsync;
+        let may_link = self.is_of_our_owner(from, name)? && !self.store.options().per_object_fsync;
         if !may_link || !self.staging.link_from(from, name)? {
             return self.put_bytes(name, bytes);
         }
