@@ -163,6 +163,10 @@ impl Apply<'_> {
             }
             _ => String::new(),
         };
+        let options = &self.plan.options;
+        if options.whiteouts && options.overwrite != Overwrite::Refuse && whiteout::is_opaque(&tree) {
+            fsio::remove_tree(above.dir(), name).map_err(|error| placed(error, above.path(name)))?;
+        }
         let (dir, is_new) = self.make_dir(&above, name)?;
         if self.plan.options.whiteouts && !is_new {
             whiteout::apply(&dir, &tree, &|name| self.is_skipped(&inner, name))

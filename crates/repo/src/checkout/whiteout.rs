@@ -1,7 +1,7 @@
 //! Entries of a layer that stand for what is not there.
 //!
-//! *Docker's* take effect on what the destination has from layers below: `.wh.NAME` removes NAME, `.wh..wh..opq` all that
-//! the directory holds. They are seen to before anything of their own layer is made, so they never hide that.
+//! *Docker's* take effect on what the destination has from layers below: `.wh.NAME` removes NAME, `.wh..wh..opq` the directory
+//! itself, or what else has its name, so that nothing of it is left. They are seen to before anything of their own layer is made, so they never hide that.
 //! *Overlay's*, passed through as `.ostree-wh.NAME`, become the devices that the kernel takes for whiteouts.
 
 use crate::{Error, Result};
@@ -24,14 +24,13 @@ pub(super) fn is_docker(entry: &FileEntry) -> bool {
     entry.name.as_str().starts_with(DOCKER_PREFIX)
 }
 
+/// Whether a directory takes the place of whatever has its name in the layers below.
+pub(super) fn is_opaque(tree: &DirTree) -> bool {
+    tree.file(DOCKER_OPAQUE).is_some()
+}
+
 /// Removes from `dir`, which was there already, what the whiteouts of `tree` say, save those that are left out.
 pub(super) fn apply(dir: &Dir, tree: &DirTree, is_skipped: &dyn Fn(&str) -> bool) -> Result<()> {
-    if tree.file(DOCKER_OPAQUE).is_some() {
-        for entry in fsio::entries(dir)? {
-            fsio::remove_tree(dir, entry.name)?;
-        }
-        return Ok(());
-    }
     let whiteouts = tree.files().iter().filter(|entry| is_docker(entry) && !is_skipped(entry.name.as_str()));
     for entry in whiteouts {
         apply_one(dir, entry)?;
