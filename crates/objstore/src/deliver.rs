@@ -34,10 +34,11 @@ impl Store {
         self.deliver_as(As::Committed, id, to, name, policy)
     }
 
-    /// As [`deliver`](Self::deliver), but as the user who runs the program: owner and attributes are left out.
+    /// As [`deliver`](Self::deliver), but as the user who runs the program: owner and attributes are left out, and devices
+    /// are not made, to which that user would have the access that the node's mode gives its owner.
     ///
     /// # Errors
-    /// As [`deliver`](Self::deliver).
+    /// As [`deliver`](Self::deliver); [`Error::DeviceForUser`].
     pub fn deliver_as_user(
         &self,
         id: Id<kind::File>,
@@ -211,6 +212,12 @@ fn copy(from: &mut FileObject, to: &mut fsio::Staged, id: Id<kind::File>) -> Res
 
 fn make_special(store: &Store, how: As, header: &FileHeader, to: &Dir, name: &Path) -> Result<(), Error> {
     let mode = if how == As::User { header.mode & 0o1777 } else { header.mode };
+    // The number 0:0 is no device: to an overlay file system it hides a name.
+    if let FileType::CharDevice(1..) | FileType::BlockDevice(_) = header.file_type
+        && how == As::User
+    {
+        return Err(Error::DeviceForUser);
+    }
     match &header.file_type {
         FileType::Regular => unreachable!("regular files have content and are copied"),
         FileType::Symlink(target) => fsio::symlink(target, to, name)?,

@@ -85,6 +85,9 @@ pub enum Error {
         /** The mode. */
         mode: &'static str,
     },
+    /// A device node, which would belong to the user, is not made for a checkout as the user.
+    #[error("a device node is not made for the user")]
+    DeviceForUser,
     /// The free-space reserve would be used up.
     #[error(
         "{needed_bytes} bytes needed, but only {available_bytes} are free beyond the reserve of {reserve_bytes}"

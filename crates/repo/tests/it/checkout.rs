@@ -293,6 +293,14 @@ fn device_nodes_of_the_native_format_pass_through_every_mode_as_they_are() {
             seen.dir_mtime = None;
         }
         assert_eq!(difference(&found, &wanted), Vec::<String>::new(), "{name}");
+        // A device that belongs to the user is one that the user may use.
+        let from = Checkout { root: outcome.tree.root, subpath: None };
+        let to = format!("{name}-of-the-user");
+        let run = repo.checkout(&from, &lab.dir("."), Path::new(&to), &options(Ownership::User), &|_| ());
+        assert!(matches!(run, Err(Error::CheckoutFile { .. })), "{run:?}");
+        for device in ["null", "far"] {
+            assert!(!lab.path(&to).join(device).exists(), "{name} {device}");
+        }
         previous = Some(repo);
     }
 }
