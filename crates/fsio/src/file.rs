@@ -165,6 +165,15 @@ impl Staged {
         Self::new(dir).at("create a file in", ".")
     }
 
+    /// As [`create`](Self::create), of mode 0666 less the umask, or as the directory's default access list says: what a
+    /// file has that a user has written.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_for_all(dir: &Dir) -> Result<Self> {
+        Self::with_mode(dir, 0o666).at("create a file in", ".")
+    }
+
     /// Creates an empty file of mode 0600 named `name` in `dir`; `EEXIST` if taken. Removed on drop unless published
     /// or [`keep`](Self::keep)t.
     ///
@@ -174,15 +183,19 @@ impl Staged {
         let create = || {
             let place = locate(dir, name.as_ref())?;
             let dir = place.dir().try_clone()?;
-            let file = create_exclusive(place.fd(), place.name)?;
+            let file = create_exclusive(place.fd(), place.name, PRIVATE)?;
             Ok::<_, io::Error>(Self { dir, name: place.name.to_owned(), file, remove_on_drop: true })
         };
         create().at("create", name.as_ref())
     }
 
     fn new(dir: &Dir) -> io::Result<Self> {
+        Self::with_mode(dir, PRIVATE)
+    }
+
+    fn with_mode(dir: &Dir, mode: u32) -> io::Result<Self> {
         let cloned = dir.try_clone()?;
-        let (name, file) = with_temporary_name(|name| create_exclusive(dir.as_fd(), name))?;
+        let (name, file) = with_temporary_name(|name| create_exclusive(dir.as_fd(), name, mode))?;
         Ok(Self { dir: cloned, name: name.into(), file, remove_on_drop: true })
     }
 
@@ -245,10 +258,14 @@ impl Staged {
     }
 }
 
-pub(crate) fn create_exclusive(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<File> {
+/// What a file has that nobody else may see yet.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// `mode` is less the umask.
+pub(crate) fn create_exclusive(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> io::Result<File> {
     step(Op::Create, On::Name(dir, name))?;
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?.into())
 }
 
 impl Drop for Staged {

@@ -3,7 +3,7 @@
 use crate::at::with_temporary_name;
 use crate::dir::unlink;
 use crate::fault::{On, Op, step};
-use crate::file::create_exclusive;
+use crate::file::{PRIVATE, create_exclusive};
 use crate::meta::OPEN_FILE;
 use crate::{At, Dir, Result};
 use std::fs::File;
@@ -27,7 +27,7 @@ impl Scratch {
     /// When the directory may not be written, or the disk is full or fails.
     pub fn create(dir: &Dir) -> Result<Self> {
         let create = || {
-            let (name, file) = with_temporary_name(|name| create_exclusive(dir.as_fd(), name))?;
+            let (name, file) = with_temporary_name(|name| create_exclusive(dir.as_fd(), name, PRIVATE))?;
             unlink(dir.as_fd(), name.as_ref())?;
             Ok::<_, io::Error>(Self { file, end: AtomicU64::new(0) })
         };

@@ -224,7 +224,12 @@ impl Job<'_> {
             self.outcome.commits.push(commit.to_hex());
             return Ok(());
         }
-        let (parent, name) = open_parent(&self.outcome.destination)?;
+        let destination = &self.outcome.destination;
+        // What is laid over a directory is laid over the one that a link leads to.
+        let is_linked =
+            self.options.overwrite != Overwrite::Refuse && destination.is_symlink() && destination.is_dir();
+        let (parent, name) =
+            if is_linked { open_parent(&destination.canonicalize()?)? } else { open_parent(destination)? };
         let progress = self.ctx.progress();
         let on_event = |event: CheckoutEvent| {
             if let CheckoutEvent::Files { files } = event {

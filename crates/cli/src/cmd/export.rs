@@ -5,8 +5,10 @@ use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_fsio::{At as _, Staged};
 use sapwood_repo::{ExportOptions, TreePath};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 /// Write the tree of a commit as a tar archive
 ///
@@ -43,6 +45,29 @@ impl Render for Outcome {
     }
 }
 
+/// Has a file written: beside the one that is there and into its place with its mode, else with that of any new file. Links
+/// lead to the file.
+fn write_to(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    // What is no regular file, such as a pipe, is written to, not replaced; nor is a link that leads nowhere yet.
+    if !path.is_file() && (path.exists() || path.is_symlink()) {
+        let mut file =
+            File::options().write(true).create(true).truncate(false).open(path).with_context(context)?;
+        return write(&mut file);
+    }
+    let old = path.metadata().ok();
+    let target = if old.is_some() { path.canonicalize().with_context(context)? } else { path.to_owned() };
+    let (dir, name) = open_parent(&target)?;
+    let mut staged = if old.is_some() { Staged::create(&dir) } else { Staged::create_for_all(&dir) }
+        .with_context(context)?;
+    write(&mut staged)?;
+    staged.flush().at("write", path)?;
+    if let Some(old) = old {
+        sapwood_fsio::set_mode(staged.file(), old.permissions().mode() & 0o777)?;
+    }
+    Ok(staged.publish(&dir, name)?)
+}
+
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let commit = repo.resolve(&args.commit)?;
@@ -53,20 +78,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     match &args.output {
         None => repo.export(commit, &mut io::stdout().lock(), &options)?,
-        // What is no regular file, such as a pipe, is written to, not replaced.
-        Some(path) if path.exists() && !path.is_file() => {
-            let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
-            repo.export(commit, &mut file, &options)?;
-        }
-        Some(path) => {
-            let (dir, name) = open_parent(path)?;
-            let mut staged =
-                Staged::create(&dir).with_context(|| format!("cannot write {}", path.display()))?;
-            repo.export(commit, &mut staged, &options)?;
-            staged.flush().at("write", path)?;
-            sapwood_fsio::set_mode(staged.file(), 0o644)?;
-            staged.publish(&dir, name)?;
-        }
+        Some(path) => write_to(path, &mut |out| Ok(repo.export(commit, out, &options)?))?,
     }
     Ok(Outcome { commit: commit.to_hex(), output: args.output.clone() })
 }

@@ -11,6 +11,7 @@ mod compatibility;
 mod delta;
 mod differential;
 mod failure;
+mod files;
 mod json;
 mod keeping;
 mod labels;

@@ -5,7 +5,7 @@ use super::labels::labels;
 use crate::ctx::{Ctx, open_dir, open_parent, read_file};
 use crate::report::usage;
 use anyhow::Context as _;
-use sapwood_fsio::Dir;
+use sapwood_fsio::{At as _, Dir};
 use sapwood_repo::{
     BuiltTree, CommitEvent, Consumed, Error, ImportOptions, Links, ModeList, Modifiers, PathFilter, Repo,
     SkipList, TarOptions, Transaction, TreeBuilder,
@@ -101,11 +101,11 @@ pub(super) fn build(
     Ok((built?, consuming))
 }
 
+/// Opens what the user named, be it a link, a pipe or a device.
 fn open_file(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
-    let (dir, name) = crate::ctx::open_parent(path)?;
-    Ok(Box::new(
-        sapwood_fsio::open_file(&dir, name).with_context(|| format!("cannot open {}", path.display()))?,
-    ))
+    let file = std::fs::File::open(path).at("open", path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Box::new(file))
 }
 
 fn add_dir(
