@@ -268,9 +268,9 @@ fn an_image_with_the_same_numbers_and_times_as_the_one_before_is_read() {
     // The times in the image are whole seconds.
     std::thread::sleep(Duration::from_millis(3200));
     let first = lab.path("first.img");
-    let mut make = Command::new("mkfs.ext4");
-    make.args(["-q", "-O", "^inline_data", "-d"]).arg(lab.path("content")).arg(&first).arg("2M");
-    let made = make.output().is_ok_and(|output| output.status.success());
+    let mut mkfs = Command::new("mkfs.ext4");
+    mkfs.args(["-q", "-O", "^inline_data", "-d"]).arg(lab.path("content")).arg(&first).arg("2M");
+    let made = mkfs.output().is_ok_and(|output| output.status.success());
     if !made || Mounted::new(&lab, "first.img").is_none() {
         return skipped("only root mounts images, and mkfs.ext4 has to be installed");
     }

@@ -173,22 +173,22 @@ fn where_nothing_was_noted_or_it_was_damaged_converting_again_gives_the_same() {
         commit(&from, &lab, &name, Parent::Branch);
     }
     let whole = convert(&to, &from).unwrap();
-    let notes = lab.path("to/state/converted");
-    let noted = std::fs::read(&notes).unwrap();
+    let path = lab.path("to/state/converted");
+    let noted = std::fs::read(&path).unwrap();
     for left in [None, Some(0), Some(noted.len() - 1), Some(noted.len() - 72)] {
         match left {
-            None => std::fs::remove_file(&notes).unwrap(),
-            Some(end) => std::fs::write(&notes, &noted[..end]).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+            Some(end) => std::fs::write(&path, &noted[..end]).unwrap(),
         }
         let again = convert(&to, &from).unwrap();
         assert_eq!(again.refs, whole.refs);
         let missing = noted.len() - left.unwrap_or(0);
         assert_eq!(again.commits.len(), missing.div_ceil(72).min(4), "{left:?}");
         assert!(whole.commits.ends_with(&again.commits));
-        assert_eq!(std::fs::read(&notes).unwrap(), noted);
+        assert_eq!(std::fs::read(&path).unwrap(), noted);
     }
     // The ref is known as one of ours by what its commit becomes, though its source is no tip any more.
-    std::fs::remove_file(&notes).unwrap();
+    std::fs::remove_file(&path).unwrap();
     let alone = commit(&from, &lab, "v1", Parent::None).commit;
     let moved = convert(&to, &from).unwrap();
     assert_eq!(moved.refs[0].1.from, alone);
