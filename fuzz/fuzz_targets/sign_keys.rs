@@ -1,4 +1,4 @@
-//! Files of keys, and signatures that are checked with them.
+//! Files of keys, public and secret.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,9 +11,13 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(verifier) = verifier(engine, &keys, &[]) {
             let judged = verifier.judge(b"data", &[data.to_vec()]);
             assert!(judged.iter().all(|judgement| !judgement.words.is_empty()));
+            // What is revoked counts no more, in whatever form it is written.
+            drop(sapwood_repo::sign::verifier(engine, &keys, &keys));
         }
         for key in &keys {
-            drop(signer(engine, key));
+            if let Ok(signer) = signer(engine, key) {
+                drop(signer.sign(b"data"));
+            }
         }
     }
 });

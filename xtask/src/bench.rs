@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use sapwood_testkit::Ostree;
+use sapwood_testkit::{Gnupg, Ostree};
 
 use crate::measure::{Cost, measure};
 use crate::server::Server;
@@ -66,10 +66,12 @@ pub(crate) enum Operation {
     CommitArchive,
     /// Pull the commit over loopback into an empty repository
     Pull,
+    /// The same where commit and summary must be signed with GPG, and beside it where nothing is verified
+    PullVerified,
 }
 
 impl Operation {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::CommitBare,
         Self::CommitUnchanged,
         Self::Checkout,
@@ -79,6 +81,7 @@ impl Operation {
         Self::Prune,
         Self::CommitArchive,
         Self::Pull,
+        Self::PullVerified,
     ];
 
     fn title(self) -> &'static str {
@@ -92,6 +95,7 @@ impl Operation {
             Self::Prune => "prune of the first commit",
             Self::CommitArchive => "commit, archive, fresh",
             Self::Pull => "initial pull, loopback",
+            Self::PullVerified => "initial pull, commit and summary verified",
         }
     }
 
@@ -152,6 +156,41 @@ struct Bench {
     commit_options: Vec<&'static str>,
     /// The repositories that have the next tree, too.
     with_next: RefCell<BTreeSet<PathBuf>>,
+    /// Who signs; `None` where `gpg` is not installed.
+    owner: Option<Owner>,
+}
+
+/// A key of GPG.
+struct Owner {
+    gpg: Gnupg,
+    key: String,
+    /// The file of its public half.
+    public: PathBuf,
+}
+
+impl Owner {
+    fn new(folder: &Path) -> Result<Option<Self>> {
+        let Some(gpg) = Gnupg::new()? else { return Ok(None) };
+        let key = gpg.make("Owner <owner@example.org>", "rsa3072", "never", &[])?;
+        let public = folder.join("owner.gpg");
+        std::fs::write(&public, gpg.public(None)?)?;
+        Ok(Some(Self { gpg, key, public }))
+    }
+
+    /// Signs the commit and the summary of an archive.
+    fn sign(&self, who: &Contender, repo: &Path) -> Result<()> {
+        let home = format!("--gpg-homedir={}", self.gpg.home().display());
+        let commit = sh::output(&mut who.command(&["rev-parse", &at(repo), "bench"]))?;
+        let key = format!("--gpg-sign={}", self.key);
+        sh::output(&mut who.command(&["gpg-sign", &at(repo), &home, commit.trim(), &self.key]))?;
+        sh::output(&mut who.command(&["summary", &at(repo), "--update", &home, &key]))?;
+        Ok(())
+    }
+
+    /// The options of `remote add` that ask for both signatures.
+    fn trust(&self) -> [String; 2] {
+        [format!("--gpg-import={}", self.public.display()), "--set=gpg-verify-summary=true".to_owned()]
+    }
 }
 
 impl Bench {
@@ -199,15 +238,28 @@ impl Bench {
                 let repo = self.both(who, round)?;
                 timed(&who.command(&["prune", &at(&repo), "--refs-only", "--depth=0"]))
             }
-            Operation::Pull => {
-                let into = self.made(who, "pulled", round);
-                who.init(&into, self.bare_mode)?;
-                let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
-                let add = ["remote", "add", &at(&into), "--no-gpg-verify", "origin", &url];
-                sh::output(&mut who.command(&add))?;
-                timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
+            Operation::Pull => self.pull(who, "pulled", round, servers, &["--no-gpg-verify".to_owned()]),
+            Operation::PullVerified => {
+                let owner = self.owner.as_ref().context("gpg is not installed")?;
+                self.pull(who, "verified", round, servers, &owner.trust())
             }
         }
+    }
+
+    /// Pulls into a new repository, from a remote that was added with these options.
+    fn pull(
+        &self,
+        who: &Contender,
+        kind: &str,
+        round: usize,
+        servers: &Servers,
+        trust: &[String],
+    ) -> Result<Cost> {
+        let into = self.made(who, kind, round);
+        who.init(&into, self.bare_mode)?;
+        let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
+        sh::output(who.command(&["remote", "add", &at(&into)]).args(trust).args(["origin", &url]))?;
+        timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
     }
 
     fn checkout(&self, who: &Contender, to: &Path) -> Result<Command> {
@@ -254,13 +306,16 @@ impl Bench {
         match operation {
             Operation::CommitBare | Operation::CommitArchive => table::read_all(&self.tree),
             Operation::CommitNext => table::read_all(self.next.as_deref().context("no --next")?),
-            Operation::Pull => contenders.iter().try_for_each(|who| {
+            Operation::Pull | Operation::PullVerified => contenders.iter().try_for_each(|who| {
                 let repo = self.made(who, "archive", 0);
                 if !repo.exists() {
                     who.init(&repo, "archive")?;
                     sh::output(&mut self.commit(who, &repo, &self.tree))?;
                 }
-                Ok(())
+                match &self.owner {
+                    Some(owner) if operation == Operation::PullVerified => owner.sign(who, &repo),
+                    _ => Ok(()),
+                }
             }),
             _ => Ok(()),
         }
@@ -303,6 +358,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         tree,
         next: args.next.as_ref().map(|next| next.canonicalize()).transpose().context("--next")?,
         with_next: RefCell::default(),
+        owner: Owner::new(folder.path())?,
         bare_mode: if root { "bare" } else { "bare-user" },
         commit_options: if root { vec![] } else { vec!["--owner-uid=0", "--owner-gid=0", "--no-xattrs"] },
     };
@@ -317,17 +373,20 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         .into_iter()
         .filter(|operation| args.only.is_empty() || args.only.contains(operation))
         .filter(|operation| args.next.is_some() || !operation.needs_next())
+        .filter(|operation| bench.owner.is_some() || *operation != Operation::PullVerified)
         .collect();
     let header =
         table::header(&bench.tree, &contenders[0].command(&["--version"]), bench.bare_mode, args.runs)?;
     println!("{header}");
 
     let mut rows = Vec::new();
+    let mut added = String::new();
     for operation in operations {
         bench.prepare(operation, &contenders)?;
-        let servers =
-            if operation == Operation::Pull { bench.serve(&contenders, &ours)? } else { Servers::new() };
+        let pulls = matches!(operation, Operation::Pull | Operation::PullVerified);
+        let servers = if pulls { bench.serve(&contenders, &ours)? } else { Servers::new() };
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
+        let mut beside = costs.clone();
         let mut floor = Vec::new();
         for round in 0..args.runs {
             // Each round starts with another contender, so that none always follows the same one.
@@ -337,12 +396,32 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             for turn in 0..contenders.len() {
                 let who = (round + turn) % contenders.len();
                 let name = contenders[who].name;
+                let plain = || {
+                    bench.pull(
+                        &contenders[who],
+                        "unverified",
+                        round,
+                        &servers,
+                        &["--no-gpg-verify".to_owned()],
+                    )
+                };
+                // One must be before the other.
+                if operation == Operation::PullVerified && round % 2 == 0 {
+                    beside[who].push(plain()?);
+                }
                 let cost = bench
                     .measure(operation, &contenders[who], round, &servers)
                     .with_context(|| format!("{}: {name}", operation.title()))?;
                 eprintln!("{}, round {}: {name}: {}", operation.title(), round + 1, table::cell(&cost));
                 costs[who].push(cost);
+                if operation == Operation::PullVerified && round % 2 == 1 {
+                    beside[who].push(plain()?);
+                }
             }
+        }
+        if operation == Operation::PullVerified {
+            added = table::added(&contenders.each_ref().map(|who| who.name), &beside, &costs);
+            rows.push(("the same, nothing verified", beside));
         }
         rows.push((operation.title(), costs));
         if !floor.is_empty() {
@@ -350,7 +429,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
-    let text = table::render(&names, &rows);
+    let text = table::render(&names, &rows) + &added;
     println!("{text}");
     if let Some(path) = &args.output {
         std::fs::write(path, format!("{header}\n{text}"))?;

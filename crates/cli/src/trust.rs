@@ -155,9 +155,9 @@ fn engines(remote: &Remote, which: &Engines) -> anyhow::Result<Vec<Box<dyn Verif
         for dir in KEY_DIRS {
             // Keys of the machine count where the remote has none of its own; revocations always.
             if key.is_none() && file.is_none() {
-                trusted.extend(keys_below(name, Path::new(dir), "trusted")?);
+                trusted.extend(trusted_below(name, Path::new(dir))?);
             }
-            revoked.extend(keys_below(name, Path::new(dir), "revoked")?);
+            revoked.extend(revoked_below(name, Path::new(dir))?);
         }
         match sign::verifier(name, &trusted, &revoked) {
             Ok(engine) => found.push(engine),
@@ -185,19 +185,43 @@ pub(crate) fn keys_of_file(engine: &str, path: &Path) -> anyhow::Result<Vec<Stri
     Ok(sign::keys_in(engine, &String::from_utf8_lossy(&text)))
 }
 
-/// The keys in `WHICH.ENGINE` and in the files of `WHICH.ENGINE.d`, of those that are there.
-pub(crate) fn keys_below(engine: &str, dir: &Path, which: &str) -> anyhow::Result<Vec<String>> {
-    let file = dir.join(format!("{which}.{engine}"));
-    let mut keys = if file.exists() { keys_of_file(engine, &file)? } else { Vec::new() };
-    for path in files_of(&dir.join(format!("{which}.{engine}.d")))? {
-        keys.extend(keys_of_file(engine, &path)?);
+/// The keys in `trusted.ENGINE` and in the files of `trusted.ENGINE.d`, of those that are there.
+pub(crate) fn trusted_below(engine: &str, dir: &Path) -> anyhow::Result<Vec<String>> {
+    let files = key_files(engine, dir, "trusted")?;
+    let keys = files.iter().map(|path| keys_of_file(engine, path)).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(keys.concat())
+}
+
+/// The keys in `revoked.ENGINE` and in the files of `revoked.ENGINE.d`, of those that are there. One that is not understood
+/// is an error: to leave it out would be to trust it.
+pub(crate) fn revoked_below(engine: &str, dir: &Path) -> anyhow::Result<Vec<String>> {
+    let mut revoked = Vec::new();
+    for path in key_files(engine, dir, "revoked")? {
+        let text = read_file(&path, MAX_KEY_FILE_BYTES)?;
+        let text = String::from_utf8_lossy(&text);
+        let keys = sign::keys_in(engine, &text);
+        let blocks = text.matches("-----BEGIN ").count();
+        if (keys.is_empty() && !text.trim().is_empty()) || (blocks > 0 && blocks != keys.len()) {
+            anyhow::bail!("{}: holds what is no key, and revoked keys must be known", path.display());
+        }
+        revoked.extend(keys);
     }
-    Ok(keys)
+    Ok(revoked)
+}
+
+/// The files of a directory that hold keys which are trusted, or revoked.
+fn key_files(engine: &str, dir: &Path, which: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let file = dir.join(format!("{which}.{engine}"));
+    let mut files = files_of(&dir.join(format!("{which}.{engine}.d")))?;
+    if file.try_exists().with_context(|| file.display().to_string())? {
+        files.insert(0, file);
+    }
+    Ok(files)
 }
 
 /// The regular files of a directory, sorted; none if there is no such directory.
 fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
+    if !path.try_exists().with_context(|| path.display().to_string())? || !path.is_dir() {
         return Ok(Vec::new());
     }
     let entries = sapwood_fsio::entries(&crate::ctx::open_dir(path)?)?;

@@ -108,9 +108,34 @@ pub(crate) fn render(names: &[&str], rows: &[(&str, Vec<Vec<Cost>>)]) -> String 
     text
 }
 
+/// What verification adds to a pull, for each contender.
+pub(crate) fn added(names: &[&str], plain: &[Vec<Cost>], verified: &[Vec<Cost>]) -> String {
+    let mut text = String::new();
+    for ((name, plain), verified) in names.iter().zip(plain).zip(verified) {
+        let percent = |plain: Duration, verified: Duration| {
+            (verified.as_secs_f64() / plain.as_secs_f64().max(1e-6) - 1.0) * 100.0
+        };
+        let (plain, verified) = (median(plain), median(verified));
+        let (wall, cpu) = (percent(plain.wall, verified.wall), percent(plain.cpu, verified.cpu));
+        let _infallible = writeln!(text, "{name}: verification adds {wall:+.1} % (cpu {cpu:+.1} %).");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_verification_adds_is_told_in_percent_of_the_plain_pull() {
+        let cost = |millis| Cost {
+            wall: Duration::from_millis(millis),
+            cpu: Duration::from_millis(2 * millis),
+            peak_bytes: 0,
+        };
+        let text = added(&["ostree"], &[vec![cost(1000)]], &[vec![cost(1020)]]);
+        assert_eq!(text, "ostree: verification adds +2.0 % (cpu +2.0 %).\n");
+    }
 
     #[test]
     fn ratios_compare_medians_with_the_first_contender() {

@@ -101,6 +101,14 @@ const TARGETS: &[(&str, &[&str])] = &[
         "sign_keys",
         &["crates/repo/src/sign/armor.rs", "crates/repo/src/sign/ed25519.rs", "crates/repo/src/sign/spki.rs"],
     ),
+    (
+        "signatures",
+        &[
+            "crates/repo/src/sign/ed25519.rs",
+            "crates/repo/src/sign/gpg/keyring.rs",
+            "crates/repo/src/sign/spki.rs",
+        ],
+    ),
 ];
 
 /// Files with a decoder's mark that decode nothing, and why they have it.

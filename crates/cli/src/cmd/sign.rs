@@ -73,12 +73,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     let mut revoked = Vec::new();
     if let Some(dir) = &args.keys_dir {
-        keys.extend(trust::keys_below(engine, dir, "trusted")?);
-        revoked.extend(trust::keys_below(engine, dir, "revoked")?);
+        keys.extend(trust::trusted_below(engine, dir)?);
+        revoked.extend(trust::revoked_below(engine, dir)?);
     } else if keys.is_empty() {
         for dir in trust::KEY_DIRS {
-            keys.extend(trust::keys_below(engine, dir.as_ref(), "trusted")?);
-            revoked.extend(trust::keys_below(engine, dir.as_ref(), "revoked")?);
+            keys.extend(trust::trusted_below(engine, dir.as_ref())?);
+            revoked.extend(trust::revoked_below(engine, dir.as_ref())?);
         }
     }
     let bytes = repo.store().load_bytes(commit.name())?;

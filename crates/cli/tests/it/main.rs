@@ -6,6 +6,7 @@
     reason = "tests may panic, and make files as anyone does"
 )]
 
+mod attacks;
 mod collections;
 mod compatibility;
 mod delta;

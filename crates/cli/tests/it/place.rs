@@ -74,6 +74,12 @@ impl Place {
         ran.out
     }
 
+    /// Runs another program here; it must succeed.
+    pub(crate) fn ok_of(&self, program: &str, args: &[&str]) {
+        let status = Command::new(program).args(args).current_dir(self.dir.path()).status().unwrap();
+        assert!(status.success(), "{program} {args:?}");
+    }
+
     /// Writes the tree of a small operating system.
     pub(crate) fn os(&self, name: &str, release: Release) {
         os_tree(release).write_to(&self.path(name)).unwrap();

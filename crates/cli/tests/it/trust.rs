@@ -3,7 +3,7 @@
 
 use crate::peer::real;
 use crate::place::{Place, Ran};
-use sapwood_testkit::{Gnupg, Ostree, skipped};
+use sapwood_testkit::{Gnupg, Ostree, Release, skipped};
 use std::fs;
 
 /// Signs and verifies: our program under OSTree's name, or OSTree's.
@@ -106,6 +106,101 @@ fn what_ostree_signs_we_verify_and_the_other_way_round_and_both_refuse_the_same(
 fn value<'t>(text: &'t str, name: &str) -> &'t str {
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     found.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[test]
+fn a_machine_goes_back_to_nothing_older_and_verifies_what_it_runs_by_the_keys_of_now() {
+    let place = Place::new();
+    let new_key = |name: &str| {
+        let said = place.ok(&format!("trust new-key {name}"));
+        value(&said, "Public key").to_owned()
+    };
+    let (good, other) = (new_key("good"), new_key("other"));
+    place.os("one", Release::One);
+    place.os("two", Release::Two);
+    place.ok("init --repo=srv --mode=archive");
+    let sign = "--sign-type=ed25519 --sign-from-file=good";
+    let commit = |tree: &str, at: u32| {
+        place
+            .ok(&format!("commit --repo=srv -b os -s {tree} --timestamp=@{at} {sign} {tree}"))
+            .trim()
+            .to_owned()
+    };
+    let first = commit("one", 1000);
+    let server = place.serve("srv");
+    fs::create_dir(place.path("m")).unwrap();
+    place.ok("admin init-fs m --mode=bare-user");
+    place.ok("admin os-init os --sysroot=m");
+    fs::write(place.path("keys"), &good).unwrap();
+    let trust = format!("--no-gpg-verify --sign-verify=ed25519=file:{}", place.path("keys").display());
+    place.ok(&format!("remote add --repo=m/ostree/repo {trust} o {}", server.url));
+    place.ok("pull --repo=m/ostree/repo o os");
+    place.ok("admin deploy --sysroot=m --os=os o:os");
+    let second = commit("two", 2000);
+    place.ok("admin upgrade --sysroot=m");
+    place.ok(&format!("reset --repo=srv os {first}"));
+    for run in [Place::run, Place::run_as_ostree] {
+        let refused = run(&place, "admin upgrade --sysroot=m --os=os");
+        assert!(refused.code == 1 && refused.err.contains("chronologically older"), "{refused:?}");
+        assert_eq!(place.ok("rev-parse --repo=m/ostree/repo o:os").trim(), second);
+    }
+
+    let verified = || place.run("admin status --sysroot=m --verify");
+    let says = |code: i32, words: &str, times: usize| {
+        let ran = verified();
+        assert_eq!((ran.code, ran.out.matches(words).count()), (code, times), "{words}: {ran:?}");
+    };
+    says(0, "    Verified: ed25519: Signature verified successfully with key", 2);
+    let json: serde_json::Value =
+        serde_json::from_str(&place.ok("--json admin status --sysroot=m --verify")).unwrap();
+    assert_eq!(json["deployments"][1]["verification"]["result"], "good");
+    // The key was replaced since.
+    fs::write(place.path("keys"), &other).unwrap();
+    says(1, "    NOT verified: ed25519: Signature couldn't be verified", 2);
+    assert_eq!(place.run_as_ostree("admin status --sysroot=m --verify").code, 0);
+    fs::write(place.path("keys"), &good).unwrap();
+
+    let release = format!("m/ostree/deploy/os/deploy/{first}.0/usr/lib/os-release");
+    let content = fs::read(place.path(&release)).unwrap();
+    let shards =
+        fs::read_dir(place.path("m/ostree/repo/objects")).unwrap().map(|shard| shard.unwrap().path());
+    let mut objects = shards.flat_map(|shard| fs::read_dir(shard).unwrap().map(|file| file.unwrap().path()));
+    let file = objects.find(|file| fs::read(file).is_ok_and(|bytes| bytes == content)).unwrap();
+    fs::write(&file, "damage").unwrap();
+    says(1, "is corrupt", 1);
+    fs::write(&file, content).unwrap();
+    says(0, "NOT", 0);
+    let config = place.path("m/ostree/repo/config");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("\nsign-verify=ed25519;", "\nsign-verify=false")).unwrap();
+    says(0, "Verified: only that it is whole; remote o asks for no signatures of commits", 2);
+}
+
+#[test]
+fn a_list_of_revoked_keys_that_cannot_be_read_is_no_empty_one() {
+    let place = Place::new();
+    place.ok("init --repo=r --mode=archive");
+    fs::create_dir_all(place.path("t")).unwrap();
+    fs::create_dir_all(place.path("k/revoked.spki.d")).unwrap();
+    place.ok("commit --repo=r -b main t");
+    // The key of RFC 8032, section 7.1, test 1.
+    let key = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    fs::write(place.path("k/trusted.spki"), key).unwrap();
+    let why = "holds what is no key";
+    for (revoked, refused) in [
+        ("", false),
+        (key, false),
+        ("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n", true),
+        (&key[..key.len() - 30], true),
+        (&format!("{key}{}", key.replace("PUBLIC KEY", "CERTIFICATE")), true),
+    ] {
+        for file in ["revoked.spki", "revoked.spki.d/more"] {
+            fs::write(place.path("k").join(file), revoked).unwrap();
+            let ran = place.run("sign --repo=r --verify --sign-type=spki --keys-dir=k main");
+            assert!(ran.code == 1 && ran.err.contains(why) == refused, "{file}: {revoked}: {ran:?}");
+            fs::remove_file(place.path("k").join(file)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -22,18 +22,22 @@ fn key(number: u8) -> Ed25519 {
 }
 
 fn role(numbers: &[u8]) -> Role {
-    Role::new(1, numbers.iter().map(|number| key(*number).public().unwrap()).collect::<Vec<Key>>()).unwrap()
+    role_of(1, numbers)
+}
+
+fn role_of(threshold: u32, numbers: &[u8]) -> Role {
+    let keys: Vec<Key> = numbers.iter().map(|number| key(*number).public().unwrap()).collect();
+    Role::new(threshold, keys).unwrap()
 }
 
 /// A repository whose owner is key 1.
 fn begun(format: Format, repository: u8) -> (Place, [u8; 32]) {
+    begun_by(format, repository, role(&[1]))
+}
+
+fn begun_by(format: Format, repository: u8, owners: Role) -> (Place, [u8; 32]) {
     let place = Place::new(format, Mode::Archive);
-    let first = KeySet {
-        repository: [repository; 32],
-        version: 1,
-        owners: role(&[1]),
-        publishers: role(&[PUBLISHER]),
-    };
+    let first = KeySet { repository: [repository; 32], version: 1, owners, publishers: role(&[PUBLISHER]) };
     let root = first.id();
     state(&place.repo, StatementFile::begin(first));
     (place, root)
@@ -233,6 +237,43 @@ fn keys_are_replaced_by_their_owner_alone_and_do_not_come_back() {
     clients.refuse(&forged, "keys of somebody else", is(|e| matches!(e, FreshnessError::TwoKeySets { .. })));
     let anew = Clients::new(Format::Native, root);
     anew.refuse(&forged, "them, when first asked", is(|e| *e == FreshnessError::Foreign));
+}
+
+#[test]
+fn keys_are_replaced_by_as_many_owners_as_the_threshold_says() {
+    for format in FORMATS {
+        let (from, root) = begun_by(format, 7, role_of(2, &[1, 2, 3]));
+        let first = published(&from, "one", 1_000);
+        let clients = Clients::new(format, root);
+        clients.take(&from, first);
+
+        // One of them alone: signed where one is enough, and put behind the key set that asks for two.
+        let (forged, _) = begun_by(format, 7, role_of(1, &[1, 2, 3]));
+        let mut file = forged.repo.statement().unwrap().unwrap();
+        file.rotate(role(&[1]), role(&[66]), &[key(1)]).unwrap();
+        state(&forged.repo, file);
+        forged.commit(BRANCH, &small_tree("evil"));
+        forged.repo.update_summary().unwrap();
+        forged.repo.state_summary(None, &[key(66)]).unwrap();
+        let [summary, mut statement] = kept(&forged);
+        let repository = statement.windows(32).position(|bytes| bytes == [7; 32]).unwrap();
+        // After the version, which is 1: the threshold.
+        let [version, threshold] = &mut statement[repository + 32..][..2] else { unreachable!() };
+        assert_eq!((*version, *threshold), (1, 1));
+        *threshold = 2;
+        put(&forged, &[summary, statement]);
+        let file = forged.repo.statement().unwrap().unwrap();
+        assert_eq!((file.first().id(), file.is_stated()), (root, true), "else it is as it should be");
+        let bad = is(|e| *e == FreshnessError::BadRotation { version: 2 });
+        clients.refuse(&forged, "new keys by one owner of two", &bad);
+        Clients::new(format, root).refuse(&forged, "them, when first asked", &bad);
+
+        let mut file = from.repo.statement().unwrap().unwrap();
+        file.rotate(role(&[4]), role(&[8]), &[key(1), key(3), key(4)]).unwrap();
+        state(&from.repo, file);
+        from.repo.state_summary(None, &[key(8)]).unwrap();
+        clients.take(&from, first);
+    }
 }
 
 #[test]

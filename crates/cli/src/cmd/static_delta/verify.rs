@@ -74,8 +74,8 @@ impl Trusted {
         let of_the_machine = if self.is_any() { &[][..] } else { &trust::KEY_DIRS[..] };
         for dir in self.keys_dir.iter().map(PathBuf::as_path).chain(of_the_machine.iter().map(AsRef::as_ref))
         {
-            keys.extend(trust::keys_below(engine, dir, "trusted")?);
-            revoked.extend(trust::keys_below(engine, dir, "revoked")?);
+            keys.extend(trust::trusted_below(engine, dir)?);
+            revoked.extend(trust::revoked_below(engine, dir)?);
         }
         let engines = vec![sign::verifier(engine, &keys, &revoked)?];
         let mechanism = Mechanism { name: "Signature", option: "sign-verify-deltas", engines, threshold: 1 };
