@@ -186,6 +186,12 @@ fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
         let message = format!("remote unconfigured-state: {what}");
         return Err(Advised { kind: "unconfigured", message, hint }.into());
     }
+    if let Some(id) = remote.option("collection-id").filter(|id| !id.trim().is_empty())
+        && remote.collection_id().is_none()
+    {
+        // Without it, commits of other collections would pass.
+        return Err(usage(format!("Invalid collection ID {id} of remote '{name}'")));
+    }
     if let Some(backend) = remote.option("custom-backend") {
         let message = format!("remote '{name}' uses custom backend '{backend}'");
         let hint = format!("pull it with {backend}");

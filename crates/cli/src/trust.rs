@@ -10,7 +10,7 @@ use sapwood_repo::sign::{
     self, ENGINES, MAX_KEY_FILE_BYTES, Mechanism, Policy, SignError, Verifier, signatures,
 };
 use sapwood_repo::{Remote, Repo};
-use sapwood_transport::{Freshness, SummaryCache};
+use sapwood_transport::{Age, Freshness, SummaryCache};
 use std::path::{Path, PathBuf};
 
 /// Where trusted keys are that count for every remote: for GPG, and (as `trusted.ENGINE` and the like) for the others.
@@ -41,6 +41,13 @@ pub(crate) struct Terms {
     pub(crate) policy: Policy,
     pub(crate) freshness: Option<Freshness>,
     pub(crate) summary_cache: Option<SummaryCache>,
+}
+
+impl Terms {
+    /// How old commits may be where the command line does not say: what must be the newest takes no ref back.
+    pub(crate) fn age(&self) -> Age {
+        if self.freshness.is_some() { Age::Forward } else { Age::Any }
+    }
 }
 
 /// The key of a remote's configuration that has the id of the key set that is trusted.

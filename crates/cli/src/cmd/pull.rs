@@ -282,8 +282,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         age: match &args.timestamp_check_from_rev {
             Some(revision) => Age::NotBefore(repo.resolve(revision)?),
             None if args.timestamp_check => Age::NotBeforeRef,
-            None if terms.freshness.is_some() => Age::Forward,
-            None => Age::Any,
+            None => terms.age(),
         },
         file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
         ..defaults

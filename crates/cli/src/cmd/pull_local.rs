@@ -111,6 +111,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         None => None,
     };
     let terms = Terms { policy, freshness, ..Terms::default() };
+    let options = PullOptions { age: terms.age(), ..options };
     // Deltas are files beside objects, so only who reads file by file finds them.
     let source = match options.deltas {
         Deltas::Require => Source::Files(connect::as_files(&args.from)?),

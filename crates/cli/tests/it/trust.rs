@@ -267,6 +267,16 @@ fn an_owner_states_what_is_newest_and_a_machine_takes_nothing_else() {
     place.ok("summary --repo=srv -u --sign-from-file=second");
     place.ok("pull --repo=machine o main");
     assert_eq!(value(&place.ok("trust show --repo=machine o"), "Key set"), "2");
+
+    // Whoever has a publisher's key can state that a ref went back; no machine goes with it.
+    let first = place.ok("rev-parse --repo=srv main^");
+    place.ok(&format!("reset --repo=srv main {}", first.trim()));
+    place.ok("summary --repo=srv -u --sign-from-file=second");
+    for line in ["pull --repo=machine o main", "pull-local --repo=machine --remote=o srv main"] {
+        let refused = place.run(line);
+        assert!(refused.code == 1 && refused.err.contains("chronologically older"), "{line}: {refused:?}");
+    }
+    assert_eq!(place.ok("rev-parse --repo=machine o:main"), newest);
 }
 
 #[test]

@@ -6,7 +6,6 @@ use super::{Machine, PATIENCE, reboot, stateroot};
 use crate::ctx::Ctx;
 use sapwood_deploy::When;
 use sapwood_repo::{Expected, RefEdit, Refspec};
-use sapwood_transport::Age;
 
 /// Follow another ref from now on: pull its newest commit, and deploy it
 #[derive(Debug, clap::Args)]
@@ -29,7 +28,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let name = args.os.as_deref().map(stateroot).transpose()?;
     let plan = locked.plan_switch(name.as_ref(), &args.refspec)?;
-    let pulled = upgrade::fetch(ctx, &locked, &plan, Age::Any)?;
+    let pulled = upgrade::fetch(ctx, &locked, &plan, None)?;
     // Another ref may well be older.
     let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true, When::Now)?;
     // What was pulled of the old ref is kept by the deployments that need it.

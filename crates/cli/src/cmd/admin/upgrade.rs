@@ -151,7 +151,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         plan.override_commit = Some(id.to_hex());
         plan.origin.set_override_commit(Some(&id.to_hex()));
     }
-    let age = if args.allow_downgrade { Age::Any } else { not_before(&locked, &plan)? };
+    let age = if args.allow_downgrade { Some(Age::Any) } else { not_before(&locked, &plan)? };
     let mut pulled = if args.deploy_only { None } else { fetch(ctx, &locked, &plan, age)? };
     let mut ended = Vec::new();
     while let Some(end) = locked.end_of_life(&plan)? {
@@ -160,7 +160,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         let Some(refspec) = rebase.filter(|_| ended.len() <= MAX_REBASES) else { break };
         plan.rebase(&refspec)?;
         if !args.deploy_only {
-            pulled = fetch(ctx, &locked, &plan, Age::Any)?;
+            pulled = fetch(ctx, &locked, &plan, None)?;
         }
     }
     let result = if args.pull_only {
@@ -180,18 +180,19 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
 const MAX_REBASES: usize = 8;
 
 /// Nothing older is even pulled, where it is known how old what is deployed is.
-fn not_before(locked: &Locked<'_>, plan: &UpgradePlan) -> anyhow::Result<Age> {
+fn not_before(locked: &Locked<'_>, plan: &UpgradePlan) -> anyhow::Result<Option<Age>> {
     let current = plan.from.id.commit;
     let known = locked.repo().store().contains(current.name())?;
-    Ok(if known { Age::NotBefore(current) } else { Age::Any })
+    Ok(known.then_some(Age::NotBefore(current)))
 }
 
-/// Pulls what the plan follows, where that is a ref of a remote; nothing that is older than `age` allows.
+/// Pulls what the plan follows, where that is a ref of a remote; nothing that is older than `age` allows, or else the remote's
+/// terms.
 pub(super) fn fetch(
     ctx: &Ctx,
     locked: &Locked<'_>,
     plan: &UpgradePlan,
-    age: Age,
+    age: Option<Age>,
 ) -> anyhow::Result<Option<pull::Outcome>> {
     let Some(name) = plan.refspec.remote() else { return Ok(None) };
     let repo = locked.repo();
@@ -202,15 +203,15 @@ pub(super) fn fetch(
         None => Wanted::Ref(branch),
     };
     let limit_rate = connect::limit_rate(&remote, None)?;
+    let terms = trust::terms(repo, &remote, None)?;
     let options = PullOptions {
-        age,
+        age: age.unwrap_or_else(|| terms.age()),
         wanted: vec![wanted],
         into: RefsInto::Remote(name.clone()),
         collection: remote.collection_id(),
         max_bytes_per_second: limit_rate,
         ..PullOptions::default()
     };
-    let terms = trust::terms(repo, &remote, None)?;
     let began = std::time::Instant::now();
     let source = connect::source(repo, &remote, &Overrides { limit_rate, ..Overrides::default() })?;
     let over_the_network = matches!(source, Source::Files(_));
