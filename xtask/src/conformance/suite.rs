@@ -19,7 +19,7 @@ use super::tap::{Verdict, judge};
 const FOLDER: &str = "/usr/libexec/installed-tests/libostree";
 
 /// A test still running after this has failed.
-const TIMEOUT: Duration = Duration::from_mins(15);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs the words after it in namespaces of its own, whose only network is the loopback device.
 const ALONE: &[&str] = &[
@@ -36,6 +36,10 @@ const ALONE: &[&str] = &[
     "sh",
 ];
 
+/// The folder of a short script that becomes our program. Tests of deltas take `ostree` for a file like any other and
+/// compress it again and again, which of our program would take most of an hour.
+const SMALL: &str = "small";
+
 /// Programs put before the machine's when root runs the tests, which leave much out where SELinux or sudo is missing:
 /// files get a label when they are first asked for one, and root needs nobody's leave.
 const STAND_INS: &[(&str, &str)] = &[
@@ -47,21 +51,18 @@ const STAND_INS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Puts our program where tests find it, without what only debuggers read: tests of deltas take it for a file like any
-/// other, and compress it again and again.
-fn put_program(program: &Path, at: &Path) -> Result<()> {
-    let stripped = Command::new("strip").arg("-o").args([at, program]).stderr(Stdio::null()).status();
-    if !stripped.is_ok_and(|status| status.success()) {
-        drop(std::fs::remove_file(at));
-        symlink(program, at)?;
-    }
-    Ok(())
+/// Puts a script that becomes `program`, under OSTree's name, into a new folder.
+fn put_launcher(program: &Path, folder: &Path) -> Result<()> {
+    std::fs::create_dir(folder)?;
+    let path = folder.join("ostree");
+    std::fs::write(&path, format!("#!/bin/bash\nexec -a ostree '{}' \"$@\"\n", program.display()))?;
+    Ok(std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?)
 }
 
 /// The tests of this machine, made ready for our program.
 #[derive(Debug)]
 pub(crate) struct Suite {
-    /// Holds `bin` and, while a test runs, a folder for it.
+    /// Holds `bin`, [`SMALL`] and, while a test runs, a folder for it.
     work: tempfile::TempDir,
     logs: PathBuf,
     alone: bool,
@@ -78,7 +79,8 @@ impl Suite {
     pub(crate) fn new(program: &Path, work: tempfile::TempDir, logs: PathBuf) -> Result<Self> {
         let bin = work.path().join("bin");
         std::fs::create_dir(&bin)?;
-        put_program(program, &bin.join("ostree"))?;
+        symlink(program, bin.join("ostree"))?;
+        put_launcher(program, &work.path().join(SMALL))?;
         let root = rustix::process::geteuid().is_root();
         if root {
             for (name, script) in STAND_INS {
@@ -129,7 +131,7 @@ impl Suite {
         }
         let log = self.log(name);
         let out = File::create(&log).with_context(|| format!("making {}", log.display()))?;
-        let mut command = self.command(script, &home);
+        let mut command = self.command(name, script, &home);
         command.current_dir(&folder).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let mut child = command.process_group(0).spawn().with_context(|| format!("starting {name}"))?;
         let ended = wait(&mut child, TIMEOUT)?;
@@ -142,7 +144,7 @@ impl Suite {
         Ok(judge(&String::from_utf8_lossy(&std::fs::read(&log)?), trouble))
     }
 
-    fn command(&self, script: &Path, home: &Path) -> Command {
+    fn command(&self, name: &str, script: &Path, home: &Path) -> Command {
         let mut command = if self.alone {
             let mut command = Command::new(ALONE[0]);
             command.args(&ALONE[1..]).arg(script);
@@ -151,7 +153,13 @@ impl Suite {
             Command::new(script)
         };
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin:/usr/sbin:/sbin".to_owned());
-        command.env_clear().env("PATH", format!("{}:{path}", self.work.path().join("bin").display()));
+        let work = self.work.path();
+        let small = if name.starts_with("delta") {
+            format!("{}:", work.join(SMALL).display())
+        } else {
+            String::new()
+        };
+        command.env_clear().env("PATH", format!("{small}{}:{path}", work.join("bin").display()));
         command.env("HOME", home).env("TMPDIR", home).env("LANG", "C.UTF-8");
         // Traces of the shell in the log; no settings daemon and no mounted shares for what uses GLib.
         command.env("OT_TESTS_DEBUG", "1").env("GSETTINGS_BACKEND", "memory").env("GIO_USE_VFS", "local");
