@@ -10,6 +10,7 @@ mod cookies;
 mod metalink;
 mod mirrors;
 mod proxy;
+mod rate;
 mod retry;
 mod secrets;
 mod tls;
@@ -37,9 +38,12 @@ use std::time::Duration;
 pub struct HttpOptions {
     /// How long a connection may take to come about. Default: 30 s.
     pub connect_timeout: Duration,
-    /// Below this many bytes a second for [`stall_window`](Self::stall_window) a transfer is given up. Default: 1000.
+    /// When all transfers from a server together are below this many bytes a second for
+    /// [`stall_window`](Self::stall_window), they are given up; they share one line. Default: 1000.
     pub min_bytes_per_second: u64,
-    /// See [`min_bytes_per_second`](Self::min_bytes_per_second); also how long an answer may take to begin. Default: 30 s.
+    /// See [`min_bytes_per_second`](Self::min_bytes_per_second). A single transfer of which nothing comes for so long is given up
+    /// when the others got 8 MiB meanwhile. Time counts only while bytes are waited for. Also how long an answer may take to
+    /// begin, after the connection came about. Default: 30 s.
     pub stall_window: Duration,
     /// How often a failed request is repeated. Default: 5.
     pub retries: u32,
@@ -140,6 +144,7 @@ struct Inner {
     web: Web,
     headers: HeaderMap,
     options: Arc<HttpOptions>,
+    rate: rate::Rate,
 }
 
 /// What one answer, after all repetitions, came to.
@@ -168,7 +173,8 @@ impl HttpRemote {
         let secrets = Secrets::new(&base, credentials.as_ref(), by, &options)?;
         let options = Arc::new(options);
         let web = Web::new(Arc::clone(&options), secrets)?;
-        Ok(Self { inner: Arc::new(Inner { base, web, headers, options }) })
+        let rate = rate::Rate::new(&options);
+        Ok(Self { inner: Arc::new(Inner { base, web, headers, options, rate }) })
     }
 }
 

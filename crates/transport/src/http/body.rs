@@ -1,6 +1,6 @@
 //! The body of an answer: continued when its connection breaks, given up when it is too slow.
 
-use super::{Inner, Opened, client::shown};
+use super::{Inner, Opened, client::shown, rate::Transfer};
 use crate::remote::Body;
 use crate::{FetchError, Range};
 use async_trait::async_trait;
@@ -9,7 +9,6 @@ use http_body_util::BodyExt;
 use hyper::Uri;
 use hyper::body::Incoming;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// So much more of a body makes up for the failures before it.
 const PROGRESS_BYTES: u64 = 64 << 10;
@@ -28,8 +27,7 @@ pub(super) struct HttpBody {
     failures: u32,
     /// The position at the last failure.
     failed_at: u64,
-    window_began: Instant,
-    window_bytes: u64,
+    transfer: Transfer,
 }
 
 impl HttpBody {
@@ -42,6 +40,7 @@ impl HttpBody {
         tag: Option<String>,
         resumable: bool,
     ) -> Self {
+        let transfer = inner.rate.transfer();
         Self {
             inner,
             uri,
@@ -53,18 +52,15 @@ impl HttpBody {
             resumable,
             failures: 0,
             failed_at: position,
-            window_began: Instant::now(),
-            window_bytes: 0,
+            transfer,
         }
     }
 
     /// The next bytes of this connection.
     async fn receive(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let window = self.inner.options.stall_window;
         loop {
-            let Ok(frame) = tokio::time::timeout(window, self.incoming.frame()).await else {
-                return Err(self.too_slow());
-            };
+            let frame = self.inner.rate.wait(&mut self.transfer, self.incoming.frame());
+            let Some(frame) = frame.await else { return Err(self.too_slow()) };
             let bytes = match frame {
                 None => return Ok(None),
                 Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
@@ -77,24 +73,11 @@ impl HttpBody {
                     });
                 }
             };
-            self.window_bytes += bytes.len() as u64;
-            let elapsed = self.window_began.elapsed();
-            if elapsed >= window {
-                let expected = self.inner.options.min_bytes_per_second.saturating_mul(elapsed.as_secs());
-                if self.window_bytes < expected {
-                    return Err(self.too_slow());
-                }
-                self.start_window();
-            }
+            self.inner.rate.came(&mut self.transfer, bytes.len() as u64);
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
         }
-    }
-
-    fn start_window(&mut self) {
-        self.window_began = Instant::now();
-        self.window_bytes = 0;
     }
 
     fn too_slow(&self) -> FetchError {
@@ -126,7 +109,7 @@ impl HttpBody {
         }
         self.incoming = body;
         self.skip = self.position - start.min(self.position);
-        self.start_window();
+        self.transfer = self.inner.rate.transfer();
         Ok(())
     }
 }

@@ -23,7 +23,8 @@ type Client<C> = legacy::Client<C, Empty<Bytes>>;
 /// Windows wide enough that a large object is not held up by them (HTTP/2's own 64 KiB are a quarter as fast).
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
-const FRAME_BYTES: u32 = 256 << 10;
+/// Frames come as a whole or not at all, so even the slowest line that is good enough must carry one while a transfer may stall.
+const FRAME_BYTES: u32 = 16 << 10;
 /// More headers than any server sends; more than that is an attempt to use up memory.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: u32 = 256 << 10;

@@ -4,6 +4,7 @@ use crate::world::runtime;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -32,6 +33,8 @@ pub(crate) enum Answer {
     CutWhole(usize),
     /// The same as [`Cut`](Self::Cut), with an entity tag that no other answer has.
     CutTagged(usize),
+    /// What was asked for, so many bytes at a time, and a wait after each.
+    Slow(usize, Duration),
     /// Other bytes.
     Bytes(Vec<u8>),
     /// A head, one byte, and then nothing.
@@ -135,7 +138,7 @@ async fn answer(
     let file =
         sapwood_fsio::read_optional(&crate::world::open_dir(&root), path.trim_start_matches('/'), 1 << 30);
     let file = file.ok().flatten();
-    let mut tag = String::new();
+    let (mut tag, mut pace) = (String::new(), (usize::MAX, Duration::ZERO));
     let (bytes, from, cut) = match rule(&Asked { path, from, before }) {
         Answer::Honest => (file, from, usize::MAX),
         Answer::Whole => (file, None, usize::MAX),
@@ -145,6 +148,10 @@ async fn answer(
             tag = format!("etag: \"{before}\"\r\n");
             (file, from.filter(|_| !is_conditional), cut)
         }
+        Answer::Slow(bytes, wait) => {
+            pace = (bytes, wait);
+            (file, from, usize::MAX)
+        }
         Answer::Bytes(bytes) => (Some(bytes), None, usize::MAX),
         Answer::Status(status, headers) => {
             let head =
@@ -153,7 +160,7 @@ async fn answer(
         }
         Answer::Stall => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nx").await?;
-            tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             return Ok(());
         }
         Answer::Endless => {
@@ -188,6 +195,9 @@ async fn answer(
         head = head.replace("200 OK", "206 Partial") + &range;
     }
     stream.write_all((head + "\r\n").as_bytes()).await?;
-    stream.write_all(&body[..cut.min(body.len())]).await?;
+    for piece in body[..cut.min(body.len())].chunks(pace.0) {
+        stream.write_all(piece).await?;
+        tokio::time::sleep(pace.1).await;
+    }
     stream.shutdown().await
 }
