@@ -46,8 +46,8 @@ pub(crate) fn look(lab: &Lab, versions: &Versions) -> Result<State> {
         let number = number.with_context(|| format!("{name} is no version of the system"))?;
         let version = &versions[number];
         deployed(&lab.deployment(name), &version.tree).with_context(|| format!("deployment {name}"))?;
-        let kernel = kernel_of(entry, &lab.folder.join(MACHINE).join("boot"), versions)?;
-        ensure!(kernel == number, "{name} is booted with the kernel of the other version");
+        let boots = has_kernel(entry, &lab.folder.join(MACHINE).join("boot"), version)?;
+        ensure!(boots, "{name} is not booted with its kernel");
         found.push(number);
     }
     match found[..] {
@@ -62,24 +62,21 @@ pub(crate) fn boot_loader_reads(boot: &Path, versions: &Versions) -> Result<Vec<
     let entries = Entry::read_all(boot)?;
     ensure!(!entries.is_empty(), "there are no entries");
     for entry in &entries {
-        kernel_of(entry, boot, versions)?;
+        let [old, new] = versions;
+        let is_known = has_kernel(entry, boot, old)? || has_kernel(entry, boot, new)?;
+        ensure!(is_known, "{}: its kernel or initramfs is no version's", entry.title);
     }
     entries.iter().map(|entry| Ok(entry.link()?.to_owned())).collect()
 }
 
-/// Which version's kernel and initramfs an entry names.
-fn kernel_of(entry: &Entry, boot: &Path, versions: &Versions) -> Result<usize> {
-    let [linux, initrd] = entry.files(boot);
+/// Whether kernel and initramfs of an entry are a version's.
+fn has_kernel(entry: &Entry, boot: &Path, version: &Version) -> Result<bool> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
-    let found = [read(&linux)?, read(&initrd)?];
-    for (number, version) in versions.iter().enumerate() {
-        let modules = version.tree.join("usr/lib/modules");
-        let kernel = std::fs::read_dir(&modules)?.next().context("a tree without a kernel")??.path();
-        if found == [read(&kernel.join("vmlinuz"))?, read(&kernel.join("initramfs.img"))?] {
-            return Ok(number);
-        }
-    }
-    anyhow::bail!("{} or {} is no version's", linux.display(), initrd.display())
+    let modules = version.tree.join("usr/lib/modules");
+    let kernel = std::fs::read_dir(&modules)?.next().context("a tree without a kernel")??.path();
+    let [linux, initrd] = entry.files(boot);
+    Ok(read(&linux)? == read(&kernel.join("vmlinuz"))?
+        && read(&initrd)? == read(&kernel.join("initramfs.img"))?)
 }
 
 /// Fails unless a deployment is the whole tree, with the administrator's `/etc` and an origin.
