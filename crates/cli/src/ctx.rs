@@ -5,7 +5,7 @@ use crate::report::Usage;
 use crate::ui::progress::Progress;
 use anyhow::Context as _;
 use sapwood_fsio::Dir;
-use sapwood_repo::Repo;
+use sapwood_repo::{NewRemotes, Repo};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,34 @@ pub(crate) fn variable(name: &str) -> Option<PathBuf> {
 /// Opens the repository in a directory.
 pub(crate) fn open_repo_at(path: &Path) -> anyhow::Result<Repo> {
     let place = || format!("opening repo {}", path.display());
-    Repo::open(&open_dir(path).with_context(place)?).with_context(place)
+    let mut repo = Repo::open(&open_dir(path).with_context(place)?).with_context(place)?;
+    if is_of_the_system(&repo)? {
+        use_drop_ins(&mut repo, Path::new("/")).with_context(place)?;
+    }
+    Ok(repo)
+}
+
+/// Takes the remotes in the drop-in files of a sysroot, too. Those of the running system are also where new ones go.
+pub(crate) fn use_drop_ins(repo: &mut Repo, sysroot: &Path) -> anyhow::Result<()> {
+    let etc = sysroot.join("etc");
+    if !etc.is_dir() {
+        return Ok(());
+    }
+    let new = if is_of_the_system(repo)? { NewRemotes::InDropIns } else { NewRemotes::InConfig };
+    Ok(repo.use_drop_ins(&open_dir(&etc)?, new)?)
+}
+
+/// Whether a repository is that of the running system, by whatever path it was opened.
+fn is_of_the_system(repo: &Repo) -> anyhow::Result<bool> {
+    let own = sapwood_fsio::stat_dir(repo.dir())?;
+    let of_the_system = SYSTEM_REPOS.iter().filter(|path| Path::new(path).is_dir());
+    for path in of_the_system {
+        let stat = sapwood_fsio::stat_dir(&open_dir(Path::new(path))?)?;
+        if (stat.dev, stat.ino) == (own.dev, own.ino) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Opens a directory by path.

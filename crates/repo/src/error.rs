@@ -31,6 +31,26 @@ pub enum Error {
     /// A keyfile is malformed.
     #[error(transparent)]
     Keyfile(#[from] KeyfileError),
+    /// A drop-in file that describes remotes is malformed.
+    #[error("{file} among the files of remotes is malformed")]
+    DropIn {
+        /** Its name in their directory. */
+        file: String,
+        /** What is wrong with it. */
+        source: KeyfileError,
+    },
+    /// There are too many of them.
+    #[error("more than {limit} files of remotes")]
+    TooManyDropIns {
+        /** How many there may be. */
+        limit: usize,
+    },
+    /// A remote is described twice.
+    #[error("remote {name} is described more than once")]
+    DuplicateRemote {
+        /** Which. */
+        name: String,
+    },
     /// A name is not acceptable.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -89,7 +89,7 @@ pub use name::{CollectionId, NameError, Namespace, RefName, Refspec, RemoteName}
 pub use prune::{PruneEvent, PruneOptions, PrunePlan, PruneScope, Pruned};
 pub use reflog::{RefMove, name_command};
 pub use refs::{BrokenRef, Expected, RefEdit, RefEntry};
-pub use remote::Remote;
+pub use remote::{NewRemotes, Remote};
 pub use repo::{CreateOptions, Repo};
 pub use summary::{Summary, SummaryCopy, SummaryRef, SummaryState};
 pub use tree::{Node, Root, TreePath, Walk, WalkEntry};

@@ -1,5 +1,10 @@
 //! Remotes: where to pull from.
 
+mod drop_ins;
+
+pub(crate) use drop_ins::DropIns;
+pub use drop_ins::NewRemotes;
+
 use crate::{CollectionId, ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
 use sapwood_fsio::lock::LockKind;
 use std::collections::BTreeSet;
@@ -76,8 +81,8 @@ impl Remote {
 }
 
 impl Repo {
-    /// All remotes of the repository's configuration and of its parents' (the nearest counts), sorted by name. Groups whose
-    /// name no remote can have are left out.
+    /// All remotes of the repository's configuration, its drop-ins and its parents' configurations (the nearest counts), sorted by
+    /// name. Groups whose name no remote can have are left out.
     ///
     /// # Errors
     /// None today.
@@ -98,14 +103,31 @@ impl Repo {
         found.ok_or_else(unknown)
     }
 
-    /// The configuration, then those of the parents.
+    /// The configuration, the drop-ins, then the configurations of the parents.
     fn keyfiles(&self) -> impl Iterator<Item = &Keyfile> {
         let parents = self.parents().iter().map(|parent| &parent.config.keyfile);
-        iter::once(&self.config().keyfile).chain(parents)
+        self.own_keyfiles().chain(parents)
+    }
+
+    fn own_keyfiles(&self) -> impl Iterator<Item = &Keyfile> {
+        let drop_ins = self.drop_ins.iter().flat_map(DropIns::files).map(|file| &file.keyfile);
+        iter::once(&self.config().keyfile).chain(drop_ins)
+    }
+
+    fn edit_description(&mut self, name: &RemoteName, edit: impl FnOnce(&mut Keyfile)) -> Result<()> {
+        self.config().check_writable()?;
+        match self.drop_in_of(name) {
+            Some(file) => self.edit_drop_in(&file, edit),
+            None => self.edit_config(edit),
+        }
+    }
+
+    fn has_own_remote(&self, name: &RemoteName) -> bool {
+        self.own_keyfiles().any(|keyfile| Remote::from_keyfile(keyfile, name).is_ok())
     }
 
     /// Adds a remote; `options` are further keys. An empty `url` is none, as where there is a `metalink`. With
-    /// `replace` one of that name is replaced, keys and all.
+    /// `replace` one of that name is replaced, keys and all, in the file where it is.
     ///
     /// # Errors
     /// [`Error::RemoteExists`]; [`Error::Config`] for a key that no keyfile can hold; those of
@@ -118,7 +140,7 @@ impl Repo {
         replace: bool,
     ) -> Result<()> {
         let group = group_of(name);
-        if !replace && Remote::from_keyfile(&self.config().keyfile, name).is_ok() {
+        if !replace && self.has_own_remote(name) {
             return Err(Error::RemoteExists { name: name.to_string() });
         }
         let impossible = options.iter().find(|(key, value)| !Keyfile::default().set(&group, key, value));
@@ -132,7 +154,7 @@ impl Repo {
             }
             .into());
         }
-        self.edit_config(|keyfile| {
+        self.edit_description(name, |keyfile| {
             keyfile.remove_group(&group);
             if !url.is_empty() {
                 keyfile.set(&group, "url", url);
@@ -166,7 +188,9 @@ impl Repo {
     /// [`Error::UnknownRemote`], also for one of a parent's; those of [`edit_config`](Self::edit_config) and
     /// [`edit_refs`](Self::edit_refs). A crash may leave the remote with some of its refs, or with none.
     pub fn delete_remote(&mut self, name: &RemoteName) -> Result<()> {
-        Remote::from_keyfile(&self.config().keyfile, name)?;
+        if !self.has_own_remote(name) {
+            return Err(Error::UnknownRemote { name: name.to_string() });
+        }
         self.config().check_writable()?;
         {
             let _lock = self.store().lock(LockKind::Shared)?;
@@ -174,7 +198,7 @@ impl Repo {
             let deletions = refs.map(|entry| RefEdit::Delete { name: entry.name, expected: Expected::Any });
             self.edit_refs_locked(deletions.collect(), &|| Ok(()))?;
         }
-        self.edit_config(|keyfile| {
+        self.edit_description(name, |keyfile| {
             keyfile.remove_group(&group_of(name));
         })?;
         sapwood_fsio::remove_file_optional(self.dir(), keyring_of(name))?;

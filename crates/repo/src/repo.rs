@@ -4,6 +4,7 @@
 //! for reading alone, before anything in it could be misunderstood.
 
 use crate::refs::{LOCK, RefDb, RefTxn, RefWriting};
+use crate::remote::DropIns;
 use crate::write::TMP;
 use crate::{
     CollectionId, Config, Error, Keyfile, Namespace, RefEdit, RefEntry, RefName, Refspec, Remote, Result,
@@ -44,6 +45,7 @@ pub struct Repo {
     store: Store,
     config: Config,
     parents: Vec<ParentRepo>,
+    pub(crate) drop_ins: Option<DropIns>,
 }
 
 /// A repository that this one looks into (`core.parent`), or one that such a one looks into.
@@ -113,7 +115,7 @@ impl Repo {
         if let Err(error) = sapwood_fsio::ensure_dir(dir, TMP, DIR_MODE) {
             tracing::debug!(%error, "the repository has no `tmp`");
         }
-        Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config, parents })
+        Ok(Self { dir: sapwood_fsio::open_dir(dir, ".")?, store, config, parents, drop_ins: None })
     }
 
     /// Its objects.

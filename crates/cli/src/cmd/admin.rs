@@ -22,7 +22,7 @@ pub(crate) mod unlock;
 pub(crate) mod upgrade;
 
 use crate::args::Persona;
-use crate::ctx::{Ctx, open_dir, variable};
+use crate::ctx::{Ctx, open_dir, use_drop_ins, variable};
 use crate::report::{OrUsage, Usage, usage};
 use crate::running;
 use crate::ui::{self, Render, show as emit};
@@ -138,7 +138,9 @@ impl Machine {
     pub(super) fn open_as_it_is(&self) -> anyhow::Result<Sysroot> {
         let path = self.path();
         let sysroot = Sysroot::open(&open_dir(&path)?);
-        let sysroot = sysroot.with_context(|| format!("loading sysroot {}", path.display()))?;
+        let loading = || format!("loading sysroot {}", path.display());
+        let mut sysroot = sysroot.with_context(loading)?;
+        use_drop_ins(sysroot.repo_mut(), &path).with_context(loading)?;
         let (dev, ino) = running::root()?;
         let mut sysroot = sysroot.with_running_root(dev, ino);
         if let Some(program) = variable("OSTREE_GRUB2_EXEC") {

@@ -54,10 +54,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     }
 }
 
-/// The repository, or that of a sysroot.
+/// The repository, or that of a sysroot, with its drop-in files.
 fn open(ctx: &Ctx, sysroot: Option<&PathBuf>) -> anyhow::Result<Repo> {
     match sysroot {
-        Some(path) => crate::ctx::open_repo_at(&path.join("ostree/repo")),
+        Some(path) => {
+            let mut repo = crate::ctx::open_repo_at(&path.join("ostree/repo"))?;
+            crate::ctx::use_drop_ins(&mut repo, path)?;
+            Ok(repo)
+        }
         None => ctx.open_repo(),
     }
 }

@@ -38,6 +38,9 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
         RepoError::InUse { id, name } => format!("Commit '{id}' is referenced by '{name}'"),
         RepoError::HasAlias { name, alias } => format!("Ref '{name}' has an active alias: '{alias}'"),
         RepoError::UnknownRemote { name } => format!("Remote \"{name}\" not found"),
+        RepoError::DuplicateRemote { name } => {
+            format!("Multiple specifications found for remote \"{name}\"")
+        }
         RepoError::RemoteExists { name } => format!("Remote configuration for \"{name}\" already exists"),
         _ => return None,
     })

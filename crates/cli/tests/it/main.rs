@@ -11,6 +11,7 @@ mod collections;
 mod compatibility;
 mod delta;
 mod differential;
+mod drop_ins;
 mod failure;
 mod files;
 mod json;
