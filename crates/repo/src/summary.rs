@@ -6,14 +6,16 @@
 mod branch;
 mod copy;
 mod deltas;
+mod listed;
 mod native;
 mod ostree;
 #[cfg(test)]
 mod tests;
 
 pub use copy::{SummaryCopy, SummaryState};
+pub use listed::Listed;
 
-use crate::{RefName, Refspec, Repo, Result, glib};
+use crate::{CollectionId, RefEntry, RefName, Refspec, Repo, Result, glib};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
 use std::collections::BTreeSet;
@@ -191,6 +193,13 @@ impl Repo {
         Ok(summary)
     }
 
+    /// The refs of other collections that the summary lists, sorted.
+    fn refs_of_others(&self) -> Result<Vec<(CollectionId, RefEntry)>> {
+        let own = self.config().collection_id.as_ref();
+        let all = self.collection_refs()?.into_iter().map(|((collection, _), entry)| (collection, entry));
+        Ok(all.filter(|(collection, _)| own != Some(collection)).collect())
+    }
+
     /// What the refs that the summary lists point to, each once.
     fn local_targets(&self) -> Result<Vec<Id<Commit>>> {
         let local = self.refs()?.into_iter().filter(|entry| entry.name.is_local());
@@ -235,10 +244,7 @@ impl Repo {
             facts.set("ostree.summary.collection-id", Value::Str(id.to_string()));
         }
         let mut mirrors: Vec<(String, Vec<SummaryRef>)> = Vec::new();
-        for ((collection, _), entry) in self.collection_refs()? {
-            if self.config().collection_id.as_ref() == Some(&collection) {
-                continue;
-            }
+        for (collection, entry) in self.refs_of_others()? {
             let entry = self.summary_ref(entry.name, entry.target)?;
             match mirrors.last_mut().filter(|(last, _)| *last == collection.as_str()) {
                 Some((_, refs)) => refs.push(entry),

@@ -1,7 +1,11 @@
 //! `serve`: a static web server for the repository.
 
+mod watch;
+
+use super::summary::Publishing;
 use crate::connect::{MAX_PEM_BYTES, runtime};
 use crate::ctx::{Ctx, open_dir, open_parent, read_file};
+use crate::report::usage;
 use crate::ui;
 use anyhow::Context as _;
 use sapwood_objstore::Mode;
@@ -12,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use watch::Watch;
 
 /// Serve the repository over HTTP until interrupted
 ///
@@ -37,6 +42,11 @@ pub(crate) struct Args {
     /// Serve only clients that show a certificate signed by one of those in this PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
+    /// Write the summary anew, and sign it with the keys given, when refs have moved
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    publishing: Publishing,
     /// Print each request on standard error
     #[arg(long)]
     log: bool,
@@ -49,7 +59,13 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     if repo.store().mode() != Mode::Archive {
         ui::complain("warning: only archive repositories can be pulled from over HTTP");
     }
-    drop(repo);
+    if args.publishing.signs() && !args.watch {
+        return Err(usage("keys are of use with --watch alone"));
+    }
+    let watch = Watch { repo: &repo, publishing: &args.publishing };
+    if args.watch {
+        watch.begin()?;
+    }
     let dir = open_dir(&path)?;
     let mut options = ServeOptions::default();
     if args.log {
@@ -64,7 +80,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     allow_many_connections();
     let address = SocketAddr::new(args.bind, args.port);
-    runtime()?.block_on(async {
+    let serving = async {
         let listener = tokio::net::TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen at {address}"))?;
         let port = listener.local_addr()?.port();
@@ -80,6 +96,15 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         };
         serve(dir, listener, options, shutdown).await;
         Ok(0)
+    };
+    let runtime = runtime()?;
+    std::thread::scope(|scope| {
+        // It ends when the sender is dropped.
+        let (_goes_on, stop) = std::sync::mpsc::channel();
+        if args.watch {
+            scope.spawn(move || watch.go_on(&stop));
+        }
+        runtime.block_on(serving)
     })
 }
 

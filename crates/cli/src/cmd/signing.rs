@@ -27,6 +27,11 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
+    /// Whether any key is given.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        !(self.gpg_sign.is_empty() && self.sign.is_empty() && self.sign_from_file.is_empty())
+    }
+
     /// The keys that can make statements, which those of Ed25519 alone can.
     pub(crate) fn statement_keys(&self) -> anyhow::Result<Vec<Ed25519>> {
         if self.sign_type != "ed25519" {

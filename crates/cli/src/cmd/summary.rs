@@ -12,19 +12,17 @@ use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Write or view the summary: the file that tells pullers all refs
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
     #[command(flatten)]
-    signing: Signing,
+    publishing: Publishing,
     /// Write it anew
     #[arg(long, short = 'u')]
     update: bool,
-    /// With -u, in a repository with a key set: for how many days clients may take it for the newest; 0 is for good
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
-    valid_for: u32,
     /// View it (also -v)
     #[arg(long)]
     view: bool,
@@ -41,6 +39,46 @@ pub(crate) struct Args {
     /// Print what it says under this key
     #[arg(long, value_name = "KEY")]
     print_metadata_key: Option<String>,
+}
+
+/// How a new summary is vouched for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Publishing {
+    #[command(flatten)]
+    signing: Signing,
+    /// When a summary is written in a repository with a key set: for how many days clients may take it for the newest; 0 is for
+    /// good
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    valid_for: u32,
+}
+
+impl Publishing {
+    /// Whether summaries are signed.
+    pub(crate) fn signs(&self) -> bool {
+        self.signing.is_asked_for()
+    }
+
+    /// For how long clients may take a summary for the newest, where they are told so.
+    pub(crate) fn lasts(&self, repo: &Repo) -> anyhow::Result<Option<Duration>> {
+        let is_stated = self.valid_for != 0 && repo.statement()?.is_some();
+        Ok(is_stated.then(|| Duration::from_secs(u64::from(self.valid_for) * DAY_SECONDS)))
+    }
+
+    /// Writes the summary anew, signed and stated. Where the keys for that are not here, the old one stays.
+    pub(crate) fn publish(&self, repo: &Repo, facts: &Metadata) -> anyhow::Result<Summary> {
+        let signers = self.signing.signers()?;
+        let publishers = publishers(repo, &self.signing)?;
+        repo.commit_metadata(facts)?;
+        let summary = repo.update_summary_with(facts)?;
+        if !signers.is_empty() {
+            repo.sign_summary(&signers)?;
+        }
+        if !publishers.is_empty() {
+            let lasts = (self.valid_for != 0).then(|| u64::from(self.valid_for) * DAY_SECONDS);
+            repo.state_summary(lasts, &publishers)?;
+        }
+        Ok(summary)
+    }
 }
 
 /// The summary, as it is now.
@@ -216,18 +254,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let view = args.view || ctx.short_v;
     let shown = shown(args.print_metadata_key.as_deref(), args.list_metadata_keys, args.raw, view);
     if args.update {
-        let signers = args.signing.signers()?;
-        let publishers = publishers(&repo, &args.signing)?;
-        let facts = facts(&args.add_metadata)?;
-        repo.commit_metadata(&facts)?;
-        let summary = repo.update_summary_with(&facts)?;
-        if !signers.is_empty() {
-            repo.sign_summary(&signers)?;
-        }
-        if !publishers.is_empty() {
-            let lasts = (args.valid_for != 0).then(|| u64::from(args.valid_for) * DAY_SECONDS);
-            repo.state_summary(lasts, &publishers)?;
-        }
+        let summary = args.publishing.publish(&repo, &facts(&args.add_metadata)?)?;
         return Ok(Outcome { summary, format, shown });
     }
     if shown == Shown::Nothing {

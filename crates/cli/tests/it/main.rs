@@ -28,3 +28,4 @@ mod repair;
 mod story;
 mod trust;
 mod volumes;
+mod watch;

@@ -87,8 +87,14 @@ impl Place {
 
     /// Serves a repository until the value is dropped.
     pub(crate) fn serve(&self, repo: &str) -> Server {
+        self.serve_with(repo, "")
+    }
+
+    /// The same with options, separated by blanks.
+    pub(crate) fn serve_with(&self, repo: &str, options: &str) -> Server {
         let mut command = self.command(BINARY);
-        command.args(["serve", "--port=0", "--repo", repo]).stdout(Stdio::piped());
+        command.args(["serve", "--port=0", "--repo", repo]).args(options.split_whitespace());
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();

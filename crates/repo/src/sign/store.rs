@@ -60,6 +60,14 @@ impl Repo {
         Ok(())
     }
 
+    /// Whether there is a file of signatures of the summary. Whose they are, and of which summary, is not looked at.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_summary_signatures(&self) -> Result<bool> {
+        Ok(sapwood_fsio::stat_optional(self.dir(), SIGNATURES)?.is_some())
+    }
+
     /// Signs the summary as it stands, and replaces the signatures that it had.
     ///
     /// # Errors
