@@ -29,7 +29,7 @@ mod tree;
 
 pub use keys::{Gnupg, openssl};
 pub use os::{Release, os_tree};
-pub use peer::{Nginx, Ostree};
+pub use peer::{Nginx, NginxOptions, Ostree};
 pub use random::Random;
 pub use skip::skipped;
 pub use tree::{Kind, Node, Tree};

@@ -55,7 +55,21 @@ impl Ostree {
 pub struct Nginx {
     child: Child,
     port: u16,
+    scheme: &'static str,
     _folder: tempfile::TempDir,
+}
+
+/// What nginx does beyond serving a folder over HTTP/1.1, as sites have it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NginxOptions<'a> {
+    /// Files of a certificate and its key (PEM): it speaks TLS, and HTTP/2 over it.
+    pub tls: Option<(&'a Path, &'a Path)>,
+    /// Whether it compresses all that it sends, for who takes that.
+    pub gzip: bool,
+    /// What it answers instead of 404, with 200, as if that were the file.
+    pub apology: Option<&'a str>,
+    /// The address of another server that it asks.
+    pub behind: Option<&'a str>,
 }
 
 impl Nginx {
@@ -64,11 +78,19 @@ impl Nginx {
     /// # Errors
     /// When it is there and does not start.
     pub fn serve(root: &Path) -> Result<Option<Self>> {
+        Self::serve_with(root, NginxOptions::default())
+    }
+
+    /// The same with more options.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_with(root: &Path, options: NginxOptions<'_>) -> Result<Option<Self>> {
         let Some(program) = find("nginx") else { return Ok(None) };
         let mut last = None;
         // Another process may take the port between our looking and nginx's opening it.
         for _ in 0..5 {
-            match Self::start(&program, root) {
+            match Self::start(&program, root, options) {
                 Ok(running) => return Ok(Some(running)),
                 Err(error) => last = Some(error),
             }
@@ -76,7 +98,7 @@ impl Nginx {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("nginx did not start")))
     }
 
-    fn start(program: &Path, root: &Path) -> Result<Self> {
+    fn start(program: &Path, root: &Path, options: NginxOptions<'_>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let own = folder.path().display();
@@ -84,11 +106,31 @@ impl Nginx {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {own}/{kind};"))
             .join(" ");
+        let (protocols, scheme) = match options.tls {
+            None => (";".to_owned(), "http"),
+            Some((certificate, key)) => {
+                let (certificate, key) = (certificate.display(), key.display());
+                (format!(" ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key};"), "https")
+            }
+        };
+        let gzip =
+            if options.gzip { "gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;" } else { "" };
+        let apology = match options.apology {
+            Some(text) => {
+                std::fs::write(folder.path().join("apology"), text)?;
+                format!("error_page 404 =200 /apology; location = /apology {{ internal; root {own}; }}")
+            }
+            None => String::new(),
+        };
+        let behind = options
+            .behind
+            .map(|other| format!("location / {{ proxy_pass {other}; proxy_http_version 1.1; }}"));
+        let behind = behind.unwrap_or_default();
         let config = format!(
             "daemon off; {user} worker_processes 2; pid {own}/pid; error_log {own}/error.log;\n\
              events {{ worker_connections 512; }}\n\
-             http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary}\n\
-             server {{ listen 127.0.0.1:{port}; root \"{}\"; }} }}\n",
+             http {{ access_log off; sendfile on; keepalive_requests 100000; {temporary} {gzip}\n\
+             server {{ listen 127.0.0.1:{port}{protocols} root \"{}\"; {apology} {behind} }} }}\n",
             root.display()
         );
         let config_path = folder.path().join("nginx.conf");
@@ -112,12 +154,12 @@ impl Nginx {
             ensure!(Instant::now() < deadline, "nginx did not answer within 10 seconds");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(Self { child, port, _folder: folder })
+        Ok(Self { child, port, scheme, _folder: folder })
     }
 
-    /// Where it answers: `http://127.0.0.1:PORT`.
+    /// Where it answers: `http://127.0.0.1:PORT`, or `https` over TLS.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 }
 

@@ -14,6 +14,7 @@ mod differential;
 mod drop_ins;
 mod failure;
 mod files;
+mod interop;
 mod json;
 mod keeping;
 mod labels;
