@@ -297,7 +297,9 @@ impl Driver<'_> {
                 | FetchError::TooLarge { .. }
                 | FetchError::Changed { .. }
         );
-        if midway && self.may_retry(item, 0) {
+        // What has an id does not change: one of the answers was wrong.
+        let at_least = u32::from(matches!(error, FetchError::Changed { .. }));
+        if midway && self.may_retry(item, at_least) {
             tracing::warn!(object = %item.name, %error, "trying elsewhere");
             self.fetch(item, true);
             return Ok(());

@@ -43,6 +43,8 @@ pub(crate) enum Answer {
     Endless,
     /// A length of 10^18 bytes, and a few of them.
     Huge,
+    /// These bytes, head and all.
+    Raw(Vec<u8>),
     /// No HTTP.
     Garbage,
     /// A head of a megabyte.
@@ -174,6 +176,7 @@ async fn answer(
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000000\r\n\r\nabc")
                 .await;
         }
+        Answer::Raw(bytes) => return stream.write_all(&bytes).await,
         Answer::Garbage => return stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await,
         Answer::EndlessHead => {
             stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;

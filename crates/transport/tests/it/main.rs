@@ -12,6 +12,8 @@ mod hostile;
 mod liar;
 mod lines;
 mod mirrors;
+mod misbehaving;
+mod moody;
 mod peers;
 mod proxies;
 mod pulls;

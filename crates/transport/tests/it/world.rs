@@ -66,6 +66,11 @@ impl Place {
 
     /// Commits a tree, owned by root, with plain permissions, so that every mode can hold it.
     pub(crate) fn commit(&self, branch: &str, tree: &Tree) -> Id<Commit> {
+        self.commit_at(branch, tree, 1_700_000_000)
+    }
+
+    /// As [`commit`](Self::commit), at a time in seconds since the epoch.
+    pub(crate) fn commit_at(&self, branch: &str, tree: &Tree, timestamp: u64) -> Id<Commit> {
         let from = tempfile::tempdir().unwrap();
         tree.write_to(from.path()).unwrap();
         let modifiers = Modifiers { canonical_permissions: true, ..Default::default() };
@@ -73,7 +78,7 @@ impl Place {
         let commit = CommitOptions {
             branch: Some(local(branch)),
             subject: "a commit".to_owned(),
-            timestamp: Some(1_700_000_000),
+            timestamp: Some(timestamp),
             ..Default::default()
         };
         self.repo.commit_dir(&open_dir(from.path()), &import, &commit, &|_| {}).unwrap().commit
