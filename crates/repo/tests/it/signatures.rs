@@ -1,7 +1,7 @@
 //! Signatures, against the programs that made them: which count, and which must not.
 
 use sapwood_repo::sign::gpg::{Keyring, Verdict};
-use sapwood_repo::sign::{Spki, Verifier as _, signer, verifier};
+use sapwood_repo::sign::{Ed25519, Spki, Verifier as _, signer, verifier};
 use sapwood_testkit::{Gnupg, openssl, skipped};
 
 const DATA: &[u8] = b"what is signed";
@@ -190,4 +190,62 @@ fn keys_of_openssl_sign_here_what_it_verifies_and_the_other_way_round() {
         openssl(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], b"").unwrap().unwrap();
     let weak = openssl(["pkey", "-pubout"], &weak).unwrap().unwrap();
     assert!(verifier("spki", &[String::from_utf8(weak).unwrap()], &[]).is_err(), "RSA of 1024 bits");
+}
+
+/// RFC 8032, section 7.1, tests 1 to 3: seed, public key, message and signature.
+const VECTORS: [[&str; 4]; 3] = [
+    [
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        concat!(
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155",
+            "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        ),
+    ],
+    [
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        concat!(
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da",
+            "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+        ),
+    ],
+    [
+        "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        concat!(
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac",
+            "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+        ),
+    ],
+];
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn ed25519_is_that_of_the_rfc() {
+    for [seed, public, message, signature] in VECTORS {
+        let (secret, made) = Ed25519::generate(&bytes(seed).try_into().unwrap());
+        assert_eq!(made, Ed25519::public_text(&bytes(public).try_into().unwrap()));
+        let (message, signature) = (bytes(message), bytes(signature));
+        assert_eq!(signer("ed25519", &secret).unwrap().sign(&message).unwrap(), signature);
+        let keys = [made];
+        let ours = verifier("ed25519", &keys, &[]).unwrap();
+        let is_good =
+            |data: &[u8], signature: &[u8]| ours.judge(data, &[signature.to_vec()])[0].good_by.is_some();
+        assert!(is_good(&message, &signature));
+        assert!(!is_good(b"something else", &signature));
+        for bit in 0..signature.len() * 8 {
+            let mut damaged = signature.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_good(&message, &damaged), "bit {bit}");
+        }
+        let revoked = verifier("ed25519", &keys, &keys).unwrap();
+        assert!(revoked.judge(&message, &[signature])[0].good_by.is_none());
+    }
 }
