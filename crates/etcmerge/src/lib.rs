@@ -31,10 +31,14 @@
 //!
 //! - **A changed mode or owner of a directory is kept.** OSTree loses it unless something in the directory changed too:
 //!   a directory closed to others would be open again after the next update.
+//! - **A new default mode or owner of a directory is taken**, where those were not changed locally. OSTree puts the old ones
+//!   back where something in the directory was changed.
 //! - **Changed extended attributes are kept** (access lists, capabilities). OSTree compares without them. Security labels
 //!   alone are not compared ([`ScanOptions::ignored_xattrs`]): a policy assigns them.
 //! - **A local file where the new version has a directory is not an error.** In OSTree the whole update fails, even if the
 //!   directory is an old default that was replaced locally; here the local file stays, by default.
+//! - **What is in a directory that took the place of a default file is kept**, where the new version has a directory there,
+//!   too. OSTree loses it.
 //! - **What the local tree keeps has a place.** If the new version turned a directory into a file, and something in it
 //!   was changed locally, OSTree's update fails; here the directory stays with that in it, and the file is the conflict.
 //! - **Conflicts are listed.** OSTree keeps the local side silently.

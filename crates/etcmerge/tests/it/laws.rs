@@ -39,7 +39,7 @@ fn tree(fifos: bool) -> impl Strategy<Value = Tree> {
 }
 
 /// A tree and two that were made from it by a few edits each.
-fn three(fifos: bool) -> impl Strategy<Value = [Tree; 3]> {
+pub(crate) fn three(fifos: bool) -> impl Strategy<Value = [Tree; 3]> {
     let edit = move || (prop::collection::vec(name(), 1..4), prop::option::of(node(fifos)));
     let edits = move || (any::<bool>(), prop::collection::vec(edit(), 0..5));
     (tree(fifos), edits(), edits()).prop_map(|(base, ours, theirs)| {
