@@ -9,6 +9,7 @@ mod cmd;
 mod connect;
 mod ctx;
 mod extension;
+mod journal;
 mod report;
 mod running;
 mod time;

@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod progress;
 pub(crate) mod pulling;
 
+use crate::journal::{self, Entry};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -19,6 +20,11 @@ pub(crate) trait Render: serde::Serialize {
         Vec::new()
     }
 
+    /// What the system's journal is told.
+    fn entries(&self) -> Vec<Entry> {
+        Vec::new()
+    }
+
     /// 0 where all went well.
     fn exit_code(&self) -> u8 {
         0
@@ -27,6 +33,7 @@ pub(crate) trait Render: serde::Serialize {
 
 /// Shows an outcome, and gives the exit code.
 pub(crate) fn show(outcome: &impl Render, as_json: bool) -> anyhow::Result<u8> {
+    journal::tell(&outcome.entries());
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     if as_json {
         json::write(outcome, &mut out)?;
@@ -57,6 +64,11 @@ static NAME: OnceLock<&str> = OnceLock::new();
 /// Sets the name by which commands are called in what is said.
 pub(crate) fn speak_as(name: &'static str) {
     NAME.get_or_init(|| name);
+}
+
+/// The name by which the program was called.
+pub(crate) fn name() -> &'static str {
+    NAME.get().copied().unwrap_or("sapwood")
 }
 
 /// A text with the commands in it called by the name of the program.

@@ -7,6 +7,7 @@ use crate::list::Current;
 use crate::origin::Origin;
 use crate::plan::{Position, Retain, Slot};
 use crate::prepare::Blueprint;
+use crate::space::WhereFull;
 use crate::{Error, Locked, Result, bootloader, etc, layout};
 use sapwood_etcmerge::{Conflict, NotKept, Policy, Skipped};
 use sapwood_fsio as fsio;
@@ -129,7 +130,7 @@ impl Locked<'_> {
     /// touched. What an earlier, interrupted call left is removed first. What is staged is replaced, in the same step.
     ///
     /// # Errors
-    /// [`Error::AfterSwitch`] if the new deployment boots and only cleaning up failed; [`Error::NoRoom`]. In all other
+    /// [`Error::AfterSwitch`] if the new deployment boots and only cleaning up failed; [`Error::NoDiskRoom`], [`Error::NoRoom`]. In all other
     /// cases the boot order is the old one, what was staged still is, and what was made is removed, now or by the next
     /// call.
     pub fn deploy(
@@ -145,8 +146,8 @@ impl Locked<'_> {
         self.new_tries()?;
         self.recover(&current, &options.overlays, on_event)?;
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
-        let laid =
-            self.lay(&blueprint.id, &origin, on_event).and_then(|_| self.make_room(&current, &blueprint));
+        self.make_disk_room(&blueprint, WhereFull::RemoveOld)?;
+        let laid = self.lay(&blueprint.id, &origin, on_event).and_then(|_| self.make_boot_room(&blueprint));
         let placed = laid.and_then(|()| self.place(&blueprint, on_event));
         let mut deployed = placed.inspect_err(|error| {
             if !matches!(error, Error::AfterSwitch { .. }) {

@@ -212,6 +212,19 @@ pub enum Error {
         /// What is free.
         available_bytes: u64,
     },
+    /// A new deployment does not fit into the filesystem of the sysroot.
+    #[error(
+        "the new deployment needs {needed_bytes} bytes, and {available_bytes} are free beside the \
+         {reserve_bytes} that are to stay so (core.min-free-space-percent or -size)"
+    )]
+    NoDiskRoom {
+        /// What it adds: directories, copies of files, its `/etc`.
+        needed_bytes: u64,
+        /// What is free, without the reserve.
+        available_bytes: u64,
+        /// What is to stay free.
+        reserve_bytes: u64,
+    },
     /// A program that a boot loader needs failed.
     #[error("{name} failed: {what}")]
     Program {
@@ -260,7 +273,7 @@ pub enum Error {
 impl Error {
     /// Whether the disk, or the quota, is full.
     pub fn is_no_space(&self) -> bool {
-        if matches!(self, Self::NoRoom { .. }) {
+        if matches!(self, Self::NoRoom { .. } | Self::NoDiskRoom { .. }) {
             return true;
         }
         let mut error: Option<&dyn std::error::Error> = Some(self);

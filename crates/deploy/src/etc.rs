@@ -55,6 +55,15 @@ pub(crate) fn defaults(sysroot: &Sysroot, commit: Id<Commit>, root: Root) -> Res
     }
 }
 
+/// The tree of the defaults.
+pub(crate) fn defaults_root(sysroot: &Sysroot, commit: Id<Commit>, root: Root) -> Result<Option<Root>> {
+    let Some(path) = defaults(sysroot, commit, root)?.path() else { return Ok(None) };
+    Ok(match tree::lookup(sysroot, root, &TreePath::parse(path)?)? {
+        Some(Node::Dir(root)) => Some(root),
+        _ => None,
+    })
+}
+
 /// Copies the defaults, since an administrator may write into these files.
 pub(crate) fn create(sysroot: &Sysroot, tree: &Dir, root: Root, defaults: Defaults) -> Result<()> {
     let Some(from) = defaults.path() else { return Ok(()) };

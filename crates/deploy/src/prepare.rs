@@ -10,11 +10,12 @@ use crate::boot::kernel::{BootFile, Kernel};
 use crate::boot::os_release::OsRelease;
 use crate::deploy::{DeployEvent, DeployOptions, KargsFrom, Merge};
 use crate::deployment::{Deployment, DeploymentId};
+use crate::labels::Relabel;
 use crate::origin::Origin;
 use crate::plan::{self, Position, Retain, Slot};
 use crate::sysroot::merge_deployment;
 use crate::var::{self, Var};
-use crate::{Error, Locked, Result, StaterootName, boot, etc, layout, tree};
+use crate::{Error, Locked, Result, StaterootName, boot, etc, labels, layout, tree};
 use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use sapwood_etcmerge::Policy;
 use sapwood_fsio::{self as fsio, At, Dir};
@@ -118,7 +119,8 @@ impl Locked<'_> {
         }
         let root = self.repo().root(id.commit)?;
         let tree = tree::install(self, id, root, &|files| on_event(DeployEvent::CheckingOut { files }))?;
-        match var::prepare(self, &id.stateroot, root)? {
+        let labels = labels::of_tree(self, &tree)?;
+        match var::prepare(self, &id.stateroot, root, labels.as_ref())? {
             Var::Nothing => {}
             Var::Populated => on_event(DeployEvent::VarPopulated),
             Var::Ignored => on_event(DeployEvent::VarIgnored),
@@ -176,6 +178,11 @@ impl Locked<'_> {
             None => etc::Merged::default(),
         };
         self.note_conflicts(id, &merged)?;
+        if let Some(labels) = labels::of_tree(self, &tree)?
+            && let Some(etc) = fsio::open_dir_optional(&tree, etc::ETC)?
+        {
+            labels::relabel(&etc, "/etc", &labels, Relabel::All)?;
+        }
         var::forget_update(self, &id.stateroot)?;
         if self.immutable() {
             // A guard against mistakes; not every filesystem and user can have it.

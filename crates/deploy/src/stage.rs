@@ -18,6 +18,7 @@ use crate::deployment::{Deployment, DeploymentId};
 use crate::list::Current;
 use crate::origin::Origin;
 use crate::plan::Slot;
+use crate::space::WhereFull;
 use crate::{Error, Locked, Result, StaterootName, Sysroot, etc, layout, write};
 use record::{BootIds, Record};
 use sapwood_fsio::{self as fsio, Dir, Kind};
@@ -151,6 +152,7 @@ impl Locked<'_> {
         self.new_tries()?;
         self.recover(&current, &options.overlays, on_event)?;
         let (blueprint, origin) = self.blueprint(&current.deployments, stateroot, commit, options)?;
+        self.make_disk_room(&blueprint, WhereFull::Refuse)?;
         let staged = Staged {
             id: blueprint.id.clone(),
             merge: blueprint.merge.clone(),
@@ -276,7 +278,7 @@ impl Locked<'_> {
         self.write_record(&Record { begun: true, ..record.clone() })?;
         // An earlier attempt may have got into the middle of the merge.
         etc::recreate(self, &blueprint.id)?;
-        self.make_room(&current, blueprint)?;
+        self.make_boot_room(blueprint)?;
         let mut deployed = self.place(blueprint, on_event)?;
         let clean = || {
             fsio::remove_file_optional(self.root(), layout::failure_stamp())?;

@@ -4,9 +4,11 @@
 //! from the first commit that has content for it: beside it, durable, then exchanged.
 
 use crate::deployment::StaterootName;
+use crate::labels::{self, Relabel};
 use crate::{Result, Sysroot, layout, tree};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::LinkPolicy;
+use sapwood_repo::selinux::Labels;
 use sapwood_repo::{Node, Root, TreePath, WalkEntry};
 use std::path::Path;
 
@@ -77,7 +79,18 @@ pub(crate) fn forget_update(sysroot: &Sysroot, stateroot: &StaterootName) -> Res
 }
 
 /// Makes sure that a stateroot has a `/var`, and fills a new one from the commit with this root.
-pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) -> Result<Var> {
+///
+/// What is new in it is labelled.
+pub(crate) fn prepare(
+    sysroot: &Sysroot,
+    stateroot: &StaterootName,
+    root: Root,
+    labels: Option<&Labels>,
+) -> Result<Var> {
+    let label = |var: &Dir| match labels {
+        Some(labels) => labels::relabel(var, "/var", labels, Relabel::Missing).map(drop),
+        None => Ok(()),
+    };
     let dir = fsio::open_dir(sysroot.root(), layout::stateroot_dir(stateroot))?;
     if fsio::stat_optional(&dir, VAR)?.is_none() {
         fsio::create_dir(&dir, VAR, 0o755)?;
@@ -86,6 +99,7 @@ pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) 
     let new = is_new(&var)?;
     if new {
         add_missing(&var)?;
+        label(&var)?;
     }
     let path = TreePath::parse("/var")?;
     let Some(Node::Dir(content)) = tree::lookup(sysroot, root, &path)? else { return Ok(Var::Nothing) };
@@ -97,7 +111,9 @@ pub(crate) fn prepare(sysroot: &Sysroot, stateroot: &StaterootName, root: Root) 
     }
     fsio::remove_tree(&dir, NEW_VAR)?;
     tree::checkout(sysroot, root, Some(&path), &dir, Path::new(NEW_VAR), LinkPolicy::Copy, &|_| {})?;
-    add_missing(&fsio::open_dir(&dir, NEW_VAR)?)?;
+    let filled = fsio::open_dir(&dir, NEW_VAR)?;
+    add_missing(&filled)?;
+    label(&filled)?;
     fsio::syncfs(&dir)?;
     if fsio::exchange(&dir, NEW_VAR, &dir, VAR).is_err() {
         // Not every filesystem can exchange, but each replaces an empty directory.

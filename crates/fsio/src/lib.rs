@@ -63,8 +63,8 @@ pub use file::{
 };
 pub use filesystem::{ChangeTimes, Filesystem, boot_id, filesystem};
 pub use meta::{
-    FreeSpace, Stat, free_space, is_fat, set_immutable, set_mode, set_mode_of, set_mtime, set_owner,
-    set_owner_of, stat, stat_dir, stat_open, stat_optional,
+    FreeSpace, Stat, free_space, is_fat, may_reflink, set_immutable, set_mode, set_mode_of, set_mtime,
+    set_owner, set_owner_of, stat, stat_dir, stat_open, stat_optional,
 };
 pub use remove::remove_tree;
 pub use scratch::Scratch;

@@ -254,6 +254,16 @@ pub fn is_fat(dir: &Dir) -> Result<bool> {
     Ok(rustix::fs::fstatfs(dir).at("find out the filesystem of", ".")?.f_type == 0x4d44)
 }
 
+/// Whether copies in the filesystem that holds `dir` may share their blocks: so on btrfs and, mostly, on XFS.
+///
+/// # Errors
+/// When the system cannot tell.
+pub fn may_reflink(dir: &Dir) -> Result<bool> {
+    // `BTRFS_SUPER_MAGIC` and `XFS_SUPER_MAGIC` of the kernel.
+    let magic = rustix::fs::fstatfs(dir).at("find out the filesystem of", ".")?.f_type;
+    Ok([0x9123_683e, 0x5846_5342].contains(&magic))
+}
+
 /// Room on a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {

@@ -53,6 +53,16 @@ pub enum Reserve {
     Bytes(u64),
 }
 
+impl Reserve {
+    /// How much that is on a filesystem, in bytes.
+    pub fn on(self, space: sapwood_fsio::FreeSpace) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => space.total_bytes / 100 * u64::from(percent),
+        }
+    }
+}
+
 /// Limits and habits of a store.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]

@@ -23,6 +23,7 @@ pub(crate) mod upgrade;
 
 use crate::args::Persona;
 use crate::ctx::{Ctx, open_dir, use_drop_ins, variable};
+use crate::journal;
 use crate::report::{OrUsage, Usage, usage};
 use crate::running;
 use crate::ui::{self, Render, show as emit};
@@ -95,6 +96,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
         }
         return Err(usage.into());
     };
+    dispatch(command, machine, ctx).inspect_err(journal::tell_of_failure)
+}
+
+fn dispatch(command: &Command, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u8> {
     match command {
         Command::BootComplete(args) => emit(&boot_complete::run(args, machine)?, ctx.json),
         Command::Cleanup(args) => emit(&cleanup::run(args, machine)?, ctx.json),

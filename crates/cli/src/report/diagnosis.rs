@@ -159,6 +159,7 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         Error::NoRoom { .. } => {
             ("no-space", hint("`sapwood admin undeploy INDEX` makes room for another kernel"))
         }
+        Error::NoDiskRoom { .. } => ("no-space", hint("`sapwood admin undeploy INDEX` makes room")),
         Error::Karg(_) => ("kernel-argument", Vec::new()),
         Error::Bootloader { .. } => ("bootloader", Vec::new()),
         _ => return None,

@@ -15,6 +15,7 @@ mod drop_ins;
 mod failure;
 mod files;
 mod interop;
+mod journal;
 mod json;
 mod keeping;
 mod labels;

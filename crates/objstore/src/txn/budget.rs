@@ -15,10 +15,7 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(space: FreeSpace, configured: Reserve) -> Self {
-        let reserve = match configured {
-            Reserve::Bytes(bytes) => bytes,
-            Reserve::Percent(percent) => space.total_bytes / 100 * u64::from(percent),
-        };
+        let reserve = configured.on(space);
         let left = AtomicU64::new(space.free_bytes.saturating_sub(reserve));
         Self { left, configured, reserve, block: space.block_bytes.max(1) }
     }

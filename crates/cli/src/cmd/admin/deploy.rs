@@ -3,6 +3,7 @@
 use super::outcome::{EtcMerge, Shown, StagedShown};
 use super::{Machine, PATIENCE, narrate, stateroot_or_running};
 use crate::ctx::{Ctx, open_parent, read_file};
+use crate::journal::Entry;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_deploy::{
@@ -191,6 +192,13 @@ impl Render for Outcome {
         match self {
             Self::Deployed(shown) => shown.render(out),
             Self::Staged(staged) => staged.render(out),
+        }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        match self {
+            Self::Deployed(shown) => shown.entries(),
+            Self::Staged(staged) => staged.entries(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::outcome::{EtcMerge, Shown};
 use super::{Machine, PATIENCE};
 use crate::cmd::admin::deploy::Watch;
 use crate::ctx::Ctx;
+use crate::journal::{self, Entry};
 use crate::ui::Render;
+use sapwood_deploy::Finalization;
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -38,6 +40,10 @@ impl Render for Outcome {
         }
     }
 
+    fn entries(&self) -> Vec<Entry> {
+        self.deployed.as_ref().map(Shown::entries).unwrap_or_default()
+    }
+
     fn remarks(&self) -> Vec<String> {
         self.deployed.as_ref().map(Shown::remarks).unwrap_or_default()
     }
@@ -52,6 +58,10 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let sysroot = machine.open()?;
     let watch = Watch::new(ctx);
     let locked = sysroot.lock(PATIENCE)?;
+    if let Some(staged) = locked.staged()?.filter(|staged| staged.finalization != Finalization::Held) {
+        let entry = Entry::new("Finalizing staged deployment").id(journal::id::DEPLOYMENT_FINALIZING);
+        journal::tell(&[entry.about(&staged.id)]);
+    }
     let deployed = locked.finalize_staged(&|event| watch.see(event))?;
     let etc: Option<EtcMerge> = watch.etc();
     Ok(Outcome { deployed: deployed.map(|deployed| Shown::new(deployed, etc)) })

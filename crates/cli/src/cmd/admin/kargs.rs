@@ -1,6 +1,7 @@
 //! `admin kargs`: changes of kernel arguments.
 
 use super::{Machine, PATIENCE, outcome};
+use crate::journal::Entry;
 use crate::ui::Render;
 use sapwood_deploy::{KargEdit, Written};
 use serde::Serialize;
@@ -46,6 +47,12 @@ impl Serialize for Outcome {
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         outcome::written(&self.written, out)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let written = outcome::written_entry(&self.written);
+        let changed = written.is_some().then(|| Entry::new("Kernel arguments were changed"));
+        changed.into_iter().chain(written).collect()
     }
 }
 

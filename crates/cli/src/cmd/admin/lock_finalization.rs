@@ -1,6 +1,7 @@
 //! `admin lock-finalization`: holds what is staged.
 
 use super::{Machine, PATIENCE};
+use crate::journal::Entry;
 use crate::ui::Render;
 use sapwood_deploy::Finalization;
 use std::io::{self, Write};
@@ -25,6 +26,12 @@ impl Render for Outcome {
         let state = if self.locked { "locked" } else { "unlocked" };
         let when = if self.changed { "now" } else { "already" };
         writeln!(out, "Staged deployment is {when} {state}")
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let state = if self.locked { "locked" } else { "unlocked" };
+        let entry = || Entry::new(format!("Staged deployment is now {state}"));
+        self.changed.then(entry).into_iter().collect()
     }
 }
 

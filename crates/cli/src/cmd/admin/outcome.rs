@@ -1,7 +1,8 @@
 //! What deploying did, as `deploy`, `upgrade` and `switch` tell it.
 
+use crate::journal::{self, Entry};
 use crate::ui::{Render, human};
-use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, Finalization, Staged, Written};
+use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, DeploymentId, Finalization, Staged, Written};
 use sapwood_etcmerge::{ConflictKind, NotKeptWhat, Resolution};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -21,6 +22,8 @@ pub(crate) struct StagedShown {
     commit: String,
     serial: u32,
     held: bool,
+    #[serde(skip)]
+    id: DeploymentId,
 }
 
 impl StagedShown {
@@ -31,6 +34,7 @@ impl StagedShown {
             commit: staged.id.commit.to_hex(),
             serial: staged.id.serial,
             held: staged.finalization == Finalization::Held,
+            id: staged.id.clone(),
         }
     }
 }
@@ -38,6 +42,10 @@ impl StagedShown {
 impl Render for StagedShown {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Staged deployment: {} {}.{}", self.stateroot, self.commit, self.serial)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        vec![Entry::new(format!("Staged deployment: {}", self.id)).about(&self.id)]
     }
 }
 
@@ -47,6 +55,14 @@ pub(crate) struct EtcMerge {
     pub(crate) modified: usize,
     pub(crate) removed: usize,
     pub(crate) added: usize,
+}
+
+impl EtcMerge {
+    /// In OSTree's words.
+    fn text(self) -> String {
+        let Self { modified, removed, added } = self;
+        format!("Copying /etc changes: {modified} modified, {removed} removed, {added} added")
+    }
 }
 
 impl Shown {
@@ -79,11 +95,33 @@ impl serde::Serialize for Shown {
 
 impl Render for Shown {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if let Some(EtcMerge { modified, removed, added }) = self.etc {
-            writeln!(out, "Copying /etc changes: {modified} modified, {removed} removed, {added} added")?;
+        if let Some(etc) = self.etc {
+            writeln!(out, "{}", etc.text())?;
         }
         written(&self.deployed.written, out)?;
         cleaned(&self.deployed.cleaned, out)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let Deployed { id, conflicts, written, .. } = &self.deployed;
+        let mut entries = Vec::new();
+        if let Some(etc) = self.etc {
+            let merged = Entry::new(etc.text()).id(journal::id::CONFIG_MERGE);
+            entries.push(
+                merged
+                    .field("ETC_N_MODIFIED", &etc.modified)
+                    .field("ETC_N_REMOVED", &etc.removed)
+                    .field("ETC_N_ADDED", &etc.added),
+            );
+        }
+        if !conflicts.is_empty() {
+            let mut lines = vec![format!("Conflicts in /etc: {}", conflicts.len())];
+            lines.extend(conflicts.iter().map(conflict_text));
+            entries.push(Entry::warning(lines.join("\n")).about(id));
+        }
+        entries.push(Entry::new(format!("New deployment: {id}")).about(id));
+        entries.extend(written_entry(written));
+        entries
     }
 
     fn remarks(&self) -> Vec<String> {
@@ -153,17 +191,32 @@ fn resolution(resolution: &Resolution) -> String {
 
 /// How the list of deployments was written, in OSTree's words.
 pub(super) fn written(written: &Written, out: &mut dyn Write) -> io::Result<()> {
-    let (swap, boot) = match written.change {
-        Change::Nothing => return Ok(()),
+    match swap(written) {
+        Some((_, text)) => writeln!(out, "{text}"),
+        None => Ok(()),
+    }
+}
+
+/// The same for the journal.
+pub(super) fn written_entry(written: &Written) -> Option<Entry> {
+    let (swapped, text) = swap(written)?;
+    let entry = Entry::new(text).id(journal::id::DEPLOYMENT_COMPLETE);
+    Some(entry.field("OSTREE_DID_BOOTSWAP", swapped).field("OSTREE_N_DEPLOYMENTS", &written.after))
+}
+
+/// Whether the entries were switched, and how that is told; `None` where nothing was.
+fn swap(written: &Written) -> Option<(&'static str, String)> {
+    let (swapped, boot) = match written.change {
+        Change::Nothing => return None,
         Change::Links { version, sub } => ("no", format!("boot.{version}.{sub}")),
         Change::Entries { version, sub } => ("yes", format!("boot.{version}.{sub}")),
     };
     let before = i64::try_from(written.before).unwrap_or(i64::MAX);
     let change = i64::try_from(written.after).unwrap_or(i64::MAX) - before;
-    writeln!(
-        out,
-        "Bootloader updated; bootconfig swap: {swap}; bootversion: {boot}, deployment count change: {change}"
-    )
+    let text = format!(
+        "Bootloader updated; bootconfig swap: {swapped}; bootversion: {boot}, deployment count change: {change}"
+    );
+    Some((swapped, text))
 }
 
 /// What was removed from the repository, in OSTree's words.

@@ -1,6 +1,7 @@
 //! `admin pin`.
 
 use super::{Machine, PATIENCE, count, index};
+use crate::journal::Entry;
 use crate::ui::Render;
 use std::io::{self, Write};
 
@@ -36,6 +37,12 @@ impl Render for Outcome {
             writeln!(out, "Deployment {index} is {when} {state}")?;
         }
         Ok(())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let state = if self.pinned { "pinned" } else { "unpinned" };
+        let changed = self.deployments.iter().filter(|deployment| deployment.changed);
+        changed.map(|Pinned { index, .. }| Entry::new(format!("Deployment {index} is now {state}"))).collect()
     }
 }
 

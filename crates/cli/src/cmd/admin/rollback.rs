@@ -1,6 +1,7 @@
 //! `admin rollback`: back to the version before.
 
 use super::{Machine, PATIENCE, outcome};
+use crate::journal::Entry;
 use crate::ui::Render;
 use sapwood_deploy::{DeploymentId, RolledBack};
 use serde::Serialize;
@@ -37,6 +38,12 @@ impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
         outcome::written(&self.0.written, out)?;
         writeln!(out, "Default deployment is now {}", self.0.to)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let RolledBack { from, to, written } = &self.0;
+        let back = Entry::new(format!("Default deployment is now {to}, and no longer {from}")).about(to);
+        std::iter::once(back).chain(outcome::written_entry(written)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `admin set-origin`: where upgrades of a deployment come from.
 
 use super::{Machine, PATIENCE, index};
+use crate::journal::Entry;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_deploy::{DeploymentId, Origin, Status};
@@ -37,6 +38,10 @@ pub(crate) struct Outcome {
 impl Render for Outcome {
     fn render(&self, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        vec![Entry::new(format!("Deployment {} now follows {}", self.index, self.refspec))]
     }
 }
 

@@ -1,6 +1,7 @@
 //! `admin undeploy`.
 
 use super::{Machine, PATIENCE, count, index, outcome};
+use crate::journal::Entry;
 use crate::ui::Render;
 use sapwood_deploy::{Cleaned, CleanupOptions, DeploymentId, Written};
 use serde::Serialize;
@@ -44,6 +45,11 @@ impl Render for Outcome {
         outcome::written(&self.written, out)?;
         outcome::cleaned(&self.cleaned, out)?;
         writeln!(out, "Deleted deployment {}", self.id.dir_name())
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let deleted = Entry::new(format!("Deleted deployment {}", self.id)).about(&self.id);
+        std::iter::once(deleted).chain(outcome::written_entry(&self.written)).collect()
     }
 }
 

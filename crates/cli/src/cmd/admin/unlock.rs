@@ -2,6 +2,7 @@
 
 use super::{Machine, PATIENCE};
 use crate::ctx::open_dir;
+use crate::journal::Entry;
 use crate::ui::Render;
 use sapwood_deploy::Unlock;
 use std::io::{self, Write};
@@ -45,6 +46,10 @@ impl Render for Outcome {
                  discarded on reboot."
             ),
         }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        vec![Entry::new(format!("Unlocked /usr of the running deployment: {}", self.unlocked))]
     }
 }
 

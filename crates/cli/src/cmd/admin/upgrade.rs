@@ -7,6 +7,7 @@ use crate::args::Persona;
 use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, variable};
+use crate::journal::Entry;
 use crate::report::OrUsage;
 use crate::trust;
 use crate::ui::Render;
@@ -115,6 +116,14 @@ impl Render for Outcome {
         match &self.deleted_ref {
             Some(name) => writeln!(out, "Deleting ref '{name}'"),
             None => Ok(()),
+        }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        match &self.result {
+            Result::Deployed(shown) => shown.entries(),
+            Result::Staged(staged) => staged.entries(),
+            Result::Unchanged { .. } | Result::PulledOnly(_) => Vec::new(),
         }
     }
 

@@ -1,0 +1,85 @@
+//! A disk with too little room: told before anything is written, and made where that can be done.
+
+use crate::fixture::{Machine, REF, WAIT, os, tree};
+use crate::namespace::{in_mount_namespace, mount};
+use sapwood_deploy::{DeployOptions, Error, InitOptions, Origin, Retain};
+use sapwood_fsio as fsio;
+use sapwood_testkit::Tree;
+
+const MIB: usize = 1 << 20;
+
+fn options() -> DeployOptions {
+    DeployOptions { origin: Some(Origin::from_refspec(REF)), ..DeployOptions::default() }
+}
+
+/// The small operating system with four MiB of defaults in `/etc`.
+fn large(number: u64) -> Tree {
+    let mut tree = tree(number, &format!("kernel {number}"));
+    tree.file("usr/etc/large", format!("{number}").repeat(4 * MIB));
+    tree
+}
+
+/// A machine on a filesystem of its own of 48 MiB, two percent of which are to stay free.
+fn small_disk() -> Machine {
+    let machine = Machine::empty();
+    mount(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], &machine.path());
+    sapwood_deploy::Sysroot::init_fs(&machine.dir(), &InitOptions::default()).unwrap();
+    machine.open().lock(WAIT).unwrap().init_stateroot(&os()).unwrap();
+    let config =
+        String::from_utf8(fsio::read(&machine.dir(), "ostree/repo/config", 1 << 16).unwrap()).unwrap();
+    let config = config.replace("[core]\n", "[core]\nmin-free-space-percent=2\n");
+    fsio::replace(&machine.dir(), "ostree/repo/config", 0o644, config.as_bytes()).unwrap();
+    machine
+}
+
+/// Leaves only so much free beside the reserve.
+fn fill(machine: &Machine, left: usize) {
+    fsio::remove_file_optional(&machine.dir(), "ballast").unwrap();
+    let free = fsio::free_space(&machine.dir()).unwrap();
+    let reserve = free.total_bytes / 100 * 2;
+    let size = usize::try_from(free.free_bytes - reserve).unwrap() - left;
+    fsio::replace(&machine.dir(), "ballast", 0o644, &vec![b'x'; size]).unwrap();
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_written() {
+    in_mount_namespace("space::what_does_not_fit_is_refused_before_anything_is_written", || {
+        let machine = small_disk();
+        let commit = machine.commit(1, &large(1));
+        fill(&machine, 3 * MIB);
+        let all = || (machine.snapshot("ostree/deploy"), machine.snapshot("boot"));
+        let before = all();
+        let refused = machine.deploy(commit, &options()).unwrap_err();
+        let Error::NoDiskRoom { needed_bytes, available_bytes, reserve_bytes } = refused else {
+            panic!("{refused}")
+        };
+        // The defaults once more, and a few directories.
+        let mib = u64::try_from(MIB).unwrap();
+        assert!((4 * mib..5 * mib).contains(&needed_bytes), "{needed_bytes}");
+        assert!((2 * mib..=3 * mib).contains(&available_bytes) && reserve_bytes > 0, "{available_bytes}");
+        assert_eq!(all(), before);
+        fill(&machine, 5 * MIB);
+        machine.deploy(commit, &options()).unwrap();
+    });
+}
+
+#[test]
+fn deployments_that_would_go_anyway_make_room() {
+    in_mount_namespace("space::deployments_that_would_go_anyway_make_room", || {
+        let machine = small_disk();
+        for number in 1..=2 {
+            let commit = machine.commit(number, &large(number));
+            machine.deploy(commit, &options()).unwrap();
+        }
+        let commit = machine.commit(3, &large(3));
+        fill(&machine, MIB);
+        // What is to stay cannot make any.
+        let all = DeployOptions { retain: Retain::All, ..options() };
+        let refused = machine.deploy(commit, &all).unwrap_err();
+        assert!(matches!(refused, Error::NoDiskRoom { .. }), "{refused}");
+        assert_eq!(machine.boots().len(), 2);
+        machine.deploy(commit, &options()).unwrap();
+        assert_eq!(machine.boots(), ["Tiny OS 3.0 (ostree:0)", "Tiny OS 2.0 (ostree:1)"]);
+        assert_eq!(machine.read(0, "etc/untouched").as_deref(), Some("default 3\n"));
+    });
+}
