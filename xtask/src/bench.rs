@@ -68,10 +68,16 @@ pub(crate) enum Operation {
     Pull,
     /// The same where commit and summary must be signed with GPG, and beside it where nothing is verified
     PullVerified,
+    /// Deploy the tree on an empty machine
+    Deploy,
+    /// Deploy the next tree beside it
+    DeployNext,
+    /// List the two deployments
+    Status,
 }
 
 impl Operation {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::CommitBare,
         Self::CommitUnchanged,
         Self::Checkout,
@@ -82,6 +88,9 @@ impl Operation {
         Self::CommitArchive,
         Self::Pull,
         Self::PullVerified,
+        Self::Deploy,
+        Self::DeployNext,
+        Self::Status,
     ];
 
     fn title(self) -> &'static str {
@@ -96,12 +105,20 @@ impl Operation {
             Self::CommitArchive => "commit, archive, fresh",
             Self::Pull => "initial pull, loopback",
             Self::PullVerified => "initial pull, commit and summary verified",
+            Self::Deploy => "admin deploy of the tree",
+            Self::DeployNext => "admin deploy of the next tree",
+            Self::Status => "admin status of the two",
         }
     }
 
     /// Whether it needs a second tree.
     fn needs_next(self) -> bool {
-        matches!(self, Self::CommitNext | Self::Diff | Self::Prune)
+        matches!(self, Self::CommitNext | Self::Diff | Self::Prune) || self.needs_kernel()
+    }
+
+    /// Whether the trees have to be operating systems that boot.
+    fn needs_kernel(self) -> bool {
+        matches!(self, Self::Deploy | Self::DeployNext | Self::Status)
     }
 }
 
@@ -144,6 +161,20 @@ impl Contender {
 
 fn at(repo: &Path) -> String {
     format!("--repo={}", repo.display())
+}
+
+fn on(machine: &Path) -> String {
+    format!("--sysroot={}", machine.display())
+}
+
+fn deploy(who: &Contender, machine: &Path, revision: &str) -> Command {
+    who.command(&["admin", "deploy", &on(machine), "--os=os", revision])
+}
+
+/// Whether a tree is an operating system with a kernel to boot.
+fn has_kernel(tree: &Path) -> bool {
+    let modules = std::fs::read_dir(tree.join("usr/lib/modules")).into_iter().flatten().flatten();
+    modules.into_iter().any(|version| version.path().join("vmlinuz").is_file())
 }
 
 /// One run of the benchmark.
@@ -243,6 +274,18 @@ impl Bench {
                 let owner = self.owner.as_ref().context("gpg is not installed")?;
                 self.pull(who, "verified", round, servers, &owner.trust())
             }
+            Operation::Deploy => timed(&deploy(who, &self.machine(who, round)?, "bench^")),
+            Operation::DeployNext => {
+                let machine = self.machine(who, round)?;
+                if !machine.join("boot/loader").exists() {
+                    sh::output(&mut deploy(who, &machine, "bench^"))?;
+                }
+                timed(&deploy(who, &machine, "bench"))
+            }
+            Operation::Status => {
+                let machine = self.machine(who, 0)?;
+                timed(&who.command(&["admin", "status", &on(&machine)]))
+            }
         }
     }
 
@@ -260,6 +303,27 @@ impl Bench {
         let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
         sh::output(who.command(&["remote", "add", &at(&into)]).args(trust).args(["origin", &url]))?;
         timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
+    }
+
+    /// The machine of a round, whose repository has both trees.
+    fn machine(&self, who: &Contender, round: usize) -> Result<PathBuf> {
+        let machine = self.made(who, "machine", round);
+        if machine.exists() {
+            return Ok(machine);
+        }
+        let from = self.both(who, 0)?;
+        std::fs::create_dir_all(&machine)?;
+        let mut init = who.command(&["admin", "init-fs"]);
+        init.arg(&machine);
+        if let Some(format) = who.format {
+            init.args([format!("--format={format}"), format!("--mode={}", self.bare_mode)]);
+        }
+        sh::output(&mut init)?;
+        sh::output(&mut who.command(&["admin", "os-init", &on(&machine), "os"]))?;
+        let into = at(&machine.join("ostree/repo"));
+        let mut pull = who.command(&["pull-local", &into, "--depth=1"]);
+        sh::output(pull.arg(&from).arg("bench"))?;
+        Ok(machine)
     }
 
     fn checkout(&self, who: &Contender, to: &Path) -> Result<Command> {
@@ -374,6 +438,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         .filter(|operation| args.only.is_empty() || args.only.contains(operation))
         .filter(|operation| args.next.is_some() || !operation.needs_next())
         .filter(|operation| bench.owner.is_some() || *operation != Operation::PullVerified)
+        .filter(|operation| !operation.needs_kernel() || (root && has_kernel(&bench.tree)))
         .collect();
     let header =
         table::header(&bench.tree, &contenders[0].command(&["--version"]), bench.bare_mode, args.runs)?;
