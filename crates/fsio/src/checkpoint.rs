@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// the disk, not just in the journal: boot loaders read filesystems without replaying their journals.
 ///
 /// The filesystem is frozen for it, so whoever writes there waits for a moment. Should this process be killed in that
-/// moment, or stopped, another that it started beforehand thaws it: at once, or after [`PATIENCE`]. Where the caller may not freeze, or the filesystem cannot be
+/// moment, or stopped, another that it started beforehand thaws it: at once, or after half a minute. Where the caller may not freeze, or the filesystem cannot be
 /// frozen, or somebody else has frozen it, it is synced alone.
 ///
 /// # Errors
