@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +14,7 @@ pub(crate) struct Relay {
     sent: Arc<AtomicU64>,
     received: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// Bytes on the wire since some moment, in each direction, headers included.
@@ -36,7 +37,9 @@ impl Relay {
             sent: Arc::default(),
             received: Arc::default(),
             connections: Arc::default(),
+            asked: Arc::default(),
         };
+        let asked = Arc::clone(&relay.asked);
         let (sent, received) = (Arc::clone(&relay.sent), Arc::clone(&relay.received));
         let connections = Arc::clone(&relay.connections);
         std::thread::spawn(move || {
@@ -47,8 +50,12 @@ impl Relay {
                     continue;
                 };
                 let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
-                std::thread::spawn(move || pass(client_in, server, &sent));
-                std::thread::spawn(move || pass(server_in, client, &received));
+                let asked = Arc::clone(&asked);
+                std::thread::spawn(move || {
+                    let mut heads = Vec::new();
+                    pass(client_in, server, &sent, |bytes| note(&mut heads, bytes, &asked));
+                });
+                std::thread::spawn(move || pass(server_in, client, &received, |_| ()));
             }
         });
         Ok(relay)
@@ -67,13 +74,31 @@ impl Relay {
             connections: self.connections.swap(0, Ordering::Relaxed),
         }
     }
+
+    /// The paths that were asked for since the last call, in order.
+    pub(crate) fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-/// Copies one direction to its end.
-fn pass(mut from: TcpStream, mut to: TcpStream, counter: &AtomicU64) {
+/// Notes the paths of requests, which have no bodies; what has come of the next one's head stays in `heads`.
+fn note(heads: &mut Vec<u8>, bytes: &[u8], asked: &Mutex<Vec<String>>) {
+    const END: &[u8] = b"\r\n\r\n";
+    heads.extend_from_slice(bytes);
+    while let Some(end) = heads.windows(END.len()).position(|window| window == END) {
+        let head: Vec<u8> = heads.drain(..end + END.len()).collect();
+        if let Some(path) = String::from_utf8_lossy(&head).split(' ').nth(1) {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+        }
+    }
+}
+
+/// Copies one direction to its end; `see` is shown what is passed.
+fn pass(mut from: TcpStream, mut to: TcpStream, counter: &AtomicU64, mut see: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         counter.fetch_add(read as u64, Ordering::Relaxed);
+        see(&buffer[..read]);
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }
@@ -104,5 +129,17 @@ mod tests {
         echo.join().unwrap();
         assert_eq!(answer, b"1234512345");
         assert_eq!(relay.take(), Traffic { up: 5, down: 10, connections: 1 });
+    }
+
+    #[test]
+    fn paths_are_told_however_requests_are_cut() {
+        let requests = b"GET /one HTTP/1.1\r\nhost: a\r\n\r\nGET /two HTTP/1.1\r\n\r\nGET /half HTTP/1.1\r\n";
+        for cut in 0..requests.len() {
+            let (asked, mut heads) = (Mutex::default(), Vec::new());
+            let (first, second) = requests.split_at(cut);
+            note(&mut heads, first, &asked);
+            note(&mut heads, second, &asked);
+            assert_eq!(*asked.lock().unwrap(), ["/one", "/two"]);
+        }
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! A pull into an empty machine and an upgrade of an installed one are killed by SIGKILL, each many times. After every
 //! kill the repository must verify, the branch must name nothing or a whole commit, and what boots must be the old
-//! set of deployments or the new one, complete. Then the same command, run again, must succeed. Crashes at every
-//! single write, which chance cannot promise, are what the tests with fault injection are for.
+//! set of deployments or the new one, complete. Then the same command, run again, must succeed. A pull that goes on in
+//! the same boot fetches again at most what was under way; every other one goes on as if the machine had been booted
+//! since, and then must leave nothing of what the boot before had staged. Crashes at every single write, which chance cannot
+//! promise, are what the tests with fault injection are for.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use sapwood_testkit::Random;
 
 use crate::lab::{self, BRANCH, Format, Lab, MACHINE, MACHINE_REPO, SERVER, Versions, repo};
+use crate::relay::Relay;
 use crate::server::Server;
 use crate::sh;
 
@@ -51,6 +55,11 @@ enum Victim {
     Upgrade,
 }
 
+/// The objects among what was asked for, but commits: those are never taken over from a run that was killed.
+fn objects_of(asked: Vec<String>) -> HashSet<String> {
+    asked.into_iter().filter(|path| path.contains("/objects/") && !path.contains(".commit")).collect()
+}
+
 /// Runs both kinds of kills.
 pub(crate) fn run(args: &TortureArgs) -> Result<()> {
     let sapwood = sh::sapwood(args.sapwood.as_deref(), sh::Profile::Release)?;
@@ -85,6 +94,15 @@ struct Torture {
     lab: Lab,
     random: Random,
     kills: usize,
+}
+
+/// Requests that a pull has under way at once.
+const REQUESTS: usize = 32;
+
+/// Has a command take the machine for one that was booted for the `boot`th time.
+fn booted(mut command: Command, boot: usize) -> Command {
+    command.env("OSTREE_BOOTID", format!("boot-{boot}"));
+    command
 }
 
 /// How a killed run ended.
@@ -145,31 +163,63 @@ impl Torture {
     }
 
     fn pulls(&mut self, url: &str, commit: &str) -> Result<()> {
+        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+        let relay = Relay::start(port.with_context(|| format!("no port in {url}"))?)?;
+        let url = &relay.url();
         self.new_machine(url)?;
         let start = Instant::now();
         sh::output(&mut self.lab.pull())?;
         let whole = start.elapsed();
-        println!("pull: {:.2} s undisturbed", whole.as_secs_f64());
-        let mut killed = 0;
+        let objects = objects_of(relay.take_asked());
+        println!("pull: {:.2} s undisturbed, {} objects but commits", whole.as_secs_f64(), objects.len());
+        let (mut killed, mut most_again, mut most_kept) = (0, 0, 0);
         for round in 1..=self.kills {
             self.new_machine(url)?;
-            let (moment, end) = self.kill_within(&mut self.lab.pull(), whole)?;
+            relay.take_asked();
+            let (moment, end) = self.kill_within(&mut booted(self.lab.pull(), 1), whole)?;
             let at = || format!("pull {round}, {end:?} after {} ms", moment.as_millis());
             self.verify().with_context(at)?;
             let left = self.pulled();
             ensure!(left.as_deref().is_none_or(|id| id == commit), "{}: the branch is {left:?}", at());
-            sh::output(&mut self.lab.pull()).with_context(at).context("the retry failed")?;
+            let before = objects_of(relay.take_asked());
+            let is_same_boot = round % 2 == 1;
+            let mut retry = booted(self.lab.pull(), if is_same_boot { 1 } else { 2 });
+            sh::output(&mut retry).with_context(at).context("the retry failed")?;
+            let again = objects_of(relay.take_asked()).intersection(&before).count();
+            if is_same_boot {
+                ensure!(again <= REQUESTS, "{}: {again} objects were asked for again", at());
+                (most_again, most_kept) = (most_again.max(again), most_kept.max(before.len() - again));
+            }
+            let staged = self.staged()?;
+            ensure!(staged.is_empty(), "{}: the retry left {staged:?}", at());
             self.verify().with_context(at).context("after the retry")?;
             ensure!(self.pulled().as_deref() == Some(commit), "{}: the retry left another commit", at());
             println!(
-                "{}: sound ({}), retry sound",
+                "{}: sound ({}), retry {} sound, {again} of {} objects asked for again",
                 at(),
-                if left.is_some() { "pulled" } else { "not pulled" }
+                if left.is_some() { "pulled" } else { "not pulled" },
+                if is_same_boot { "in the same boot" } else { "after a boot" },
+                before.len(),
             );
             killed += usize::from(end == End::Killed);
         }
         println!("pull: {killed} of {} kills hit it running; all sound", self.kills);
+        println!(
+            "pull: in the same boot at most {most_again} objects came again, of at most {most_kept} kept"
+        );
         Ok(())
+    }
+
+    /// What is staged in the machine's repository.
+    fn staged(&self) -> Result<Vec<PathBuf>> {
+        let mut staged = Vec::new();
+        for entry in std::fs::read_dir(self.lab.folder.join(MACHINE_REPO).join("tmp"))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with("staging-") && entry.file_type()?.is_dir() {
+                staged.push(entry.path());
+            }
+        }
+        Ok(staged)
     }
 
     fn upgrades(&mut self, url: &str, old: &str, versions: &Versions) -> Result<()> {

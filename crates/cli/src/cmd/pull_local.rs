@@ -1,15 +1,16 @@
 //! `pull-local`: brings commits from another repository of this machine.
 
 use super::pull::{self, Outcome};
+use crate::args::Persona;
 use crate::connect::{self, Source, pull_from};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, open_repo_at};
 use crate::report::usage;
 use crate::trust::{self, Asked, Terms};
 use sapwood_objstore::Trust;
 use sapwood_repo::RemoteName;
 use sapwood_repo::sign::Policy;
 use sapwood_transport::{Bindings, Deltas, FileModes, PullOptions, RefsInto, Scope, Wanted};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pull refs, and all they reach, from another repository of this machine
 ///
@@ -110,6 +111,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
+    if args.refs.is_empty() && ctx.persona == Persona::Ostree {
+        refuse_refs_of_remotes(&args.from)?;
+    }
     let terms = Terms { policy, freshness, ..Terms::default() };
     let options = PullOptions { age: terms.age(), ..options };
     // Deltas are files beside objects, so only who reads file by file finds them.
@@ -118,4 +122,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => Source::Local(args.from.clone()),
     };
     Ok(Outcome::new(&pull_from(ctx, &repo, source, &[], terms, &options)?, None))
+}
+
+/// OSTree takes all refs of the other repository for its own, and fails at the first that is a remote's. Who calls us by its
+/// name is told so, too; else what is the other's own is pulled.
+fn refuse_refs_of_remotes(from: &Path) -> anyhow::Result<()> {
+    let refs = open_repo_at(from)?.refs()?;
+    match refs.iter().find(|entry| !entry.name.is_local()) {
+        Some(entry) => anyhow::bail!("Invalid ref name {}", entry.name),
+        None => Ok(()),
+    }
 }

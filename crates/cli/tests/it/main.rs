@@ -18,6 +18,7 @@ mod interop;
 mod journal;
 mod json;
 mod keeping;
+mod killed;
 mod labels;
 mod local;
 mod names;
