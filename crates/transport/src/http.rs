@@ -31,6 +31,7 @@ use hyper::header::{
 use hyper::{HeaderMap, StatusCode, Uri};
 use secrets::{NamedBy, Secrets};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How a server is talked to.
@@ -43,7 +44,8 @@ pub struct HttpOptions {
     pub min_bytes_per_second: u64,
     /// See [`min_bytes_per_second`](Self::min_bytes_per_second). A single transfer of which nothing comes for so long is given up
     /// when the others got 8 MiB meanwhile. Time counts only while bytes are waited for. Also how long an answer may take to
-    /// begin, after the connection came about. Default: 30 s.
+    /// begin, after the connection came about; over HTTP/2, where requests wait for each other, only if meanwhile nothing comes
+    /// of the others either. Default: 30 s.
     pub stall_window: Duration,
     /// How often a failed request is repeated. Default: 5.
     pub retries: u32,
@@ -145,6 +147,8 @@ struct Inner {
     headers: HeaderMap,
     options: Arc<HttpOptions>,
     rate: rate::Rate,
+    /// How often anything was asked for again.
+    troubles: AtomicU64,
 }
 
 /// What one answer, after all repetitions, came to.
@@ -174,7 +178,8 @@ impl HttpRemote {
         let options = Arc::new(options);
         let web = Web::new(Arc::clone(&options), secrets)?;
         let rate = rate::Rate::new(&options);
-        Ok(Self { inner: Arc::new(Inner { base, web, headers, options, rate }) })
+        let troubles = AtomicU64::new(0);
+        Ok(Self { inner: Arc::new(Inner { base, web, headers, options, rate, troubles }) })
     }
 }
 
@@ -221,6 +226,10 @@ impl Remote for HttpRemote {
         let kept = tag.clone().filter(|_| !is_immutable);
         let body = body::HttpBody::new(Arc::clone(&self.inner), uri, body, start, length, kept, resumable);
         Response::new(start, length, tag, Box::new(body), limits).map(Some)
+    }
+
+    fn troubles(&self) -> u64 {
+        self.inner.troubles.load(Ordering::Relaxed)
     }
 
     fn describe(&self) -> String {
@@ -278,6 +287,7 @@ impl Inner {
     }
 
     async fn wait(&self, attempt: u32, asked: Option<Duration>, error: &FetchError) {
+        self.troubles.fetch_add(1, Ordering::Relaxed);
         let wait = retry::backoff(&self.options, attempt, asked);
         tracing::warn!(%error, attempt, ?wait, "trying again");
         tokio::time::sleep(wait).await;
@@ -288,13 +298,13 @@ impl Inner {
         uri: &Uri,
         range: Option<&Range>,
     ) -> Result<hyper::Response<hyper::body::Incoming>, FetchError> {
-        let Some(range) = range else { return self.web.get(uri, &self.headers).await };
+        let Some(range) = range else { return self.web.get(uri, &self.headers, &self.rate).await };
         let mut headers = self.headers.clone();
         headers.insert(RANGE, header(&format!("bytes={}-", range.start)));
         if let Some(tag) = &range.if_tag {
             headers.insert(IF_RANGE, header(tag));
         }
-        self.web.get(uri, &headers).await
+        self.web.get(uri, &headers, &self.rate).await
     }
 }
 

@@ -22,6 +22,7 @@ mod subpath;
 mod summary;
 mod throttle;
 mod vouch;
+mod window;
 mod worker;
 
 pub use events::{Progress, PullEvent, PullOutcome, RefUpdate};

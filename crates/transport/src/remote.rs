@@ -34,6 +34,11 @@ pub trait Remote: Send + Sync + fmt::Debug {
         1
     }
 
+    /// How often it failed in a way that it made good itself, by asking again: where this grows, less is to be asked for at once.
+    fn troubles(&self) -> u64 {
+        0
+    }
+
     /// What to call it in messages: its address without credentials.
     fn describe(&self) -> String;
 }

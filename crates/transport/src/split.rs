@@ -40,6 +40,10 @@ impl Remote for SplitRemote {
         self.content.places()
     }
 
+    fn troubles(&self) -> u64 {
+        self.meta.troubles() + self.content.troubles()
+    }
+
     fn describe(&self) -> String {
         self.meta.describe()
     }

@@ -1,6 +1,7 @@
 //! Sending one request: plain or over TLS, redirects followed, no repetition.
 
 use super::proxy::{self, Connector};
+use super::rate::Rate;
 use super::secrets::Secrets;
 use super::url::{self, Origin};
 use super::{ClientCertificate, HttpOptions, UrlError};
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::header::{LOCATION, PROXY_AUTHORIZATION};
-use hyper::{HeaderMap, Method, Request, Response, Uri};
+use hyper::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -44,6 +46,8 @@ pub(super) struct Web {
     proxies: Arc<Matcher>,
     options: Arc<HttpOptions>,
     connected: AtomicBool,
+    /// Whether any server answered over HTTP/2, where a request waits until fewer are under way than the server bears.
+    takes_turns: AtomicBool,
 }
 
 impl Web {
@@ -58,6 +62,7 @@ impl Web {
             proxies,
             options,
             connected: AtomicBool::new(false),
+            takes_turns: AtomicBool::new(false),
         })
     }
 
@@ -66,8 +71,13 @@ impl Web {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Sends a GET and follows redirects.
-    pub(super) async fn get(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, FetchError> {
+    /// Sends a GET and follows redirects. `rate`: what comes of all transfers meanwhile.
+    pub(super) async fn get(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        rate: &Rate,
+    ) -> Result<Response<Incoming>, FetchError> {
         let mut at = uri.clone();
         for _ in 0..=self.options.max_redirects {
             let mut request = Request::new(Empty::new());
@@ -78,7 +88,7 @@ impl Web {
             if let Some(value) = proxy::authorization(&self.proxies, &at) {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, value);
             }
-            let response = self.send(request).await?;
+            let response = self.send(request, rate).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
@@ -101,25 +111,54 @@ impl Web {
         }
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+    async fn send(
+        &self,
+        request: Request<Empty<Bytes>>,
+        rate: &Rate,
+    ) -> Result<Response<Incoming>, FetchError> {
         let url = shown(request.uri());
-        let after = self.options.connect_timeout + self.options.stall_window;
-        let answer = if request.uri().scheme_str() == Some("https") {
+        if request.uri().scheme_str() == Some("https") {
             match self.tls_to(request.uri()) {
-                Ok(client) => tokio::time::timeout(after, client.request(request)).await,
-                Err(why) => return Err(FetchError::Tls { url, why: why.clone() }),
+                Ok(client) => self.answer(url, client.request(request), rate).await,
+                Err(why) => Err(FetchError::Tls { url, why: why.clone() }),
             }
         } else {
-            tokio::time::timeout(after, self.plain.request(request)).await
-        };
-        match answer {
-            Ok(Ok(response)) => {
-                self.connected.store(true, Ordering::Relaxed);
-                Ok(response)
+            self.answer(url, self.plain.request(request), rate).await
+        }
+    }
+
+    /// Waits for an answer to begin; longer where it may be others' turn, as long as anything comes of those.
+    async fn answer(
+        &self,
+        url: Box<str>,
+        answer: legacy::ResponseFuture,
+        rate: &Rate,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let after = self.options.connect_timeout + self.options.stall_window;
+        let mut answer = pin!(answer);
+        let mut came = rate.total_bytes();
+        loop {
+            match tokio::time::timeout(after, &mut answer).await {
+                Ok(Ok(response)) => {
+                    self.connected.store(true, Ordering::Relaxed);
+                    if response.version() == Version::HTTP_2 {
+                        self.takes_turns.store(true, Ordering::Relaxed);
+                    }
+                    return Ok(response);
+                }
+                Ok(Err(error)) if error.is_connect() => {
+                    return Err(FetchError::Connect { url, source: error.into() });
+                }
+                Ok(Err(error)) => {
+                    return Err(FetchError::Broken { url, received_bytes: 0, source: error.into() });
+                }
+                Err(_) => {
+                    let came_before = std::mem::replace(&mut came, rate.total_bytes());
+                    if came == came_before || !self.takes_turns.load(Ordering::Relaxed) {
+                        return Err(FetchError::Timeout { url, after });
+                    }
+                }
             }
-            Ok(Err(error)) if error.is_connect() => Err(FetchError::Connect { url, source: error.into() }),
-            Ok(Err(error)) => Err(FetchError::Broken { url, received_bytes: 0, source: error.into() }),
-            Err(_) => Err(FetchError::Timeout { url, after }),
         }
     }
 }

@@ -255,6 +255,11 @@ impl Remote for MirrorRemote {
         u32::try_from(found).unwrap_or(u32::MAX)
     }
 
+    fn troubles(&self) -> u64 {
+        let mirrors = self.found.get().into_iter().flat_map(|found| &found.mirrors);
+        mirrors.map(|mirror| mirror.remote.troubles()).sum()
+    }
+
     fn describe(&self) -> String {
         super::url::without_credentials(&self.url)
     }

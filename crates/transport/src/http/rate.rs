@@ -106,6 +106,11 @@ impl Rate {
         (transfer.silence, transfer.total_then) = (Duration::ZERO, state.total_bytes);
     }
 
+    /// How much came of all transfers until now.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.lock().total_bytes
+    }
+
     fn is_too_slow(&self, transfer: &Transfer) -> bool {
         let mut state = self.lock();
         let waited = state.waited_until(Instant::now());

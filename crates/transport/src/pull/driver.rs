@@ -7,6 +7,7 @@ use super::options::PullOptions;
 use super::parts::PartCounts;
 use super::queue::{Job, Queue};
 use super::throttle::requests_within;
+use super::window::{Seen, Window};
 use super::worker::{Found, News, Workshop};
 use crate::{FetchError, PullError};
 use sapwood_objstore::{Commit, Error, Id, Mode, ObjectName, Transaction};
@@ -50,7 +51,7 @@ struct Driver<'a> {
     wire: Option<Wire<'a>>,
     fetches: JoinSet<()>,
     /// How many may be under way.
-    requests: usize,
+    window: Window,
     /// Fetches that are not stored yet, and other answers waited for.
     in_flight: usize,
     /// Those of them that are hints, for which the pull does not wait.
@@ -95,7 +96,10 @@ pub(super) fn drive(
             roomy: (workshop.repo.store().mode() != Mode::Archive).then_some(workshop.objects),
             wire,
             fetches: JoinSet::new(),
-            requests: requests_within(options.max_bytes_per_second, options.requests.max(1)),
+            window: Window::new(
+                requests_within(options.max_bytes_per_second, options.requests),
+                Instant::now(),
+            ),
             in_flight: 0,
             hints_in_flight: 0,
             closures_in_flight: 0,
@@ -130,6 +134,7 @@ impl Driver<'_> {
             while let Ok(news) = news.try_recv() {
                 self.digest(news)?;
             }
+            self.adapt();
             while let Some(ended) = self.fetches.try_join_next() {
                 if ended.is_err() {
                     return Err(PullError::Stopped { why: "the runtime is shutting down" });
@@ -161,7 +166,7 @@ impl Driver<'_> {
     /// Asks for the metadata beside commits that are here.
     fn ask_for_metadata_of_roots(&mut self) {
         let Some(wire) = &mut self.wire else { return };
-        while self.in_flight < self.requests {
+        while self.in_flight < self.window.size() {
             let Some(root) = wire.roots.pop() else { break };
             self.fetches.spawn_on(Arc::clone(&wire.net).detached(root), wire.runtime);
             self.in_flight += 1;
@@ -210,11 +215,19 @@ impl Driver<'_> {
         }
         self.ask_for_closures();
         self.ask_for_metadata_of_roots();
-        while self.in_flight < self.requests {
+        while self.in_flight < self.window.size() {
             let next = if self.is_survey() { self.frontier.next_meta() } else { self.frontier.next_fetch() };
-            let Some(item) = next else { break };
+            let Some(item) = next else { return };
             self.fetch(item, false);
         }
+        self.window.is_full();
+    }
+
+    /// How many requests are worth it, by what came of those until now.
+    fn adapt(&mut self) {
+        let Some(wire) = &self.wire else { return };
+        let bytes = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
+        self.window.judge(Instant::now(), Seen { bytes, troubles: wire.net.remote.troubles() });
     }
 
     fn fetch(&mut self, item: Item, whole: bool) {
@@ -230,6 +243,7 @@ impl Driver<'_> {
         {
             self.in_flight = self.in_flight.saturating_sub(1);
             self.hints_in_flight -= usize::from(item.is_hint());
+            self.window.ended();
         }
         match news {
             News::Looked(looked) => {

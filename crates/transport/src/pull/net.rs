@@ -17,7 +17,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
 /// Larger bodies go to a file: memory is bounded by this times the number of requests under way.
-const MAX_MEMORY_BYTES: usize = 1 << 20;
+const MAX_MEMORY_BYTES: usize = 256 << 10;
 
 /// What came over the wire.
 #[derive(Debug, Default)]

@@ -188,7 +188,7 @@ pub struct PullOptions {
     pub deltas: Deltas,
     /// Whether the remote's summary and its signatures are kept as they are: for a mirror of all refs. Default: no.
     pub copy_summary: bool,
-    /// How many requests are under way at once. Default: 32.
+    /// How many requests are under way at once, at most: fewer where more bring nothing, or some are refused. Default: 128.
     pub requests: usize,
     /// How many bytes of bodies may come in a second, over more than a moment; the fewer, the fewer requests are under way.
     /// What deems transfers stalled must be below that: see
@@ -221,7 +221,7 @@ impl Default for PullOptions {
             summary_cache: None,
             deltas: Deltas::default(),
             copy_summary: false,
-            requests: 32,
+            requests: 128,
             max_bytes_per_second: None,
             progress_interval: Duration::from_millis(100),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

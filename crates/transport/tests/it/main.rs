@@ -7,6 +7,7 @@ mod carried;
 mod closures;
 mod crash;
 mod deltas;
+mod far;
 mod fresh;
 mod hostile;
 mod liar;

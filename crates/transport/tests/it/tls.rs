@@ -5,8 +5,8 @@ use crate::world::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use sapwood_objstore::{Commit, Format, Id, Mode};
 use sapwood_transport::{
-    Access, ClientCertificate, FetchError, HttpOptions, HttpRemote, PullError, ServeOptions, ServerCheck,
-    ServerTls, serve,
+    Access, ClientCertificate, FetchError, HttpOptions, HttpRemote, Limits, PullError, Remote, ServeOptions,
+    ServerCheck, ServerTls, serve,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -160,6 +160,87 @@ fn what_is_no_certificate_or_another_ones_key_is_refused() {
         assert!(ServerTls::new(certificate, key, None).is_err());
     }
     assert!(ServerTls::new(&certificate, &key, Some(b"")).is_err());
+}
+
+/// Sends 100 bytes in 20 pieces, for two seconds.
+struct Drip {
+    left: usize,
+    sleep: std::pin::Pin<Box<tokio::time::Sleep>>,
+}
+
+impl hyper::body::Body for Drip {
+    type Data = &'static [u8];
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<&'static [u8]>, Self::Error>>> {
+        use std::task::Poll;
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.sleep.as_mut().poll(cx));
+        self.left -= 1;
+        self.sleep.as_mut().reset(tokio::time::Instant::now() + DRIP);
+        Poll::Ready(Some(Ok(hyper::body::Frame::data(b"drops"))))
+    }
+}
+
+const DRIP: Duration = Duration::from_millis(100);
+
+#[test]
+fn requests_wait_for_each_other_where_a_server_bears_few_at_once() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("127.0.0.1");
+    let acceptor = acceptor(&certificate, &key);
+    let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    runtime().spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let service = hyper::service::service_fn(|_request| async {
+                let body = Drip { left: 20, sleep: Box::pin(tokio::time::sleep(DRIP)) };
+                Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+            });
+            let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            server.max_concurrent_streams(1);
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    // An answer must begin within a second, and each body takes two.
+    let options = HttpOptions {
+        connect_timeout: Duration::from_millis(200),
+        stall_window: Duration::from_millis(800),
+        min_bytes_per_second: 1,
+        ..trusting(&authority)
+    };
+    let remote = HttpRemote::new(&format!("https://127.0.0.1:{port}"), options).unwrap();
+    let whole = async |path| {
+        let response = remote.get(path, None, Limits { max_bytes: 1000 }).await?.unwrap();
+        response.bytes().await
+    };
+    runtime().block_on(async {
+        assert_eq!(whole("config").await.unwrap().len(), 100);
+        let (one, other, third) = tokio::join!(whole("a"), whole("b"), whole("c"));
+        for result in [one, other, third] {
+            assert_eq!(result.unwrap().len(), 100);
+        }
+    });
+}
+
+fn acceptor(certificate: &[u8], key: &[u8]) -> tokio_rustls::TlsAcceptor {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let certificates = vec![CertificateDer::from_pem_slice(certificate).unwrap()];
+    let mut config =
+        config.with_single_cert(certificates, PrivateKeyDer::from_pem_slice(key).unwrap()).unwrap();
+    config.alpn_protocols.push(b"h2".to_vec());
+    Arc::new(config).into()
 }
 
 /// Agrees on TLS, says a little and no more, and waits for the end.
