@@ -5,19 +5,22 @@
 //! the programs compare is equal too: the same tree, storage mode and options, and one web server for all pulls.
 //! Nothing is deleted before the end: a file system that has just freed many inodes makes new ones slowly for a while.
 
+mod operation;
+mod pulls;
 mod table;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use sapwood_testkit::{Gnupg, Ostree};
+use sapwood_testkit::Ostree;
 
 use crate::measure::{Cost, measure};
-use crate::server::Server;
 use crate::sh;
+use operation::Operation;
+use pulls::{Owner, Servers};
 
 /// Options of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -43,83 +46,6 @@ pub(crate) struct BenchArgs {
     /// Write the table to this file too
     #[arg(long)]
     output: Option<PathBuf>,
-}
-
-/// What is measured, in this order: later ones use what earlier ones left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Operation {
-    /// Commit the tree into an empty repository that keeps files as they are
-    CommitBare,
-    /// Commit the same tree into the same repository again
-    CommitUnchanged,
-    /// Check the commit out by hard links
-    Checkout,
-    /// Verify every object
-    Fsck,
-    /// Commit the next tree onto the same branch
-    CommitNext,
-    /// List what differs between the two commits
-    Diff,
-    /// Delete the first commit and what only it needs
-    Prune,
-    /// Commit the tree into an empty repository of compressed objects
-    CommitArchive,
-    /// Pull the commit over loopback into an empty repository
-    Pull,
-    /// The same where commit and summary must be signed with GPG, and beside it where nothing is verified
-    PullVerified,
-    /// Deploy the tree on an empty machine
-    Deploy,
-    /// Deploy the next tree beside it
-    DeployNext,
-    /// List the two deployments
-    Status,
-}
-
-impl Operation {
-    const ALL: [Self; 13] = [
-        Self::CommitBare,
-        Self::CommitUnchanged,
-        Self::Checkout,
-        Self::Fsck,
-        Self::CommitNext,
-        Self::Diff,
-        Self::Prune,
-        Self::CommitArchive,
-        Self::Pull,
-        Self::PullVerified,
-        Self::Deploy,
-        Self::DeployNext,
-        Self::Status,
-    ];
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::CommitBare => "commit, bare, fresh",
-            Self::CommitUnchanged => "commit, bare, unchanged tree",
-            Self::Checkout => "checkout by hard links",
-            Self::Fsck => "fsck, bare",
-            Self::CommitNext => "commit of the next tree, bare",
-            Self::Diff => "diff of the two commits",
-            Self::Prune => "prune of the first commit",
-            Self::CommitArchive => "commit, archive, fresh",
-            Self::Pull => "initial pull, loopback",
-            Self::PullVerified => "initial pull, commit and summary verified",
-            Self::Deploy => "admin deploy of the tree",
-            Self::DeployNext => "admin deploy of the next tree",
-            Self::Status => "admin status of the two",
-        }
-    }
-
-    /// Whether it needs a second tree.
-    fn needs_next(self) -> bool {
-        matches!(self, Self::CommitNext | Self::Diff | Self::Prune) || self.needs_kernel()
-    }
-
-    /// Whether the trees have to be operating systems that boot.
-    fn needs_kernel(self) -> bool {
-        matches!(self, Self::Deploy | Self::DeployNext | Self::Status)
-    }
 }
 
 /// Who is measured.
@@ -191,39 +117,6 @@ struct Bench {
     owner: Option<Owner>,
 }
 
-/// A key of GPG.
-struct Owner {
-    gpg: Gnupg,
-    key: String,
-    /// The file of its public half.
-    public: PathBuf,
-}
-
-impl Owner {
-    fn new(folder: &Path) -> Result<Option<Self>> {
-        let Some(gpg) = Gnupg::new()? else { return Ok(None) };
-        let key = gpg.make("Owner <owner@example.org>", "rsa3072", "never", &[])?;
-        let public = folder.join("owner.gpg");
-        std::fs::write(&public, gpg.public(None)?)?;
-        Ok(Some(Self { gpg, key, public }))
-    }
-
-    /// Signs the commit and the summary of an archive.
-    fn sign(&self, who: &Contender, repo: &Path) -> Result<()> {
-        let home = format!("--gpg-homedir={}", self.gpg.home().display());
-        let commit = sh::output(&mut who.command(&["rev-parse", &at(repo), "bench"]))?;
-        let key = format!("--gpg-sign={}", self.key);
-        sh::output(&mut who.command(&["gpg-sign", &at(repo), &home, commit.trim(), &self.key]))?;
-        sh::output(&mut who.command(&["summary", &at(repo), "--update", &home, &key]))?;
-        Ok(())
-    }
-
-    /// The options of `remote add` that ask for both signatures.
-    fn trust(&self) -> [String; 2] {
-        [format!("--gpg-import={}", self.public.display()), "--set=gpg-verify-summary=true".to_owned()]
-    }
-}
-
 impl Bench {
     /// What a contender makes in a round. Operations that need something made use that of the first round.
     fn made(&self, who: &Contender, kind: &str, round: usize) -> PathBuf {
@@ -269,11 +162,6 @@ impl Bench {
                 let repo = self.both(who, round)?;
                 timed(&who.command(&["prune", &at(&repo), "--refs-only", "--depth=0"]))
             }
-            Operation::Pull => self.pull(who, "pulled", round, servers, &["--no-gpg-verify".to_owned()]),
-            Operation::PullVerified => {
-                let owner = self.owner.as_ref().context("gpg is not installed")?;
-                self.pull(who, "verified", round, servers, &owner.trust())
-            }
             Operation::Deploy => timed(&deploy(who, &self.machine(who, round)?, "bench^")),
             Operation::DeployNext => {
                 let machine = self.machine(who, round)?;
@@ -286,23 +174,8 @@ impl Bench {
                 let machine = self.machine(who, 0)?;
                 timed(&who.command(&["admin", "status", &on(&machine)]))
             }
+            _ => self.pull(operation, who, round, servers),
         }
-    }
-
-    /// Pulls into a new repository, from a remote that was added with these options.
-    fn pull(
-        &self,
-        who: &Contender,
-        kind: &str,
-        round: usize,
-        servers: &Servers,
-        trust: &[String],
-    ) -> Result<Cost> {
-        let into = self.made(who, kind, round);
-        who.init(&into, self.bare_mode)?;
-        let url = servers.get(who.format.unwrap_or("ostree")).context("no server runs")?.url();
-        sh::output(who.command(&["remote", "add", &at(&into)]).args(trust).args(["origin", &url]))?;
-        timed(&who.command(&["pull", &at(&into), "origin", "bench"]))
     }
 
     /// The machine of a round, whose repository has both trees.
@@ -370,12 +243,8 @@ impl Bench {
         match operation {
             Operation::CommitBare | Operation::CommitArchive => table::read_all(&self.tree),
             Operation::CommitNext => table::read_all(self.next.as_deref().context("no --next")?),
-            Operation::Pull | Operation::PullVerified => contenders.iter().try_for_each(|who| {
-                let repo = self.made(who, "archive", 0);
-                if !repo.exists() {
-                    who.init(&repo, "archive")?;
-                    sh::output(&mut self.commit(who, &repo, &self.tree))?;
-                }
+            _ if operation.is_pull() => contenders.iter().try_for_each(|who| {
+                let repo = self.archive(who, operation.is_update())?;
                 match &self.owner {
                     Some(owner) if operation == Operation::PullVerified => owner.sign(who, &repo),
                     _ => Ok(()),
@@ -384,21 +253,7 @@ impl Bench {
             _ => Ok(()),
         }
     }
-
-    /// One server per format, over an archive that the format's reference contender made.
-    fn serve(&self, contenders: &[Contender], ours: &Path) -> Result<Servers> {
-        let mut servers = Servers::new();
-        for (format, who) in [("ostree", &contenders[0]), ("native", &contenders[2])] {
-            let server = Server::start(&self.made(who, "archive", 0), ours)?;
-            println!("pulls of the {format} format come from {}", server.name());
-            servers.insert(format, server);
-        }
-        Ok(servers)
-    }
 }
-
-/// The running servers by format.
-type Servers = BTreeMap<&'static str, Server>;
 
 /// Measures from a quiet disk.
 fn timed(command: &Command) -> Result<Cost> {
@@ -448,8 +303,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let mut added = String::new();
     for operation in operations {
         bench.prepare(operation, &contenders)?;
-        let pulls = matches!(operation, Operation::Pull | Operation::PullVerified);
-        let servers = if pulls { bench.serve(&contenders, &ours)? } else { Servers::new() };
+        let servers =
+            if operation.is_pull() { bench.serve(operation, &contenders, &ours)? } else { Servers::new() };
         let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
         let mut beside = costs.clone();
         let mut floor = Vec::new();
@@ -461,15 +316,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             for turn in 0..contenders.len() {
                 let who = (round + turn) % contenders.len();
                 let name = contenders[who].name;
-                let plain = || {
-                    bench.pull(
-                        &contenders[who],
-                        "unverified",
-                        round,
-                        &servers,
-                        &["--no-gpg-verify".to_owned()],
-                    )
-                };
+                let plain = || bench.pull_unverified(&contenders[who], round, &servers);
                 // One must be before the other.
                 if operation == Operation::PullVerified && round % 2 == 0 {
                     beside[who].push(plain()?);

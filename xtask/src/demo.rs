@@ -82,7 +82,7 @@ fn tell(lab: &Lab, args: &DemoArgs) -> Result<()> {
     say("Any static web server will do; here it is our own. A relay before it counts the bytes on the wire.");
     show(&Ours::command(SERVER.as_ref(), lab.sapwood()));
     let server = Ours::start(&lab.folder.join(SERVER), lab.sapwood())?;
-    let relay = Relay::start(server.port()?)?;
+    let relay = Relay::start(server.port()?, None)?;
     say(&format!("(it answers at {}, the relay at {})", server.url(), relay.url()));
 
     story.chapter("A machine is installed");

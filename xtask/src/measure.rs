@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 
+use crate::relay::Traffic;
 use crate::sh;
 
 /// What one run cost.
@@ -22,6 +23,8 @@ pub(crate) struct Cost {
     pub(crate) cpu: Duration,
     /// The most memory it had at any moment, in bytes.
     pub(crate) peak_bytes: u64,
+    /// What went over the wire, where that was counted.
+    pub(crate) traffic: Option<Traffic>,
 }
 
 /// Arguments of the parent of a measured program.
@@ -66,6 +69,7 @@ pub(crate) fn measure(command: &Command) -> Result<Cost> {
         wall: Duration::from_micros(number("wall_us")?),
         cpu: Duration::from_micros(number("cpu_us")?),
         peak_bytes: number("peak_bytes")?,
+        traffic: None,
     })
 }
 

@@ -33,6 +33,11 @@ impl Server {
         }
     }
 
+    /// Its port on this machine.
+    pub(crate) fn port(&self) -> Result<u16> {
+        port_of(&self.url())
+    }
+
     /// What runs.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -82,9 +87,13 @@ impl Ours {
 
     /// Its port on this machine.
     pub(crate) fn port(&self) -> Result<u16> {
-        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
-        port.with_context(|| format!("no port in {}", self.url))
+        port_of(&self.url)
     }
+}
+
+fn port_of(url: &str) -> Result<u16> {
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.with_context(|| format!("no port in {url}"))
 }
 
 impl Drop for Ours {

@@ -164,7 +164,7 @@ impl Torture {
 
     fn pulls(&mut self, url: &str, commit: &str) -> Result<()> {
         let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
-        let relay = Relay::start(port.with_context(|| format!("no port in {url}"))?)?;
+        let relay = Relay::start(port.with_context(|| format!("no port in {url}"))?, None)?;
         let url = &relay.url();
         self.new_machine(url)?;
         let start = Instant::now();
