@@ -60,7 +60,10 @@ fn layout(machine: &Machine) -> Vec<String> {
             || path.ends_with("var/.ostree-selabeled")
     };
     all.retain(|path, _| !own(path.to_str().unwrap()));
-    all.into_iter().map(|(path, what)| format!("{} {what}", path.display())).collect()
+    // What was in conflict is noted in the origin, in a group that OSTree does not take over.
+    let plain =
+        |what: String| what.split("\n[libostree-transient]\nsapwood-").next().map(str::to_owned).unwrap();
+    all.into_iter().map(|(path, what)| format!("{} {}", path.display(), plain(what))).collect()
 }
 
 #[test]
