@@ -60,6 +60,9 @@ pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) ->
     refuse_what_cannot_be_done(remote)?;
     let metalink = remote.option("metalink").filter(|_| overrides.url.is_none());
     let url = overrides.url.as_deref().unwrap_or(&remote.url);
+    if !url.is_empty() {
+        refuse_custom_backend(remote)?;
+    }
     if let Some(path) = url.strip_prefix("file://").filter(|_| metalink.is_none()) {
         return Ok(if overrides.file_by_file {
             Source::Files(as_files(path.as_ref())?)
@@ -192,6 +195,12 @@ fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
         // Without it, commits of other collections would pass.
         return Err(usage(format!("Invalid collection ID {id} of remote '{name}'")));
     }
+    Ok(())
+}
+
+/// What another program brings is not asked for here.
+pub(crate) fn refuse_custom_backend(remote: &Configured) -> anyhow::Result<()> {
+    let name = &remote.name;
     if let Some(backend) = remote.option("custom-backend") {
         let message = format!("remote '{name}' uses custom backend '{backend}'");
         let hint = format!("pull it with {backend}");

@@ -248,6 +248,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         None => (args.remote.as_str(), None),
     };
     let remote = repo.remote(name)?;
+    connect::refuse_custom_backend(&remote)?;
     let named: Vec<String> = first.into_iter().chain(args.branches.iter().cloned()).collect();
     let branches = match (named.is_empty(), args.mirror) {
         (true, false) if remote.branches.is_empty() => {

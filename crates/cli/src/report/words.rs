@@ -56,6 +56,10 @@ fn of_pull(error: &PullError) -> Option<String> {
         PullError::UntrustedSummary { problem: SummaryProblem::Cached { .. }, .. } => {
             "OSTREE_REPO_TEST_ERROR_INVALID_CACHE".to_owned()
         }
+        // What is looked for in a repository of this machine is a revision there.
+        PullError::UnknownRef { remote, name } if !remote.contains("://") => {
+            format!("Refspec '{name}' not found")
+        }
         PullError::NotThere { remote, .. } | PullError::UnknownRef { remote, .. } => {
             format!("{error}{}", absent(remote))
         }
