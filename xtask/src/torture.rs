@@ -82,7 +82,7 @@ pub(crate) fn run(args: &TortureArgs) -> Result<()> {
     let old = torture.commit(&versions, 0)?;
     let server = Server::start(&torture.lab.folder.join(SERVER), torture.lab.sapwood())?;
     if args.only != Some(Victim::Upgrade) {
-        torture.pulls(&server.url(), &old)?;
+        torture.pulls(&server, &old)?;
     }
     if args.only != Some(Victim::Pull) {
         torture.upgrades(&server.url(), &old, &versions)?;
@@ -97,7 +97,7 @@ struct Torture {
 }
 
 /// Requests that a pull has under way at once.
-const REQUESTS: usize = 32;
+const REQUESTS: usize = 128;
 
 /// Has a command take the machine for one that was booted for the `boot`th time.
 fn booted(mut command: Command, boot: usize) -> Command {
@@ -162,9 +162,8 @@ impl Torture {
         sh::output(&mut self.lab.fsck(MACHINE_REPO)).context("what was left does not verify").map(drop)
     }
 
-    fn pulls(&mut self, url: &str, commit: &str) -> Result<()> {
-        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
-        let relay = Relay::start(port.with_context(|| format!("no port in {url}"))?, None)?;
+    fn pulls(&mut self, server: &Server, commit: &str) -> Result<()> {
+        let relay = Relay::start(server.port()?, None)?;
         let url = &relay.url();
         self.new_machine(url)?;
         let start = Instant::now();
