@@ -155,7 +155,7 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
     }
     options.proxies = proxies(remote);
     if let Some(limit) = overrides.limit_rate {
-        // A transfer has no more than its share.
+        // Who lets no more come must not give up for getting no more.
         options.min_bytes_per_second = options.min_bytes_per_second.min(limit.get() / 64);
     }
     options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;

@@ -88,18 +88,22 @@ pub(crate) fn open_repo_at(path: &Path) -> anyhow::Result<Repo> {
     let place = || format!("opening repo {}", path.display());
     let mut repo = Repo::open(&open_dir(path).with_context(place)?).with_context(place)?;
     if is_of_the_system(&repo)? {
-        use_drop_ins(&mut repo, Path::new("/")).with_context(place)?;
+        take_drop_ins(&mut repo, Path::new("/"), NewRemotes::InDropIns).with_context(place)?;
     }
     Ok(repo)
 }
 
 /// Takes the remotes in the drop-in files of a sysroot, too. Those of the running system are also where new ones go.
 pub(crate) fn use_drop_ins(repo: &mut Repo, sysroot: &Path) -> anyhow::Result<()> {
+    let new = if is_of_the_system(repo)? { NewRemotes::InDropIns } else { NewRemotes::InConfig };
+    take_drop_ins(repo, sysroot, new)
+}
+
+fn take_drop_ins(repo: &mut Repo, sysroot: &Path, new: NewRemotes) -> anyhow::Result<()> {
     let etc = sysroot.join("etc");
     if !etc.is_dir() {
         return Ok(());
     }
-    let new = if is_of_the_system(repo)? { NewRemotes::InDropIns } else { NewRemotes::InConfig };
     Ok(repo.use_drop_ins(&open_dir(&etc)?, new)?)
 }
 

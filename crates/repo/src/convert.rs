@@ -187,21 +187,19 @@ impl Job<'_> {
     /// Converts a commit and those before it that are not converted yet.
     fn history(&mut self, tip: Id<Commit>) -> Result<()> {
         let mut missing = Vec::new();
-        let mut next = Some(tip);
-        while let Some(id) = next {
-            if self.is_done(id)? {
-                break;
-            }
+        let mut next = (!self.is_done(tip)?).then_some(tip);
+        while let Some(id) = next.take() {
             let commit: Commit = self.from.store().load(id)?;
             missing.push(id);
-            next = commit.parent;
-            if let Some(parent) = next
-                && !self.is_done(parent)?
-                && (!self.from.store().contains(parent.name())? || self.from.is_partial(parent)?)
-            {
+            let Some(parent) = commit.parent else { break };
+            if self.is_done(parent)? {
+                break;
+            }
+            if !self.from.store().contains(parent.name())? || self.from.is_partial(parent)? {
                 self.conversion.shallow.push(id);
                 break;
             }
+            next = Some(parent);
         }
         missing.reverse();
         for some in missing.chunks(COMMITS_AT_ONCE) {

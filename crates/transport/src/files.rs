@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 /// So much is read at once.
 const FRAME_BYTES: u64 = 256 << 10;
 /// Files up to this size are read where they are asked for: handing them to another thread would take longer.
-pub(crate) const INLINE_BYTES: u64 = 64 << 10;
+const INLINE_BYTES: u64 = 64 << 10;
 /// Longest path answered.
 const MAX_PATH_BYTES: usize = 1024;
 
@@ -83,8 +83,34 @@ fn is_public(path: &str) -> bool {
         && parts.all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains('\0'))
 }
 
+/// A part of a file: read at once if it is small, else piece by piece.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Whole(Option<Bytes>),
+    Pieces(Pieces),
+}
+
+impl Part {
+    /// `len` bytes from `start` on; fewer if the file ends before.
+    pub(crate) fn open(public: Public, start: u64, len: u64) -> Result<Self, Error> {
+        Ok(if len <= INLINE_BYTES {
+            Self::Whole(Some(read(&public, start, len)?))
+        } else {
+            Self::Pieces(Pieces::new(public, start, len))
+        })
+    }
+
+    /// The next piece; `None` after the last. It is empty if the file ends before.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Pieces(pieces) => pieces.poll_next(cx),
+        }
+    }
+}
+
 /// Reads `len` bytes from `start` on, at once; fewer if the file ends before.
-pub(crate) fn read(public: &Public, start: u64, len: u64) -> Result<Bytes, Error> {
+fn read(public: &Public, start: u64, len: u64) -> Result<Bytes, Error> {
     let mut file = &public.file;
     let mut bytes = Vec::with_capacity(usize::try_from(len.min(INLINE_BYTES)).unwrap_or(0));
     let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.take(len).read_to_end(&mut bytes));
@@ -103,13 +129,11 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// `len` bytes from `start` on.
-    pub(crate) fn new(public: Public, start: u64, len: u64) -> Self {
+    fn new(public: Public, start: u64, len: u64) -> Self {
         Self { file: Arc::new(public.file), at: start, left: len, next_bytes: INLINE_BYTES, reading: None }
     }
 
-    /// The next piece; `None` after the last. It is empty if the file ends before.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }

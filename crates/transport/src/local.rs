@@ -1,7 +1,7 @@
 //! A repository directory as a remote: for archive repositories on a disk that cannot be opened as repositories of this
 //! machine, such as read-only media, and for tests of all that is above HTTP.
 
-use crate::files::{self, Pieces, Public};
+use crate::files::{self, Part};
 use crate::remote::Body;
 use crate::{FetchError, Limits, Range, Remote, Response};
 use async_trait::async_trait;
@@ -43,7 +43,7 @@ impl Remote for DirRemote {
         if length > limits.max_bytes {
             return Err(FetchError::TooLarge { url, limit_bytes: limits.max_bytes });
         }
-        let body = DirBody { source: source(public, start, len)?, url, start, left: len };
+        let body = DirBody { part: Part::open(public, start, len)?, url, start, left: len };
         Response::new(start, Some(length), Some(tag), Box::new(body), limits).map(Some)
     }
 
@@ -52,21 +52,8 @@ impl Remote for DirRemote {
     }
 }
 
-enum Source {
-    Whole(Option<Bytes>),
-    Pieces(Pieces),
-}
-
-fn source(public: Public, start: u64, len: u64) -> Result<Source, FetchError> {
-    Ok(if len <= files::INLINE_BYTES {
-        Source::Whole(Some(files::read(&public, start, len)?))
-    } else {
-        Source::Pieces(Pieces::new(public, start, len))
-    })
-}
-
 struct DirBody {
-    source: Source,
+    part: Part,
     url: Box<str>,
     start: u64,
     left: u64,
@@ -75,10 +62,7 @@ struct DirBody {
 #[async_trait]
 impl Body for DirBody {
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let bytes = match &mut self.source {
-            Source::Whole(bytes) => bytes.take(),
-            Source::Pieces(pieces) => poll_fn(|cx| pieces.poll_next(cx)).await.transpose()?,
-        };
+        let bytes = poll_fn(|cx| self.part.poll_next(cx)).await.transpose()?;
         let bytes = bytes.filter(|bytes| !bytes.is_empty());
         match &bytes {
             Some(bytes) => self.left = self.left.saturating_sub(bytes.len() as u64),

@@ -47,10 +47,7 @@ pub(super) fn open(repo: &Repo) -> Result<Vec<Pair>> {
 pub(super) fn note(repo: &Repo, pairs: &[Pair]) -> Result<()> {
     let bytes: Vec<u8> = pairs.iter().flat_map(encode).collect();
     fsio::append(repo.dir(), PATH, 0o644, &bytes)?;
-    if repo.config().fsync {
-        fsio::syncfs(repo.dir())?;
-    }
-    Ok(())
+    Ok(repo.store().sync()?)
 }
 
 fn load(repo: &Repo) -> Result<Vec<u8>> {

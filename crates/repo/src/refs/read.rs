@@ -111,13 +111,13 @@ impl<'a> RefDb<'a> {
             let base = base_of(&namespace);
             for name in names_below(self.dir, &base)? {
                 let name = spec(name);
-                let alias_of = match self.stored(&name) {
-                    Ok(Stored::Alias(of)) => Some(of),
+                let (target, alias_of) = match self.stored(&name) {
+                    Ok(Stored::At(target)) => (Ok(Some(target)), None),
+                    Ok(Stored::Alias(of)) => (self.target(&name), Some(of)),
                     Ok(Stored::Absent) => continue,
-                    Ok(Stored::At(_)) | Err(Error::MalformedRef { .. }) => None,
-                    Err(error) => return Err(error),
+                    Err(error) => (Err(error), None),
                 };
-                match self.target(&name) {
+                match target {
                     Ok(Some(target)) => good.push(RefEntry { name, target, alias_of }),
                     Ok(None) | Err(Error::MalformedRef { .. }) => broken.push(BrokenRef { name, alias_of }),
                     Err(error) => return Err(error),

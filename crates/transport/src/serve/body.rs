@@ -1,6 +1,6 @@
 //! The body of an answer: a part of a file, of exactly the announced length or broken off.
 
-use crate::files::{self, Pieces, Public};
+use crate::files::{Part, Public};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use sapwood_fsio::Error;
@@ -10,28 +10,18 @@ use std::task::{Context, Poll, ready};
 
 /// A part of a file.
 pub(super) struct FileBody {
-    source: Source,
+    part: Part,
     left: u64,
-}
-
-enum Source {
-    Whole(Bytes),
-    Pieces(Pieces),
 }
 
 impl FileBody {
     pub(super) fn empty() -> Self {
-        Self { source: Source::Whole(Bytes::new()), left: 0 }
+        Self { part: Part::Whole(None), left: 0 }
     }
 
     /// `len` bytes of a file from `start` on.
     pub(super) fn new(public: Public, start: u64, len: u64) -> Result<Self, Error> {
-        let source = if len <= files::INLINE_BYTES {
-            Source::Whole(files::read(&public, start, len)?)
-        } else {
-            Source::Pieces(Pieces::new(public, start, len))
-        };
-        Ok(Self { source, left: len })
+        Ok(Self { part: Part::open(public, start, len)?, left: len })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -50,11 +40,7 @@ impl Body for FileBody {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let next = match &mut self.source {
-            Source::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
-            Source::Pieces(pieces) => ready!(pieces.poll_next(cx)),
-        };
-        let bytes = match next {
+        let bytes = match ready!(self.part.poll_next(cx)) {
             Some(Ok(bytes)) if !bytes.is_empty() => bytes,
             // The length was announced: the client must see that this is not the end.
             Some(Ok(_)) | None => {

@@ -100,7 +100,7 @@ impl Search<'_> {
         let Some(read) = connect::runtime()?.block_on(asked)? else { anyhow::bail!("it has no summary") };
         let mut offers = BTreeMap::new();
         for (name, commit) in listed(&read.summary, wanted)? {
-            match self.offer(remote, &name, commit) {
+            match self.offer(remote, &terms.policy, &name, commit) {
                 Ok(offer) => drop(offers.insert(name, offer)),
                 Err(error) => self.remarks.push(format!("remote {}: {}: {error:#}", remote.name, name.1)),
             }
@@ -118,10 +118,17 @@ impl Search<'_> {
 
     /// What a remote has of a ref: its commit is fetched, alone, and must be signed as the remote asks for and made for this ref.
     /// What a summary says of its age is not believed, nor is a commit that came another way.
-    fn offer(&self, remote: &Remote, name: &CollectionRef, commit: Id<Commit>) -> anyhow::Result<Offer> {
-        let (store, terms) = (self.repo.store(), trust::terms(self.repo, remote, self.cache_dir)?);
-        let here = store.contains(commit.name())?.then(|| checked(store, &terms.policy, name, commit));
-        if let Some(Ok(offer)) = here {
+    fn offer(
+        &self,
+        remote: &Remote,
+        policy: &Policy,
+        name: &CollectionRef,
+        commit: Id<Commit>,
+    ) -> anyhow::Result<Offer> {
+        let store = self.repo.store();
+        if store.contains(commit.name())?
+            && let Ok(offer) = checked(store, policy, name, commit)
+        {
             return Ok(offer);
         }
         let options = PullOptions {
@@ -131,9 +138,9 @@ impl Search<'_> {
             max_bytes_per_second: connect::limit_rate(remote, None)?,
             ..PullOptions::default()
         };
-        let policy = trust::policy(self.repo, remote, trust::Asked::default())?;
+        let terms = trust::terms(self.repo, remote, self.cache_dir)?;
         connect::pull_from(self.ctx, self.repo, source(self.repo, remote)?, &[], terms, &options)?;
-        checked(store, &policy, name, commit)
+        checked(store, policy, name, commit)
     }
 
     /// Looks at the repositories of volumes.
@@ -142,13 +149,13 @@ impl Search<'_> {
         volumes: impl Iterator<Item = &'p PathBuf>,
     ) -> anyhow::Result<Vec<Found>> {
         // Of several remotes of a collection the first whose keys can vouch for it counts.
-        let mut remotes: Vec<Remote> = Vec::new();
+        let mut remotes: Vec<(Remote, Policy)> = Vec::new();
         let mut why_not = Vec::new();
         for remote in self.repo.remotes()? {
-            let is_new = remotes.iter().all(|known| known.collection_id() != remote.collection_id());
+            let is_new = remotes.iter().all(|(known, _)| known.collection_id() != remote.collection_id());
             if is_new && !self.of(&remote).is_empty() {
                 match terms_on_volumes(self.repo, &remote) {
-                    Ok(_) => remotes.push(remote),
+                    Ok(terms) => remotes.push((remote, terms.policy)),
                     Err(error) => why_not.push(error.to_string()),
                 }
             }
@@ -176,19 +183,18 @@ impl Search<'_> {
         &mut self,
         dir: &cap_std::fs::Dir,
         path: &Path,
-        remotes: &[Remote],
+        remotes: &[(Remote, Policy)],
     ) -> anyhow::Result<Vec<Found>> {
         let volume = Rc::new(Repo::open(dir)?);
         anyhow::ensure!(volume.config().parent.is_none(), "it builds on another repository");
         let has = volume.collection_refs()?;
         let summary = volume.summary()?;
         let mut found = Vec::new();
-        for remote in remotes {
-            let policy = terms_on_volumes(self.repo, remote)?.policy;
+        for (remote, policy) in remotes {
             let mut offers = BTreeMap::new();
             for name in self.of(remote) {
                 let Some(entry) = has.get(&name) else { continue };
-                match checked(volume.store(), &policy, &name, entry.target) {
+                match checked(volume.store(), policy, &name, entry.target) {
                     Ok(offer) => drop(offers.insert(name, offer)),
                     Err(error) => self.remarks.push(format!("{}: {}: {error:#}", path.display(), name.1)),
                 }
