@@ -80,13 +80,19 @@ fn configured(sysroot: &Sysroot) -> Option<String> {
 /// Whether entries are kept without links: as they are now, and where there are none yet, as the boot loader or the
 /// filesystem wants it.
 pub(crate) fn is_flat(sysroot: &Sysroot) -> Result<bool> {
-    let Some(boot) = fsio::open_dir_optional(sysroot.root(), layout::BOOT)? else {
-        return Ok(configured(sysroot).as_deref() == Some(SystemdBoot::NAME));
-    };
-    match fsio::stat_optional(&boot, layout::LOADER)? {
-        Some(loader) => Ok(loader.kind == Kind::Dir),
-        None => Ok(configured(sysroot).as_deref() == Some(SystemdBoot::NAME) || fsio::is_fat(&boot)?),
+    is_flat_in(sysroot, fsio::open_dir_optional(sysroot.root(), layout::BOOT)?.as_ref())
+}
+
+fn is_flat_in(sysroot: &Sysroot, boot: Option<&Dir>) -> Result<bool> {
+    if let Some(boot) = boot
+        && let Some(loader) = fsio::stat_optional(boot, layout::LOADER)?
+    {
+        return Ok(loader.kind == Kind::Dir);
     }
+    if configured(sysroot).as_deref() == Some(SystemdBoot::NAME) {
+        return Ok(true);
+    }
+    boot.map_or(Ok(false), |boot| Ok(fsio::is_fat(boot)?))
 }
 
 /// The boot loader of a machine: `sysroot.bootloader` of the repository's configuration, or what its files give away.
@@ -95,7 +101,7 @@ pub(crate) fn of(sysroot: &Sysroot, boot: &Dir) -> Result<Box<dyn Bootloader>> {
         None => found(boot)?.map(str::to_owned),
         Some(name) => Some(name),
     };
-    let flat = is_flat(sysroot)?;
+    let flat = is_flat_in(sysroot, Some(boot))?;
     let Some(name) = name else {
         return Ok(if flat { Box::new(SystemdBoot) } else { Box::new(NoBootloader) });
     };

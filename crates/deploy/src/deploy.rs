@@ -194,9 +194,7 @@ impl Locked<'_> {
                 self.repair_kernel(kept);
             }
         }
-        self.supersede_staged(&current, &slots)?;
-        let written = self.write_list(&current, &slots, &|| on_event(DeployEvent::Syncing))?;
-        self.forget_staged().map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
+        let written = self.replace_list(&current, &slots, &|| on_event(DeployEvent::Syncing))?;
         on_event(DeployEvent::Switched { deployments: written.after });
         let etc::Merged { conflicts, skipped, not_kept, .. } = ready.merged;
         Ok(Deployed {

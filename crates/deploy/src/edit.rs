@@ -99,10 +99,8 @@ impl Locked<'_> {
             // Who asks for it has it tried again.
             slot.tries = self.new_tries()?;
         }
-        self.supersede_staged(current, &slots)?;
-        let written = self.write_list(current, &slots, &|| {})?;
-        self.forget_staged()
-            .and_then(|()| self.cleanup(&CleanupOptions { keep_objects: true }))
+        let written = self.replace_list(current, &slots, &|| {})?;
+        self.cleanup(&CleanupOptions { keep_objects: true })
             .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
         Ok(written)
     }
@@ -168,6 +166,26 @@ impl Locked<'_> {
         if self.staged_record(current)?.is_none() {
             self.forget_staged()?;
         }
+        self.apply_list(current, slots, on_syncing)
+    }
+
+    /// As [`write_list`](Self::write_list), in place of what is staged too: that counts no more once the list is written.
+    pub(crate) fn replace_list(
+        &self,
+        current: &Current,
+        slots: &[Slot],
+        on_syncing: &dyn Fn(),
+    ) -> Result<Written> {
+        match self.staged_record(current)? {
+            None => self.forget_staged()?,
+            Some(record) => self.supersede_staged(record, slots)?,
+        }
+        let written = self.apply_list(current, slots, on_syncing)?;
+        self.forget_staged().map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
+        Ok(written)
+    }
+
+    fn apply_list(&self, current: &Current, slots: &[Slot], on_syncing: &dyn Fn()) -> Result<Written> {
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let bootloader = bootloader::of(self, &boot)?;
         write::apply(self, &DeployPlan::new(current, slots), bootloader.as_ref(), on_syncing)

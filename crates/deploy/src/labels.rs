@@ -7,11 +7,9 @@ use crate::{Result, Sysroot, tree};
 use rustix::io::Errno;
 use sapwood_fsio::{self as fsio, Dir, Kind, xattr};
 use sapwood_repo::Ownership;
-use sapwood_repo::selinux::{LabelEpoch, Labels, Policy};
+use sapwood_repo::selinux::{LABEL, LabelEpoch, Labels, Policy};
 use std::path::Path;
 use std::sync::Arc;
-
-const ATTRIBUTE: &[u8] = b"security.selinux";
 
 /// Which files get a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +59,8 @@ fn is_refused(error: &fsio::Error) -> bool {
 
 fn relabel_below(dir: &Dir, at: &str, labels: &Labels, which: Relabel, labeled: &mut u64) -> Result<()> {
     let path = if at.is_empty() { "/" } else { at };
-    if let Some(label) = wanted(xattr::get(dir, ATTRIBUTE)?.as_deref(), path, Kind::Dir, labels, which)? {
-        xattr::set(dir, ATTRIBUTE, &label)?;
+    if let Some(label) = wanted(xattr::get(dir, LABEL)?.as_deref(), path, Kind::Dir, labels, which)? {
+        xattr::set(dir, LABEL, &label)?;
         *labeled += 1;
     }
     for entry in fsio::entries(dir)? {
@@ -74,9 +72,9 @@ fn relabel_below(dir: &Dir, at: &str, labels: &Labels, which: Relabel, labeled: 
         }
         let name = Path::new(name);
         if let Some(label) =
-            wanted(xattr::get_of(dir, name, ATTRIBUTE)?.as_deref(), &path, entry.kind, labels, which)?
+            wanted(xattr::get_of(dir, name, LABEL)?.as_deref(), &path, entry.kind, labels, which)?
         {
-            xattr::set_of(dir, name, ATTRIBUTE, &label)?;
+            xattr::set_of(dir, name, LABEL, &label)?;
             *labeled += 1;
         }
     }

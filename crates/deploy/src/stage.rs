@@ -97,15 +97,21 @@ impl Sysroot {
 
     /// The record that counts, if what it says still waits.
     pub(crate) fn staged_record(&self, current: &Current) -> Result<Option<Record>> {
-        let Some(record) = self.any_staged_record()? else { return Ok(None) };
+        match self.any_staged_record()? {
+            Some(record) if self.waits(&record, current)? => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether what a record says is still to be done.
+    fn waits(&self, record: &Record, current: &Current) -> Result<bool> {
         let id = &record.blueprint.id;
         let there = fsio::stat_optional(self.root(), layout::deployment_dir(id))?;
         let listed = || current.deployments.iter().map(|deployment| &deployment.id);
-        let waits = there.is_some_and(|stat| stat.kind == Kind::Dir)
+        Ok(there.is_some_and(|stat| stat.kind == Kind::Dir)
             && listed().all(|listed| listed != id)
             && (record.superseded_by.is_empty() || !listed().eq(&record.superseded_by))
-            && !record.is_of_another_boot(current);
-        Ok(waits.then_some(record))
+            && !record.is_of_another_boot(current))
     }
 
     /// The run-time record, which real `ostree` writes too, else the one that outlives the boot.
@@ -203,8 +209,7 @@ impl Locked<'_> {
     }
 
     /// Has what is staged count no more once the list is `slots`, unless it is in it.
-    pub(crate) fn supersede_staged(&self, current: &Current, slots: &[Slot]) -> Result<()> {
-        let Some(mut record) = self.staged_record(current)? else { return Ok(()) };
+    pub(crate) fn supersede_staged(&self, mut record: Record, slots: &[Slot]) -> Result<()> {
         if slots.iter().any(|slot| slot.id == record.blueprint.id) {
             return Ok(());
         }
@@ -302,8 +307,13 @@ impl Locked<'_> {
             current.deployments.iter().filter(|deployment| deployment.failed() && !deployment.booted);
         let given_up =
             failed.map(|failed| (failed.id.clone(), failed.tries.map_or(0, |tries| tries.done))).collect();
-        let forgotten = self.any_staged_record()?.filter(|record| record.is_of_another_boot(&current));
-        let record = self.staged_record(&current)?;
+        let found = self.any_staged_record()?;
+        let stale = found.as_ref().filter(|record| record.is_of_another_boot(&current));
+        let forgotten = stale.map(|record| record.blueprint.id.clone());
+        let record = match found {
+            Some(record) if self.waits(&record, &current)? => Some(record),
+            _ => None,
+        };
         let mut interrupted = None;
         match &record {
             Some(record) => {
@@ -319,7 +329,7 @@ impl Locked<'_> {
         Ok(BootComplete {
             failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or(interrupted),
             staged: record.map(|record| record.blueprint.id),
-            forgotten: forgotten.map(|record| record.blueprint.id),
+            forgotten,
             given_up,
         })
     }
