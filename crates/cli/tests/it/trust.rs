@@ -108,14 +108,15 @@ fn value<'t>(text: &'t str, name: &str) -> &'t str {
     found.unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
+/// Makes a key in the file of this name; returns its public half.
+fn new_key(place: &Place, name: &str) -> String {
+    value(&place.ok(&format!("trust new-key {name}")), "Public key").to_owned()
+}
+
 #[test]
 fn a_machine_goes_back_to_nothing_older_and_verifies_what_it_runs_by_the_keys_of_now() {
     let place = Place::new();
-    let new_key = |name: &str| {
-        let said = place.ok(&format!("trust new-key {name}"));
-        value(&said, "Public key").to_owned()
-    };
-    let (good, other) = (new_key("good"), new_key("other"));
+    let (good, other) = (new_key(&place, "good"), new_key(&place, "other"));
     place.os("one", Release::One);
     place.os("two", Release::Two);
     place.ok("init --repo=srv --mode=archive");
@@ -206,11 +207,7 @@ fn a_list_of_revoked_keys_that_cannot_be_read_is_no_empty_one() {
 #[test]
 fn an_owner_states_what_is_newest_and_a_machine_takes_nothing_else() {
     let place = Place::new();
-    let new_key = |name: &str| {
-        let said = place.ok(&format!("trust new-key {name}"));
-        value(&said, "Public key").to_owned()
-    };
-    let (owner, publisher) = (new_key("owner"), new_key("publisher"));
+    let (owner, publisher) = (new_key(&place, "owner"), new_key(&place, "publisher"));
     assert_eq!(place.run("trust new-key owner").code, 1, "no key is lost");
     place.ok("init --repo=srv --mode=archive");
     fs::create_dir(place.path("t")).unwrap();
@@ -259,7 +256,7 @@ fn an_owner_states_what_is_newest_and_a_machine_takes_nothing_else() {
     assert!(refused.err.contains("chronologically older"), "{}", refused.err);
 
     // The publisher's key is replaced; machines follow by themselves.
-    let second = new_key("second");
+    let second = new_key(&place, "second");
     let rotate = format!("trust rotate --repo=srv --publisher={second} --sign-from-file");
     assert_eq!(place.run(&format!("{rotate}=publisher")).code, 1, "a publisher is no owner");
     place.ok(&format!("{rotate}=owner"));

@@ -137,13 +137,19 @@ fn ostree_manages_what_we_deployed() {
     ostree.run(["fsck", &format!("--repo={}/ostree/repo", machine.path().display())]).unwrap();
 }
 
-#[test]
-fn ostree_upgrades_what_we_deployed_from_a_remote() {
-    let Some(ostree) = ostree() else { return };
+/// A server, a machine whose remote it is, and the option that names the machine's repository.
+fn with_server(ostree: &Ostree) -> (Machine, Machine, String) {
     let (server, machine) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
     let repo = format!("--repo={}/ostree/repo", machine.path().display());
     let url = format!("file://{}/ostree/repo", server.path().display());
     ostree.run(["remote", "add", "--no-gpg-verify", &repo, "server", &url]).unwrap();
+    (server, machine, repo)
+}
+
+#[test]
+fn ostree_upgrades_what_we_deployed_from_a_remote() {
+    let Some(ostree) = ostree() else { return };
+    let (server, machine, repo) = with_server(&ostree);
     let first = server.commit(1, &tree(1, "kernel 1"));
     ostree.run(["pull", &repo, "server", REF]).unwrap();
     let followed = DeployOptions { origin: Some(Origin::from_refspec("server:os/main")), ..options() };
@@ -201,10 +207,7 @@ fn we_manage_what_ostree_deployed() {
 #[test]
 fn the_two_programs_manage_one_machine_in_turn() {
     let Some(ostree) = ostree() else { return };
-    let (server, machine) = (Machine::new(&InitOptions::default()), Machine::new(&InitOptions::default()));
-    let repo = format!("--repo={}/ostree/repo", machine.path().display());
-    let url = format!("file://{}/ostree/repo", server.path().display());
-    ostree.run(["remote", "add", "--no-gpg-verify", &repo, "server", &url]).unwrap();
+    let (server, machine, repo) = with_server(&ostree);
     let pull = || ostree.run(["pull", &repo, "server", REF]).unwrap();
     let first = server.commit(1, &tree(1, "kernel 1"));
     pull();

@@ -68,7 +68,7 @@ impl Reluctant {
         let no_window = [0, 4, 0, 0, 0, 0];
         client.send(SETTINGS, 0, 0, &no_window);
         // As a whole the connection may carry everything.
-        client.allow(0, i32::MAX as u32 - 65_535);
+        client.grant(0, i32::MAX as u32 - 65_535);
         client
     }
 
@@ -91,7 +91,7 @@ impl Reluctant {
         self.send(HEADERS, 0x4 | END_STREAM, on, &head);
     }
 
-    fn allow(&mut self, on: u32, bytes: u32) {
+    fn grant(&mut self, on: u32, bytes: u32) {
         self.send(WINDOW_UPDATE, 0, on, &bytes.to_be_bytes());
     }
 
@@ -146,14 +146,14 @@ fn who_takes_next_to_nothing_loses_the_connection_whatever_else_it_answers() {
         let mut client = Reluctant::new(&site);
         client.ask_for(LARGE, 1);
         client.ask_for("/config", 3);
-        let mut allowing = Reluctant { stream: client.stream.try_clone().unwrap(), taken: 0, is_over: false };
+        let mut granting = Reluctant { stream: client.stream.try_clone().unwrap(), taken: 0, is_over: false };
         let (ended, is_ended) = std::sync::mpsc::channel();
         let trickle = std::thread::spawn(move || {
             while is_ended.recv_timeout(Duration::from_millis(20)).is_err() {
                 // Answers to pings are no interest in files.
-                allowing.send(PING, 0, 0, &[0; 8]);
+                granting.send(PING, 0, 0, &[0; 8]);
                 if window > 0 {
-                    allowing.allow(1, window);
+                    granting.grant(1, window);
                 }
             }
         });
@@ -171,13 +171,13 @@ fn who_takes_a_little_at_a_time_gets_everything() {
     client.ask_for(LARGE, 1);
     // Far less than the server has read by then, but not less than lines have carried.
     for n in 1..=100 {
-        client.allow(1, 1024);
+        client.grant(1, 1024);
         while client.taken < n * 1024 {
             client.next().unwrap();
         }
         std::thread::sleep(Duration::from_millis(40));
     }
-    client.allow(1, 16 << 20);
+    client.grant(1, 16 << 20);
     while !client.is_over {
         client.next().unwrap();
     }
