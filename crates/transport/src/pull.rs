@@ -11,6 +11,7 @@ mod driver;
 mod events;
 mod fresh;
 mod frontier;
+mod meta;
 mod net;
 mod options;
 mod parts;
@@ -36,6 +37,7 @@ use crate::{PullError, Remote, wire};
 use before::Before;
 use driver::Wire;
 use frontier::{Excess, Frontier};
+use meta::Places;
 use net::{Net, OnEvent, Traffic};
 use parts::PartCounts;
 use queue::Queue;
@@ -97,6 +99,7 @@ pub fn pull(
     let net = Arc::new(Net {
         remote,
         limits: options.limits,
+        places: Places::new(),
         commit_bytes,
         scratch: Arc::clone(&scratch),
         traffic,

@@ -71,7 +71,7 @@ impl Net {
     ) -> Result<Bytes, FetchError> {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         while rest.len() < wanted {
-            let Some(more) = self.chunk(response).await? else { break };
+            let Some(more) = self.traffic.chunk(response).await? else { break };
             rest.extend_from_slice(&more);
         }
         Ok(rest.split_to(wanted.min(rest.len())).freeze())

@@ -3,7 +3,8 @@
 //! A delta saves requests and bytes, and is never needed: where a list, a superblock or a part is of no use, objects are
 //! fetched one by one, unless deltas are required.
 
-use super::net::{Traffic, small};
+use super::meta::small;
+use super::net::Traffic;
 use super::options::{Deltas, PullOptions, Scope};
 use super::resolve::{REFS_AT_ONCE, join_all};
 use crate::{FetchError, PullError, Remote};

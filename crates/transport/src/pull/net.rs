@@ -2,6 +2,7 @@
 
 use super::events::PullEvent;
 use super::frontier::Item;
+use super::meta::{Place, Places};
 use super::options::PullLimits;
 use super::queue::{Job, Payload, Queue};
 use super::scratch::Scratch;
@@ -9,14 +10,14 @@ use super::throttle::Throttle;
 use super::worker::News;
 use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
 use bytes::{Bytes, BytesMut};
-use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind};
+use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, ObjectName};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
-/// Larger bodies go to a file: memory is bounded by this times the number of requests under way.
+/// Larger files are written as they come: memory is bounded by this times the number of requests under way.
 const MAX_MEMORY_BYTES: usize = 256 << 10;
 
 /// What came over the wire.
@@ -32,12 +33,20 @@ impl Traffic {
         Self { throttle: bytes_per_second.map(Throttle::new), ..Self::default() }
     }
 
-    /// Bytes of a body came. Waits where that was more than may come.
-    async fn received(&self, bytes: usize) {
-        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// A request is sent.
+    pub(super) fn sent(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next bytes of a body. Waits where they were more than may come.
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
+        let chunk = response.chunk().await?;
+        let bytes = chunk.as_ref().map_or(0, Bytes::len) as u64;
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(throttle) = &self.throttle {
-            throttle.pass(bytes as u64).await;
+            throttle.pass(bytes).await;
         }
+        Ok(chunk)
     }
 }
 
@@ -46,6 +55,7 @@ impl Traffic {
 pub(super) struct Net {
     pub(super) remote: Arc<dyn Remote>,
     pub(super) limits: PullLimits,
+    pub(super) places: Places,
     /// Sizes that the summary gives for commits.
     pub(super) commit_bytes: HashMap<ObjectId, u64>,
     pub(super) scratch: Arc<Scratch>,
@@ -73,16 +83,16 @@ impl From<FetchError> for Failure {
 impl Net {
     /// Fetches an object and has it stored. `whole`: what is there of it already is of no use.
     pub(super) async fn object(self: Arc<Self>, item: Item, whole: bool) {
+        let place = self.places.claim();
         let fetched = match item.name.kind {
             ObjectKind::File => self.file(item, whole).await,
-            ObjectKind::Commit => self.commit(Id::new(item.name.id), whole).await,
+            ObjectKind::Commit => self.commit(Id::new(item.name.id), whole, &place).await,
             ObjectKind::DirTree | ObjectKind::DirMeta => {
-                let limits = Limits { max_bytes: self.limits.max_meta_bytes.min(item.max_bytes()) };
-                self.meta(&wire::object(item.name), whole, limits).await.map(Payload::Bytes)
+                self.meta(item.name, whole, item.max_bytes(), &place).await.map(Payload::Bytes)
             }
         };
         let news = match fetched {
-            Ok(payload) => return self.queue.push(Job::Store(item, payload)),
+            Ok(payload) => return self.queue.push(Job::Store(item, payload, place)),
             Err(Failure::NotThere) => News::NotThere(item),
             Err(Failure::Fetch(source)) => News::Broken(item, source),
             Err(Failure::Disk(error)) => News::Failed(error.into()),
@@ -96,8 +106,9 @@ impl Net {
 
     /// Fetches the metadata beside a commit and has it stored.
     pub(super) async fn detached(self: Arc<Self>, commit: Id<Commit>) {
-        match self.optional(&wire::detached(commit), self.limits.max_meta_bytes).await {
-            Ok(bytes) => self.queue.push(Job::Detached(commit, bytes)),
+        let place = self.places.claim();
+        match self.beside(commit, &place).await {
+            Ok(bytes) => self.queue.push(Job::Detached(commit, bytes, place)),
             Err(source) => {
                 let what = format!("the metadata beside commit {commit}").into();
                 drop(self.news.send(News::Failed(PullError::Fetch { what, source: Box::new(source) })));
@@ -105,15 +116,31 @@ impl Net {
         }
     }
 
-    async fn commit(&self, id: Id<Commit>, whole: bool) -> Result<Payload, Failure> {
-        let limit = self.commit_bytes.get(&id.raw()).copied().unwrap_or(u64::MAX);
-        let limits = Limits { max_bytes: limit.min(self.limits.max_meta_bytes) };
-        let (detached, object) = (wire::detached(id), wire::object(id.name()));
-        let (detached, bytes) = tokio::join!(
-            self.optional(&detached, self.limits.max_meta_bytes),
-            self.meta(&object, whole, limits)
-        );
+    async fn commit(&self, id: Id<Commit>, whole: bool, place: &Place) -> Result<Payload, Failure> {
+        let max_bytes = self.commit_bytes.get(&id.raw()).copied().unwrap_or(u64::MAX);
+        let (detached, bytes) =
+            tokio::join!(self.beside(id, place), self.meta(id.name(), whole, max_bytes, place));
         Ok(Payload::Commit(bytes?, detached?))
+    }
+
+    /// The metadata beside a commit.
+    pub(super) async fn beside(
+        &self,
+        commit: Id<Commit>,
+        place: &Place,
+    ) -> Result<Option<Bytes>, FetchError> {
+        self.metadata(&wire::detached(commit), false, self.limits.max_meta_bytes, place).await
+    }
+
+    async fn meta(
+        &self,
+        name: ObjectName,
+        whole: bool,
+        max_bytes: u64,
+        place: &Place,
+    ) -> Result<Bytes, Failure> {
+        let max_bytes = max_bytes.min(self.limits.max_meta_bytes);
+        self.metadata(&wire::object(name), whole, max_bytes, place).await?.ok_or(Failure::NotThere)
     }
 
     async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {
@@ -122,7 +149,7 @@ impl Net {
         let found = self.scratch.take_found(item.name.id).unwrap_or_default();
         let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
         let response = if whole {
-            self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+            self.traffic.sent();
             self.remote.get_elsewhere(&path, limits).await?
         } else {
             self.get(&path, range, limits).await?
@@ -133,15 +160,17 @@ impl Net {
             found.names.is_empty() && response.length.is_none_or(|length| length <= MAX_MEMORY_BYTES as u64);
         if in_memory {
             // Most objects come in one piece, which then need not be copied.
-            let Some(first) = self.chunk(&mut response).await? else {
+            let Some(first) = self.traffic.chunk(&mut response).await? else {
                 return Ok(Payload::Bytes(Bytes::new()));
             };
-            let Some(second) = self.chunk(&mut response).await? else { return Ok(Payload::Bytes(first)) };
+            let Some(second) = self.traffic.chunk(&mut response).await? else {
+                return Ok(Payload::Bytes(first));
+            };
             memory.reserve(first.len() + second.len());
             memory.extend_from_slice(&first);
             memory.extend_from_slice(&second);
             while memory.len() <= MAX_MEMORY_BYTES {
-                let Some(more) = self.chunk(&mut response).await? else {
+                let Some(more) = self.traffic.chunk(&mut response).await? else {
                     return Ok(Payload::Bytes(memory.freeze()));
                 };
                 memory.extend_from_slice(&more);
@@ -155,7 +184,7 @@ impl Net {
             if !writer.send(bytes).await {
                 break;
             }
-            more = match self.chunk(&mut response).await {
+            more = match self.traffic.chunk(&mut response).await {
                 Ok(more) => more,
                 Err(error) => {
                     broken = Some(error);
@@ -173,63 +202,14 @@ impl Net {
         }
     }
 
-    /// A metadata object.
-    async fn meta(&self, path: &str, elsewhere: bool, limits: Limits) -> Result<Bytes, Failure> {
-        if !elsewhere {
-            return self.optional(path, limits.max_bytes).await?.ok_or(Failure::NotThere);
-        }
-        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.remote.get_elsewhere(path, limits).await?.ok_or(Failure::NotThere)?;
-        let bytes = response.bytes().await?;
-        self.traffic.received(bytes.len()).await;
-        Ok(bytes)
-    }
-
-    pub(super) async fn optional(&self, path: &str, max_bytes: u64) -> Result<Option<Bytes>, FetchError> {
-        small(&*self.remote, &self.traffic, path, max_bytes).await
-    }
-
     pub(super) async fn get(
         &self,
         path: &str,
         range: Option<Range>,
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
-        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        self.traffic.sent();
         self.remote.get(path, range, limits).await
-    }
-
-    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, FetchError> {
-        let chunk = response.chunk().await?;
-        self.traffic.received(chunk.as_ref().map_or(0, Bytes::len)).await;
-        Ok(chunk)
-    }
-}
-
-/// How often a file that changes while it is read is begun again.
-const FRESH_STARTS: u32 = 3;
-
-/// Reads a small file whole, from the start again where it changed on the way; `None` if it is not there.
-pub(super) async fn small(
-    remote: &dyn Remote,
-    traffic: &Traffic,
-    path: &str,
-    max_bytes: u64,
-) -> Result<Option<Bytes>, FetchError> {
-    let mut starts = 0;
-    loop {
-        traffic.requests.fetch_add(1, Ordering::Relaxed);
-        let Some(response) = remote.get(path, None, Limits { max_bytes }).await? else { return Ok(None) };
-        starts += 1;
-        match response.bytes().await {
-            Ok(bytes) => {
-                traffic.received(bytes.len()).await;
-                return Ok(Some(bytes));
-            }
-            Err(FetchError::Changed { .. } | FetchError::Broken { .. } | FetchError::Truncated { .. })
-                if starts < FRESH_STARTS => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::events::{Progress, PullEvent};
 use super::net::{Net, OnEvent};
 use super::options::{Deltas, FileModes, PullLimits, PullOptions};
 use super::worker::{Workshop, is_bad};
-use crate::{FetchError, PullError, wire};
+use crate::{FetchError, PullError};
 use bytes::Bytes;
 use sapwood_objstore::Error as StoreError;
 use sapwood_repo::{
@@ -82,7 +82,7 @@ pub(super) fn apply(
     let mut todo = VecDeque::new();
     for delta in deltas {
         let to = delta.name.to;
-        let beside = runtime.block_on(net.optional(&wire::detached(to), options.limits.max_meta_bytes));
+        let beside = runtime.block_on(net.beside(to, &net.places.claim()));
         let beside = beside.map_err(|source| PullError::Fetch {
             what: format!("the metadata beside commit {to}").into(),
             source: Box::new(source),
@@ -266,7 +266,7 @@ async fn fetch(net: &Net, part: Needed<'_>, elsewhere: bool) -> Result<Option<By
     };
     let Some(mut response) = response else { return Ok(None) };
     let mut bytes = bytes::BytesMut::new();
-    while let Some(chunk) = net.chunk(&mut response).await? {
+    while let Some(chunk) = net.traffic.chunk(&mut response).await? {
         bytes.extend_from_slice(&chunk);
     }
     Ok(Some(bytes.freeze()))

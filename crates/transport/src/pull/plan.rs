@@ -4,6 +4,7 @@ use super::before::Before;
 use super::deltas;
 use super::driver::Wire;
 use super::events::{PullEvent, RefUpdate};
+use super::meta::Places;
 use super::net::Net;
 use super::options::PullOptions;
 use super::parts::PartCounts;
@@ -108,6 +109,7 @@ pub fn plan_pull(
     let net = Arc::new(Net {
         remote,
         limits: options.limits,
+        places: Places::new(),
         commit_bytes,
         scratch: Arc::clone(&scratch),
         traffic,

@@ -1,6 +1,7 @@
 //! Work for the threads that verify and store.
 
 use super::frontier::Item;
+use super::meta::Place;
 use super::scratch::Parts;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -11,10 +12,10 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub(super) enum Job {
     /// See which of these are here.
     Look(Vec<Item>),
-    /// Verify and store an object.
-    Store(Item, Payload),
+    /// Verify and store an object, then leave its place.
+    Store(Item, Payload, Place),
     /// Store the metadata beside a commit that was asked for.
-    Detached(sapwood_objstore::Id<sapwood_objstore::Commit>, Option<Bytes>),
+    Detached(sapwood_objstore::Id<sapwood_objstore::Commit>, Option<Bytes>, Place),
 }
 
 /// What was fetched.

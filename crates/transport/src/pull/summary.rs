@@ -6,7 +6,8 @@
 //! now, and what does not pass is fetched. It is replaced only by what passed.
 
 use super::fresh::{Freshness, stale};
-use super::net::{Traffic, small};
+use super::meta::small;
+use super::net::Traffic;
 use super::options::{PullLimits, PullOptions};
 use crate::{PullError, Remote, SummaryProblem, wire};
 use bytes::Bytes;

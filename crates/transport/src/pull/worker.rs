@@ -123,7 +123,7 @@ impl Workshop<'_> {
                 let looked = items.into_iter().map(|item| Ok((item, self.look(item)?)));
                 looked.collect::<Result<_, _>>().map(News::Looked)
             }
-            Job::Store(item, payload) => match self.store(item, &payload) {
+            Job::Store(item, payload, _place) => match self.store(item, &payload) {
                 Ok(contents) => {
                     self.clean(&payload)?;
                     Ok(News::Stored(item, contents))
@@ -134,7 +134,7 @@ impl Workshop<'_> {
                 }
                 Err(error) => Err(error),
             },
-            Job::Detached(commit, bytes) => {
+            Job::Detached(commit, bytes, _place) => {
                 let fetched = self.decode_detached(bytes.as_ref())?;
                 self.check_again(commit, fetched.as_ref())?;
                 self.put_detached(commit, fetched.as_ref())?;
