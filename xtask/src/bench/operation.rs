@@ -19,8 +19,6 @@ pub(crate) enum Operation {
     CommitNext,
     /// List what differs between the two commits
     Diff,
-    /// Delete the first commit and what only it needs
-    Prune,
     /// Commit the tree into an empty repository of compressed objects
     CommitArchive,
     /// Pull the commit over loopback into an empty repository
@@ -43,6 +41,8 @@ pub(crate) enum Operation {
     DeployNext,
     /// List the two deployments
     Status,
+    /// Delete the first commit and what only it needs
+    Prune,
 }
 
 impl Operation {
@@ -53,7 +53,6 @@ impl Operation {
         Self::Fsck,
         Self::CommitNext,
         Self::Diff,
-        Self::Prune,
         Self::CommitArchive,
         Self::Pull,
         Self::PullVerified,
@@ -65,6 +64,7 @@ impl Operation {
         Self::Deploy,
         Self::DeployNext,
         Self::Status,
+        Self::Prune,
     ];
 
     pub(super) fn title(self) -> &'static str {
