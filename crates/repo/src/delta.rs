@@ -30,7 +30,6 @@ pub use name::{DeltaName, delta_index_path};
 pub use ops::{Operation, Operations, Piece, Recipe, recipes};
 pub use part::{ModeRow, PartPayload};
 pub use patch::PatchedFile;
-pub use signed::sign_delta;
 pub use superblock::{ByteOrder, Fallback, PartInfo, Superblock};
 
 use sapwood_objstore::{Commit, DecodeError, Format, Id, ObjectId, ObjectKind, ObjectName};

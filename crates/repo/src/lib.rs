@@ -74,7 +74,7 @@ pub use convert::{Conversion, ConvertEvent, ConvertOptions, ConvertedCommit};
 pub use delta::{
     ByteOrder, DeltaError, DeltaFiles, DeltaName, DeltaOptions, DeltaStats, Fallback, ListedDelta, ModeRow,
     Operation, Operations, PartInfo, PartPayload, PatchedFile, Piece, Recipe, Superblock, apply_part,
-    delta_index_path, part_is_here, recipes, sign_delta,
+    delta_index_path, part_is_here, recipes,
 };
 pub use diff::{Change, ChangeKind, DiffOptions, DiffSide, Download, diff_trees};
 pub use error::{Error, Result};

@@ -211,3 +211,51 @@ fn a_damaged_part_is_refused() {
     assert!(ran.err.contains("corrupt"), "{}", ran.err);
     assert_eq!(place.run(&format!("show --repo=d {to}")).code, 1);
 }
+
+#[test]
+fn a_delta_replaces_nothing_beside_a_commit_that_is_here() {
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    place.ok("static-delta generate --repo=r --inline main");
+    let delta = delta_dir(&place, "r");
+    let public = place.ok("trust new-key key").trim().rsplit(' ').next().unwrap().to_owned();
+    let verify = format!("sign --repo=r --verify {to} {public}");
+    place.ok(&format!("sign --repo=r --keys-file=key {to}"));
+    place.ok(&verify);
+    place.ok(&format!("static-delta apply-offline --repo=r {delta}"));
+    place.ok(&verify);
+    // What is new here takes what the delta has.
+    place.ok(&format!("static-delta generate --repo=r --inline {to}"));
+    place.ok("init --repo=d --mode=archive --format=ostree");
+    place.ok(&format!("pull-local --repo=d r {from}"));
+    place.ok(&format!("static-delta apply-offline --repo=d {delta}"));
+    place.ok(&format!("sign --repo=d --verify {to} {public}"));
+}
+
+#[test]
+fn the_option_says_where_a_delta_leads_whatever_else_is_named() {
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    place.ok("static-delta generate --repo=r --empty --to=main main^");
+    assert_eq!(place.ok("static-delta list --repo=r").trim(), to);
+    if let Some(ostree) = Ostree::find() {
+        let ran = real(&place, &ostree, &format!("static-delta generate --repo=r --empty --to={from} main"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let listed = place.ok("static-delta list --repo=r");
+        assert_eq!(listed.lines().collect::<std::collections::BTreeSet<_>>(), [&*from, &*to].into());
+    }
+}
+
+/// A run that is killed between its last parts and its superblock leaves a directory that is no delta.
+#[test]
+fn what_an_unfinished_delta_left_can_be_deleted() {
+    let place = Place::new();
+    let (from, to) = two_commits(&place);
+    place.ok("static-delta generate --repo=r main");
+    let delta = delta_dir(&place, "r");
+    fs::remove_file(place.path(&format!("{delta}/superblock"))).unwrap();
+    let delete = format!("static-delta delete --repo=r {from}-{to}");
+    place.ok(&delete);
+    assert!(!place.path(&delta).exists());
+    assert_eq!(place.run(&delete).code, 1, "there is none any more");
+}

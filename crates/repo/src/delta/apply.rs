@@ -9,7 +9,8 @@ use sapwood_objstore::{Commit, DirTree, FileHeader, Format, Id, ObjectKind, Tran
 use std::collections::HashSet;
 
 impl Repo {
-    /// Adds the target commit of a delta and all it reaches. Refs are not moved.
+    /// Adds the target commit of a delta and all it reaches, and what the delta has beside the commit if that is new here.
+    /// Refs are not moved.
     ///
     /// What is compressed here is decompressed to find what patches build on; what is not is read where it lies. Memory:
     /// one decompressed part for each core.
@@ -33,8 +34,10 @@ impl Repo {
         };
         pool::run(pool::default_threads(), |_| parts.map(apply).collect::<Result<()>>())??;
         let target = superblock.name.to;
+        let was_here = self.store().contains(target.name())?;
         txn.objects().put_bytes(target.name(), &superblock.commit)?;
-        if let Some(detached) = &superblock.detached {
+        // Who made the delta has no say in what is beside a commit that was here before.
+        if let Some(detached) = superblock.detached.as_ref().filter(|_| !was_here) {
             txn.objects().put_detached(target, detached)?;
         }
         check_complete(txn.objects(), target)?;

@@ -6,7 +6,9 @@
 mod build;
 mod plan;
 
+use super::signed::seal;
 use super::{ByteOrder, DELTAS, DeltaError, DeltaName, PartInfo, SUPERBLOCK, Superblock, names_of};
+use crate::sign::Signer;
 use crate::write::TMP;
 use crate::{Repo, Result, pool};
 use plan::{Item, Plan};
@@ -68,8 +70,8 @@ pub struct DeltaStats {
 }
 
 impl Repo {
-    /// Makes a delta and puts it into the repository, in place of the one of that name. Indexes and summary are left as
-    /// they are.
+    /// Makes a delta, signed by each of `signers`, and puts it into the repository, in place of the one of that name. Indexes
+    /// and summary are left as they are.
     ///
     /// The same commits, options and version of this program give the same bytes; the time in it is the target commit's.
     /// While it is put in place, and after a crash in that moment, there is no delta of that name. Each part keeps a file
@@ -77,13 +79,20 @@ impl Repo {
     ///
     /// # Errors
     /// [`DeltaError::NotOstree`]; [`Error::NewerFormat`](crate::Error::NewerFormat) where the repository can only be
-    /// read; [`Error::Store`](crate::Error::Store), [`Error::Io`](crate::Error::Io): then the old delta is still there,
+    /// read; [`Error::Sign`](crate::Error::Sign), [`Error::Lock`](crate::Error::Lock), [`Error::Store`](crate::Error::Store),
+    /// [`Error::Io`](crate::Error::Io): then the old delta is still there,
     /// unless the disk failed in the last step.
-    pub fn generate_delta(&self, name: &DeltaName, options: &DeltaOptions) -> Result<DeltaStats> {
+    pub fn generate_delta(
+        &self,
+        name: &DeltaName,
+        options: &DeltaOptions,
+        signers: &[Box<dyn Signer>],
+    ) -> Result<DeltaStats> {
         self.config().check_writable()?;
         let tmp = fsio::ensure_dir(self.dir(), TMP, 0o775)?;
-        let (parts, superblock, stats) = self.stage_delta(name, options, &tmp)?;
+        let (parts, superblock, stats) = self.stage_delta(name, options, signers, &tmp)?;
         let path = name.path();
+        let _lock = self.lock_refs()?;
         let dir = fsio::ensure_dir(self.dir(), &path, 0o755)?;
         // Others' parts must never be taken for those of this superblock, nor this one's for theirs.
         fsio::remove_file_optional(&dir, SUPERBLOCK)?;
@@ -108,10 +117,11 @@ impl Repo {
         &self,
         name: &DeltaName,
         options: &DeltaOptions,
+        signers: &[Box<dyn Signer>],
         dir: &Dir,
         file: &str,
     ) -> Result<DeltaStats> {
-        let (parts, superblock, stats) = self.stage_delta(name, options, dir)?;
+        let (parts, superblock, stats) = self.stage_delta(name, options, signers, dir)?;
         publish(parts, superblock, dir, file)?;
         Ok(stats)
     }
@@ -121,6 +131,7 @@ impl Repo {
         &self,
         name: &DeltaName,
         options: &DeltaOptions,
+        signers: &[Box<dyn Signer>],
         dir: &Dir,
     ) -> Result<(Vec<Staged>, Staged, DeltaStats)> {
         if self.config().format != Format::Ostree {
@@ -154,7 +165,7 @@ impl Repo {
             parts: infos,
             fallbacks,
         };
-        let staged = stage(dir, &superblock.encode(), fsync)?;
+        let staged = stage(dir, &seal(superblock.encode(), signers)?, fsync)?;
         stats.parts = superblock.parts;
         stats.parts.iter_mut().for_each(|part| part.inline = None);
         stats.fallbacks = superblock.fallbacks;

@@ -42,17 +42,19 @@ impl Repo {
         DeltaFiles::open(dir, SUPERBLOCK)?.ok_or_else(missing)
     }
 
-    /// Deletes a delta. Its index stays until it is renewed.
+    /// Deletes a delta, or what one that was never finished has left. Its index stays until it is renewed.
     ///
     /// # Errors
-    /// [`DeltaError::Missing`], [`Error::NewerFormat`] where the repository can only be read, [`Error::Io`].
+    /// [`DeltaError::Missing`], [`Error::NewerFormat`] where the repository can only be read, [`Error::Lock`], [`Error::Io`].
     pub fn delete_delta(&self, name: &DeltaName) -> Result<()> {
         self.config().check_writable()?;
         let path = name.path();
-        // Without its superblock it is no delta any more, whatever else a crash leaves.
-        if !fsio::remove_file_optional(self.dir(), format!("{path}/{SUPERBLOCK}"))? {
+        let _lock = self.lock_refs()?;
+        let Some(dir) = fsio::open_dir_optional(self.dir(), &path)? else {
             return Err(DeltaError::Missing { name: name.to_string() }.into());
-        }
+        };
+        // Without its superblock it is no delta any more, whatever else a crash leaves.
+        fsio::remove_file_optional(&dir, SUPERBLOCK)?;
         Ok(fsio::remove_tree(self.dir(), &path)?)
     }
 

@@ -2,7 +2,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::{DeltaError, MAX_PART_BYTES, PartInfo, delta_digest};
-use sapwood_objstore::gvariant::{Layout, Reader, Writer};
+use sapwood_objstore::gvariant::{Array, Layout, Reader, Writer};
 use sapwood_objstore::{DecodeError, Format, Xattrs};
 use std::io::{Cursor, Read, Write};
 use std::ops::Range;
@@ -19,6 +19,8 @@ const XZ_PRESET: u32 = 8;
 const SLACK_BYTES: u64 = 64 << 20;
 /// The same for each object.
 const SLACK_OBJECT_BYTES: u64 = 1 << 10;
+/// Rows that a table may have beyond one for each object, of which none needs more.
+const SLACK_ROWS: usize = 1 << 10;
 
 /// A row of the table of modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +46,8 @@ pub struct PartPayload {
 }
 
 impl PartInfo {
-    /// How much it may decompress to, in bytes: what [`PartPayload::open`] takes in memory at most, besides the bytes it is
-    /// given.
+    /// How much it may decompress to, in bytes: what is left in memory by [`PartPayload::open`] at most. While it decompresses,
+    /// that takes up to 100 MiB more, as the stream asks for.
     pub fn max_payload_bytes(&self) -> u64 {
         let objects = SLACK_OBJECT_BYTES.saturating_mul(self.objects.len() as u64);
         let limit = self.content_bytes.saturating_mul(2).saturating_add(SLACK_BYTES).saturating_add(objects);
@@ -57,21 +59,15 @@ impl PartPayload {
     /// Verifies, decompresses and reads a part. Memory: what it decompresses to, for which there is a bound.
     ///
     /// # Errors
-    /// [`DeltaError::Corrupt`], [`DeltaError::Malformed`], [`DeltaError::TooLarge`], [`DeltaError::Unsupported`].
+    /// [`DeltaError::Corrupt`], [`DeltaError::Malformed`], also where a table has far more rows than the part has objects;
+    /// [`DeltaError::TooLarge`], [`DeltaError::Unsupported`].
     pub fn open(info: &PartInfo, bytes: &[u8]) -> Result<Self, DeltaError> {
         let actual = delta_digest(bytes);
         if actual != info.digest {
             return Err(DeltaError::Corrupt { expected: info.digest, actual });
         }
-        Self::decode(decompress(bytes, info.max_payload_bytes())?)
-    }
-
-    /// Reads a decompressed part.
-    ///
-    /// # Errors
-    /// [`DeltaError::Malformed`].
-    pub fn decode(bytes: Vec<u8>) -> Result<Self, DeltaError> {
-        match read(&bytes) {
+        let bytes = decompress(bytes, info.max_payload_bytes())?;
+        match read(&bytes, info.objects.len().saturating_add(SLACK_ROWS)) {
             Ok((modes, xattrs, blob, operations)) => Ok(Self { bytes, modes, xattrs, blob, operations }),
             Err(source) => Err(DeltaError::Malformed { what: "part", source }),
         }
@@ -127,6 +123,9 @@ impl PartPayload {
 
 fn decompress(bytes: &[u8], limit: u64) -> Result<Vec<u8>, DeltaError> {
     match bytes.split_first() {
+        Some((&PLAIN, payload)) if payload.len() as u64 > limit => {
+            Err(DeltaError::TooLarge { what: "part", limit_bytes: limit })
+        }
         Some((&PLAIN, payload)) => Ok(payload.to_vec()),
         Some((&XZ, payload)) => {
             let reader = lzma_rust2::XzReader::new_mem_limit(Cursor::new(payload), false, XZ_MEMORY_KIB);
@@ -144,18 +143,27 @@ fn decompress(bytes: &[u8], limit: u64) -> Result<Vec<u8>, DeltaError> {
 /// The tables, and where blob and operations are.
 type Members = (Vec<ModeRow>, Vec<Xattrs>, Range<usize>, Range<usize>);
 
-fn read(bytes: &[u8]) -> Result<Members, DecodeError> {
+fn read(bytes: &[u8], max_rows: usize) -> Result<Members, DecodeError> {
     let variable = Layout::variable(4);
     let [modes, xattrs, blob, operations] =
         Reader::new(bytes).tuple([variable, Layout::BYTES, Layout::BYTES, Layout::BYTES])?;
     let row = Layout { align: 4, size: Some(12) };
-    let modes = modes.array(row)?.map(|row| {
+    let modes = rows(modes, row, max_rows)?.map(|row| {
         let [uid, gid, mode] = row?.tuple([Layout::U32; 3])?;
         Ok(ModeRow { uid: uid.u32_be()?, gid: gid.u32_be()?, mode: mode.u32_be()? })
     });
-    let xattrs = xattrs.array(Layout::BYTES)?.map(|set| read_xattrs(set?));
+    let xattrs = rows(xattrs, Layout::BYTES, max_rows)?.map(|set| read_xattrs(set?));
     let range = |member: Reader<'_>| member.offset()..member.offset() + member.raw().len();
     Ok((modes.collect::<Result<_, _>>()?, xattrs.collect::<Result<_, _>>()?, range(blob), range(operations)))
+}
+
+/// The rows of a table. An empty set of attributes is four zero bytes, which compress to nothing, and six times that in memory.
+fn rows(table: Reader<'_>, row: Layout, max_rows: usize) -> Result<Array<'_>, DecodeError> {
+    let rows = table.array(row)?;
+    if rows.len() > max_rows {
+        return Err(DecodeError { offset: table.offset(), what: "has more rows than the part needs" });
+    }
+    Ok(rows)
 }
 
 fn read_xattrs(set: Reader<'_>) -> Result<Xattrs, DecodeError> {
@@ -173,4 +181,45 @@ fn write_xattrs(w: &mut Writer, xattrs: &Xattrs) {
             });
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A part that makes nothing, with so many sets of attributes, all empty; not compressed.
+    fn part(sets: usize) -> (PartInfo, Vec<u8>) {
+        let mut writer = Writer::with_capacity(0);
+        writer.tuple(4, |w| {
+            w.array(4, |_| ());
+            w.array(1, |w| (0..sets).for_each(|_| write_xattrs(w, &Xattrs::default())));
+            w.bytes(&[]);
+            w.bytes(&[]);
+        });
+        let bytes = [&[PLAIN], &*writer.finish()].concat();
+        let info = PartInfo {
+            digest: delta_digest(&bytes),
+            bytes: bytes.len() as u64,
+            content_bytes: 0,
+            objects: Vec::new(),
+            inline: None,
+        };
+        (info, bytes)
+    }
+
+    #[test]
+    fn a_table_has_not_many_more_rows_than_the_part_has_objects() {
+        let (info, bytes) = part(SLACK_ROWS);
+        assert_eq!(PartPayload::open(&info, &bytes).expect("reads").xattrs.len(), SLACK_ROWS);
+        let (info, bytes) = part(SLACK_ROWS + 1);
+        let error = PartPayload::open(&info, &bytes).expect_err("too many");
+        assert!(matches!(error, DeltaError::Malformed { what: "part", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_part_that_is_not_compressed_is_held_to_the_same_limit() {
+        assert_eq!(decompress(&[PLAIN, 1, 2, 3], 3).expect("fits"), [1, 2, 3]);
+        let error = decompress(&[PLAIN, 1, 2, 3], 2).expect_err("too large");
+        assert!(matches!(error, DeltaError::TooLarge { limit_bytes: 2, .. }), "{error}");
+    }
 }

@@ -1,10 +1,9 @@
 //! Signed superblocks: the superblock, in an envelope with signatures over its bytes.
 #![deny(clippy::indexing_slicing)]
 
-use super::{DeltaError, DeltaFiles, MAX_SUPERBLOCK_BYTES};
+use super::DeltaFiles;
 use crate::sign::{Mechanism, SignError, Signer, add_signature};
 use crate::{Error, Result};
-use sapwood_fsio::Dir;
 use sapwood_objstore::gvariant::{Layout, Reader, Writer};
 use sapwood_objstore::{DecodeError, Format, Metadata};
 
@@ -49,19 +48,20 @@ impl Envelope {
     }
 }
 
-/// Signs the superblock `file` in `dir`, which may be signed already: signatures are added. It is replaced, durably.
+/// The file of a superblock: signed by each of these, or as it is where there are none.
 ///
 /// # Errors
-/// [`Error::Sign`]; [`DeltaError::Malformed`]; [`Error::Io`]. Then the file is as it was.
-pub fn sign_delta(dir: &Dir, file: &str, signers: &[Box<dyn Signer>]) -> Result<()> {
-    let bytes = sapwood_fsio::read(dir, file, MAX_SUPERBLOCK_BYTES)?;
-    let opened = open(&bytes).map_err(|source| DeltaError::Malformed { what: "superblock", source })?;
-    let mut envelope = opened.unwrap_or(Envelope { superblock: bytes, signatures: Metadata::default() });
+/// [`Error::Sign`].
+pub(super) fn seal(superblock: Vec<u8>, signers: &[Box<dyn Signer>]) -> Result<Vec<u8>> {
+    if signers.is_empty() {
+        return Ok(superblock);
+    }
+    let mut envelope = Envelope { superblock, signatures: Metadata::default() };
     for signer in signers {
         let added = add_signature(&mut envelope.signatures, &envelope.superblock, &**signer);
         added.map_err(|error| Error::Sign(Box::new(error)))?;
     }
-    Ok(sapwood_fsio::replace(dir, file, 0o644, &envelope.encode())?)
+    Ok(envelope.encode())
 }
 
 impl DeltaFiles {

@@ -87,7 +87,7 @@ fn a_crash_at_any_write_of_a_pull_leaves_the_old_version_or_the_new() {
 fn a_fault_at_any_write_of_a_pull_by_a_delta_leaves_the_old_version_or_the_new() {
     let (source, old, new) = versions(Format::Ostree, Mode::Archive);
     let name = DeltaName { from: Some(old), to: new };
-    source.repo.generate_delta(&name, &DeltaOptions::default()).unwrap();
+    source.repo.generate_delta(&name, &DeltaOptions::default(), &[]).unwrap();
     source.repo.update_summary().unwrap();
     let pull = |deltas, name: String| {
         let path = source.path().to_owned();

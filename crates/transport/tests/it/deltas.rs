@@ -46,7 +46,7 @@ impl Source {
             threads: 1,
         };
         for name in [delta, DeltaName { from: None, to: new }] {
-            let made = place.repo.generate_delta(&name, &options).unwrap();
+            let made = place.repo.generate_delta(&name, &options, &[]).unwrap();
             assert!(made.parts.len() >= 2 && made.fallbacks.len() == 1, "{made:?}");
         }
         place.repo.update_summary().unwrap();

@@ -5,9 +5,8 @@ use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, human};
 use anyhow::Context as _;
-use sapwood_fsio::Dir;
 use sapwood_repo::sign;
-use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, DeltaStats, sign_delta};
+use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, DeltaStats};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -62,7 +61,7 @@ pub(crate) struct Args {
     /// The type of the keys: ed25519, spki or dummy
     #[arg(long, value_name = "NAME", default_value = "ed25519", hide_default_value = true)]
     sign_type: String,
-    /// The same as --to
+    /// The same as --to, which goes before
     #[arg(value_name = "TO")]
     target: Option<String>,
 }
@@ -125,7 +124,7 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let to = args.target.as_ref().or(args.to.as_ref());
+    let to = args.to.as_ref().or(args.target.as_ref());
     let to = to.ok_or_else(|| usage("TO revision must be specified"))?;
     let repo = ctx.open_repo()?;
     let from = match &args.from {
@@ -162,20 +161,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         keys.extend(trust::keys_of_file(&args.sign_type, path)?);
     }
     let signers = keys.iter().map(|key| sign::signer(&args.sign_type, key)).collect::<Result<Vec<_>, _>>()?;
-    let sign =
-        |dir: &Dir, file: &str| if signers.is_empty() { Ok(()) } else { sign_delta(dir, file, &signers) };
     let made = match &args.filename {
-        None => {
-            let made = repo.generate_delta(&name, &options)?;
-            sign(repo.dir(), &format!("{}/superblock", name.path()))?;
-            made
-        }
+        None => repo.generate_delta(&name, &options, &signers)?,
         Some(path) => {
             let (dir, file) = ctx::open_parent(path)?;
             let file = file.to_str().with_context(|| format!("{} is not text", path.display()))?;
-            let made = repo.export_delta(&name, &options, &dir, file)?;
-            sign(&dir, file)?;
-            made
+            repo.export_delta(&name, &options, &signers, &dir, file)?
         }
     };
     Ok(Outcome { name, made: Some(made) })
