@@ -62,15 +62,19 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> Result<()>) -> Result<()>
     Ok(())
 }
 
-/// `12.34 s (cpu 5.67), 89 MB`, and `; 1000 requests, 2.3 MB` where that was counted.
+/// `12.34 s (cpu 5.67 s), 89 MB`, and `; 1000 requests, 2.3 MB` where that was counted; short times are `4.5 ms`.
 pub(crate) fn cell(cost: &Cost) -> String {
-    let (wall, cpu) = (cost.wall.as_secs_f64(), cost.cpu.as_secs_f64());
+    let time = |time: Duration| match time.as_secs_f64() {
+        seconds if seconds < 0.1 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{seconds:.2} s"),
+    };
+    let (wall, cpu) = (time(cost.wall), time(cost.cpu));
     let wire = cost.traffic.map_or_else(String::new, |traffic| {
         #[expect(clippy::cast_precision_loss, reason = "a figure for readers")]
         let megabytes = traffic.down as f64 / 1e6;
         format!("; {} requests, {megabytes:.1} MB", traffic.requests)
     });
-    format!("{wall:.2} s (cpu {cpu:.2}), {} MB{wire}", cost.peak_bytes / 1_000_000)
+    format!("{wall} (cpu {cpu}), {} MB{wire}", cost.peak_bytes / 1_000_000)
 }
 
 /// Each figure's median for itself.
@@ -158,7 +162,7 @@ mod tests {
             [("commit", vec![vec![cost(900), cost(4000), cost(1000)], vec![cost(250), cost(250), cost(2)]])];
         let text = render(&["ostree", "sapwood"], &rows);
         assert!(
-            text.contains("| commit | 1.00 s (cpu 0.50), 5 MB | 0.25 s (cpu 0.12), 5 MB | 4.0 (4.0) |"),
+            text.contains("| commit | 1.00 s (cpu 0.50 s), 5 MB | 0.25 s (cpu 0.12 s), 5 MB | 4.0 (4.0) |"),
             "{text}"
         );
     }
