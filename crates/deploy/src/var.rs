@@ -1,11 +1,13 @@
 //! The `/var` of a stateroot: one for all of its deployments.
 //!
 //! An update never touches it. Only while it is as new, with nothing in it but the directories made here, is it filled
-//! from the first commit that has content for it: beside it, durable, then exchanged.
+//! from the first commit that has content for it: beside it, durable, then exchanged. One that is mounted there is not
+//! new, whatever is in it: it is that of a running system, or of whoever mounted it, and cannot be exchanged.
 
 use crate::deployment::StaterootName;
 use crate::labels::{self, Relabel};
 use crate::{Result, Sysroot, layout, tree};
+use rustix::io::Errno;
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::LinkPolicy;
 use sapwood_repo::selinux::Labels;
@@ -69,12 +71,22 @@ fn is_new(var: &Dir) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes the stamp by which systemd would take the system for not updated.
+/// Removes the stamp by which systemd would take the system for not updated. Durable when it returns.
 pub(crate) fn forget_update(sysroot: &Sysroot, stateroot: &StaterootName) -> Result<()> {
-    fsio::remove_file_optional(
-        sysroot.root(),
-        format!("{}/{VAR}/{UPDATED}", layout::stateroot_dir(stateroot)),
-    )?;
+    let mut dirs = vec![layout::var_dir(stateroot)];
+    if sysroot
+        .deployments()?
+        .iter()
+        .any(|deployment| deployment.booted && deployment.id.stateroot == *stateroot)
+    {
+        // What runs may have a filesystem of its own there.
+        dirs.push(VAR.to_owned());
+    }
+    for dir in dirs {
+        if fsio::remove_file_optional(sysroot.root(), format!("{dir}/{UPDATED}"))? {
+            fsio::sync_dir(&fsio::open_dir_followed(sysroot.root(), &dir)?)?;
+        }
+    }
     Ok(())
 }
 
@@ -96,7 +108,9 @@ pub(crate) fn prepare(
         fsio::create_dir(&dir, VAR, 0o755)?;
     }
     let var = fsio::open_dir(&dir, VAR)?;
-    let new = is_new(&var)?;
+    // Before Linux 5.8 nobody can tell; then exchanging fails, and nothing is lost.
+    let is_mounted = fsio::mount::is_mount_point(&var).unwrap_or(false);
+    let new = !is_mounted && is_new(&var)?;
     if new {
         add_missing(&var)?;
         label(&var)?;
@@ -115,16 +129,25 @@ pub(crate) fn prepare(
     add_missing(&filled)?;
     label(&filled)?;
     fsio::syncfs(&dir)?;
-    if fsio::exchange(&dir, NEW_VAR, &dir, VAR).is_err() {
-        // Not every filesystem can exchange, but each replaces an empty directory.
-        for entry in fsio::entries(&var)? {
-            fsio::remove_tree(&var, &entry.name)?;
+    match fsio::exchange(&dir, NEW_VAR, &dir, VAR) {
+        Err(error) if cannot_exchange(&error) => {
+            // Each filesystem replaces an empty directory.
+            for entry in fsio::entries(&var)? {
+                fsio::remove_tree(&var, &entry.name)?;
+            }
+            fsio::rename(&dir, NEW_VAR, &dir, VAR)?;
         }
-        fsio::rename(&dir, NEW_VAR, &dir, VAR)?;
+        exchanged => exchanged?,
     }
     fsio::sync_dir(&dir)?;
     fsio::remove_tree(&dir, NEW_VAR)?;
     Ok(Var::Populated)
+}
+
+/// Whether the filesystem is one that never exchanges names.
+fn cannot_exchange(error: &fsio::Error) -> bool {
+    let unsupported = [Errno::INVAL, Errno::NOSYS].map(Errno::raw_os_error);
+    error.source.raw_os_error().is_some_and(|errno| unsupported.contains(&errno))
 }
 
 /// Whether a `/var` in a commit has more than directories, and the links that each has.

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// An initramfs with the disk of a machine mounted at `sysroot`, and one deployment on it.
-struct Initramfs {
-    machine: Machine,
+pub(crate) struct Initramfs {
+    pub(crate) machine: Machine,
     root: PathBuf,
     _temporary: tempfile::TempDir,
 }
@@ -28,7 +28,7 @@ fn bootable() -> Tree {
 }
 
 impl Initramfs {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Machine::new(&InitOptions::default());
         machine.deploy(machine.commit(1, &bootable()), &DeployOptions::default()).unwrap();
         Self::of(machine)
@@ -64,12 +64,12 @@ impl Initramfs {
         BootTarget::parse(deployment.entry.get("options").unwrap().as_bytes()).unwrap()
     }
 
-    fn deployment(&self) -> String {
+    pub(crate) fn deployment(&self) -> String {
         self.machine.open().deployments().unwrap().remove(0).path()
     }
 
     /// Boots; returns the new root.
-    fn boot(&self, config: &BootConfig, var: OwnMounts) -> Dir {
+    pub(crate) fn boot(&self, config: &BootConfig, var: OwnMounts) -> Dir {
         let prepared = prepare_root(&self.root(), "sysroot", &self.target(), config, var).unwrap();
         assert_eq!(BootRecord::read(&self.root()).unwrap().unwrap(), prepared.record);
         assert!(fsio::stat_optional(&self.root(), "sysroot.tmp").unwrap().is_none());

@@ -18,3 +18,4 @@ mod refused;
 mod space;
 mod staged;
 mod upgrade;
+mod var;
