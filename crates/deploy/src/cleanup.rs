@@ -172,24 +172,47 @@ fn find_boot(sysroot: &Sysroot, current: &Current, unneeded: &mut Unneeded) -> R
     for path in paths {
         push_existing(sysroot, path, &mut unneeded.leftovers)?;
     }
-    let used: BTreeSet<String> =
-        current.deployments.iter().map(|d| layout::kernel_dir(&d.id.stateroot, &d.boot_id)).collect();
+    let used = used_kernels(current);
     for kernel in &used {
         find_temporary(sysroot, &boot(kernel), unneeded)?;
     }
-    let Some(kernels) = fsio::open_dir_optional(sysroot.root(), boot(layout::BOOT_OSTREE))? else {
-        return Ok(());
-    };
+    unneeded.kernels = unused_kernels(sysroot, &used)?;
+    Ok(())
+}
+
+fn used_kernels(current: &Current) -> BTreeSet<String> {
+    current.deployments.iter().map(|d| layout::kernel_dir(&d.id.stateroot, &d.boot_id)).collect()
+}
+
+/// The directories of kernels that are in none of these, by path relative to the root of the sysroot.
+fn unused_kernels(sysroot: &Sysroot, used: &BTreeSet<String>) -> Result<Vec<String>> {
+    let mut unused = Vec::new();
+    let path = layout::boot(layout::BOOT_OSTREE);
+    let Some(kernels) = fsio::open_dir_optional(sysroot.root(), path)? else { return Ok(unused) };
     for entry in fsio::entries(&kernels)? {
         let parsed = entry.name.to_str().and_then(|name| {
             let (stateroot, boot_id) = name.rsplit_once('-')?;
             Some(layout::kernel_dir(&StaterootName::new(stateroot).ok()?, BootId::parse(boot_id)?))
         });
         // On FAT, names that differ in case alone are one.
-        let unused = |name: &String| !used.iter().any(|used| used.eq_ignore_ascii_case(name));
-        if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && unused(name)) {
-            unneeded.kernels.push(boot(&name));
+        let is_unused = |name: &String| !used.iter().any(|used| used.eq_ignore_ascii_case(name));
+        if let Some(name) = parsed.filter(|name| entry.kind == Kind::Dir && is_unused(name)) {
+            unused.push(layout::boot(name));
         }
+    }
+    Ok(unused)
+}
+
+/// Removes kernels that no current entry names: what is left of one whose deployment did not get into the list must not
+/// keep a small boot directory full.
+pub(crate) fn remove_unused_kernels(sysroot: &Sysroot) -> Result<()> {
+    let kernels = unused_kernels(sysroot, &used_kernels(&sysroot.current()?))?;
+    if kernels.is_empty() {
+        return Ok(());
+    }
+    write::sync_all(sysroot, &fsio::open_dir(sysroot.root(), layout::BOOT)?)?;
+    for path in kernels {
+        fsio::remove_tree(sysroot.root(), path)?;
     }
     Ok(())
 }

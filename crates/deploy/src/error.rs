@@ -212,6 +212,12 @@ pub enum Error {
         /// What is free.
         available_bytes: u64,
     },
+    /// The filesystem of the boot directory is full.
+    #[error("the boot directory is full")]
+    BootFull {
+        /** What could not be written. */
+        source: Box<Error>,
+    },
     /// A new deployment does not fit into the filesystem of the sysroot.
     #[error(
         "the new deployment needs {needed_bytes} bytes, and {available_bytes} are free beside the \

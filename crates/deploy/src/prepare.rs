@@ -15,7 +15,7 @@ use crate::origin::Origin;
 use crate::plan::{self, Position, Retain, Slot};
 use crate::sysroot::merge_deployment;
 use crate::var::{self, Var};
-use crate::{Error, Locked, Result, StaterootName, boot, etc, labels, layout, tree};
+use crate::{Error, Locked, Result, StaterootName, boot, cleanup, etc, labels, layout, space, tree};
 use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use sapwood_etcmerge::Policy;
 use sapwood_fsio::{self as fsio, At, Dir};
@@ -160,7 +160,8 @@ impl Locked<'_> {
         let kernel = self.kernel(id, &tree)?;
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let dir = layout::kernel_dir(&id.stateroot, &kernel.boot_id);
-        boot::install::install(&tree, &kernel, &boot, &dir)?;
+        boot::install::install(&tree, &kernel, &boot, &dir)
+            .map_err(|error| space::name_full_boot(self, error))?;
         let merged = match &blueprint.merge {
             Some(merge) => {
                 let before = |merged: &etc::Merged| {
@@ -259,9 +260,17 @@ impl Locked<'_> {
         Ok(entry)
     }
 
+    /// Removes what was installed of the kernel of a deployment that did not get into the list, as far as that can be done.
+    pub(crate) fn abandon_kernel(&self) {
+        if let Err(error) = cleanup::remove_unused_kernels(self) {
+            tracing::debug!(%error, "an unused kernel stays for the next clean-up");
+        }
+    }
+
     /// Removes what was made of a deployment that did not get into the list. What cannot be removed is left to the next
     /// clean-up, since the first failure is what has to be reported.
     pub(crate) fn abandon(&self, id: &DeploymentId) {
+        self.abandon_kernel();
         for path in [layout::deployment_dir(id), layout::origin_file(id)] {
             if let Err(error) = fsio::remove_tree(self.root(), &path) {
                 tracing::debug!(%error, path, "an unfinished deployment stays for the next clean-up");

@@ -1,7 +1,7 @@
 //! Room for a new deployment: on the disk, before anything of it is written, and in the boot directory, which is often a
 //! small filesystem of its own.
 
-use crate::boot::kernel::Kernel;
+use crate::boot::kernel::{BootFile, Kernel};
 use crate::cleanup::{self, Keep};
 use crate::etc;
 use crate::plan::Slot;
@@ -9,6 +9,8 @@ use crate::prepare::Blueprint;
 use crate::{Error, Locked, Result, Sysroot, layout, tree};
 use sapwood_fsio::{self as fsio, Dir, FreeSpace, Kind};
 use sapwood_repo::{Ownership, Root, WalkEntry};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// What stays free beside the kernel, for entries and configurations: 1 MiB.
 const MARGIN_BYTES: u64 = 1 << 20;
@@ -66,13 +68,13 @@ impl Locked<'_> {
         }
         let kernel = self.kernel(&blueprint.id, &tree)?;
         let dir = layout::kernel_dir(&blueprint.id.stateroot, &kernel.boot_id);
-        let needed_bytes = missing_bytes(&tree, &kernel, &boot, &dir)?;
-        let free = || Ok::<_, Error>(fsio::free_space(&boot)?.available_bytes);
-        if needed_bytes == 0 || needed_bytes.saturating_add(MARGIN_BYTES) <= free()? {
+        let space = fsio::free_space(&boot)?;
+        let needed_bytes = missing_bytes(&tree, &kernel, &boot, &dir, space)?;
+        if needed_bytes == 0 || needed_bytes.saturating_add(MARGIN_BYTES) <= space.available_bytes {
             return Ok(());
         }
         self.remove_old(blueprint)?;
-        let available_bytes = free()?;
+        let available_bytes = fsio::free_space(&boot)?.available_bytes;
         if needed_bytes.saturating_add(MARGIN_BYTES) <= available_bytes {
             return Ok(());
         }
@@ -123,6 +125,17 @@ impl Locked<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// Says of an error in the boot directory that it is full, where that is a filesystem of its own: room elsewhere does not
+/// help there.
+pub(crate) fn name_full_boot(sysroot: &Sysroot, error: Error) -> Error {
+    let dev = |path| Ok::<_, Error>(fsio::stat_dir(&fsio::open_dir(sysroot.root(), path)?)?.dev);
+    let is_own = || Ok::<_, Error>(dev(layout::BOOT)? != dev(layout::DEPLOY)?);
+    if error.is_no_space() && is_own().unwrap_or(false) {
+        return Error::BootFull { source: Box::new(error) };
+    }
+    error
 }
 
 /// What fills so many bytes, in whole blocks.
@@ -181,18 +194,27 @@ fn local_bytes(local: &Dir, defaults: Option<&Dir>, space: FreeSpace, depth: usi
     Ok(bytes)
 }
 
-/// The size of what has to be copied.
-fn missing_bytes(tree: &Dir, kernel: &Kernel, boot: &Dir, dir: &str) -> Result<u64> {
+/// What the files take that have to be copied, in whole blocks, and the directories that are made for them.
+fn missing_bytes(tree: &Dir, kernel: &Kernel, boot: &Dir, dir: &str, space: FreeSpace) -> Result<u64> {
     let installed = fsio::open_dir_optional(boot, dir)?;
+    let there = |path: &Path| match &installed {
+        Some(installed) => fsio::stat_optional(installed, path),
+        None => Ok(None),
+    };
+    let files: Vec<&BootFile> = kernel.files().collect();
     let mut bytes = 0_u64;
-    for file in kernel.files() {
+    for file in &files {
         let size = fsio::stat(tree, &file.path)?.size;
-        let there = match &installed {
-            Some(installed) => fsio::stat_optional(installed, &file.installed)?,
-            None => None,
-        };
-        if there.is_none_or(|there| there.size != size) {
-            bytes = bytes.saturating_add(size);
+        if there(&file.installed)?.is_none_or(|there| there.size != size) {
+            bytes = bytes.saturating_add(blocks(size, space));
+        }
+    }
+    // The last of the ancestors is the directory of the kernel, with an empty path.
+    let dirs: BTreeSet<&Path> = files.iter().flat_map(|file| file.installed.ancestors().skip(1)).collect();
+    for path in dirs {
+        let is_there = if path.as_os_str().is_empty() { installed.is_some() } else { there(path)?.is_some() };
+        if !is_there {
+            bytes = bytes.saturating_add(space.block_bytes);
         }
     }
     Ok(bytes)

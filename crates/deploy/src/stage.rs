@@ -284,7 +284,12 @@ impl Locked<'_> {
         // An earlier attempt may have got into the middle of the merge.
         etc::recreate(self, &blueprint.id)?;
         self.make_boot_room(blueprint)?;
-        let mut deployed = self.place(blueprint, on_event)?;
+        let placed = self.place(blueprint, on_event).inspect_err(|error| {
+            if !matches!(error, Error::AfterSwitch { .. }) {
+                self.abandon_kernel();
+            }
+        });
+        let mut deployed = placed?;
         let clean = || {
             fsio::remove_file_optional(self.root(), layout::failure_stamp())?;
             self.cleanup(&CleanupOptions { keep_objects: true })

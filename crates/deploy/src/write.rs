@@ -9,7 +9,7 @@ use crate::boot::bls::Bls;
 use crate::bootloader::{BootSet, Bootloader};
 use crate::list::{self, BootVersion, Entries};
 use crate::plan::{Change, DeployPlan, Planned};
-use crate::{Error, Result, Sysroot, layout};
+use crate::{Error, Result, Sysroot, layout, space};
 use sapwood_fsio::{self as fsio, At as _, Dir, Kind};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{Expected, RefEdit, RefName, Refspec};
@@ -67,13 +67,15 @@ pub(crate) fn apply(
             prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?
         }
         Change::Entries { version, sub } => {
-            let prepared = match plan.entries {
+            let entries = match plan.entries {
                 Entries::Linked => {
-                    write_entries(sysroot, &boot, version, &plan.planned, bootloader)?;
-                    None
+                    write_entries(sysroot, &boot, version, &plan.planned, bootloader).map(|()| None)
                 }
-                Entries::Flat { .. } => Some(write_flat_entries(sysroot, &boot, &plan.planned, bootloader)?),
+                Entries::Flat { .. } => {
+                    write_flat_entries(sysroot, &boot, &plan.planned, bootloader).map(Some)
+                }
             };
+            let prepared = entries.map_err(|error| space::name_full_boot(sysroot, error))?;
             if fsio::stat_dir(&boot)?.dev != fsio::stat_dir(&ostree)?.dev {
                 // Where links are, entries are: else `/boot` would look as if it were not mounted.
                 fsio::syncfs(&boot)?;

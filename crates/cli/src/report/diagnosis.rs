@@ -156,7 +156,7 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
             ("staged", hint("`sapwood admin status` says what is staged"))
         }
         Error::Unlocked { .. } => ("unlocked", Vec::new()),
-        Error::NoRoom { .. } => {
+        Error::NoRoom { .. } | Error::BootFull { .. } => {
             ("no-space", hint("`sapwood admin undeploy INDEX` makes room for another kernel"))
         }
         Error::NoDiskRoom { .. } => ("no-space", hint("`sapwood admin undeploy INDEX` makes room")),

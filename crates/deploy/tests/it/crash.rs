@@ -122,11 +122,16 @@ pub(crate) fn survives_every_crash(before: &Machine, operation: &Operation) {
     }
 }
 
+/// What the boot directory has of kernels.
+fn kernels(machine: &Machine) -> BTreeMap<PathBuf, String> {
+    if machine.exists("boot/ostree") { machine.snapshot("boot/ostree") } else { BTreeMap::new() }
+}
+
 /// Fails each write operation in turn; afterwards, all from there on.
 pub(crate) fn survives_every_failure(before: &Machine, operation: &Operation) {
     let done = before.copy();
     run(&done, operation).unwrap();
-    let (old, new) = (bootable(before), bootable(&done));
+    let (old, new, installed) = (bootable(before), bootable(&done), kernels(before));
     for failure in [Failure::NoSpace, Failure::Io] {
         for from_there_on in [false, true] {
             for step in 1.. {
@@ -142,7 +147,10 @@ pub(crate) fn survives_every_failure(before: &Machine, operation: &Operation) {
                 match &failed.value {
                     // Some things may fail: a link where a copy does as well.
                     Ok(()) | Err(Error::AfterSwitch { .. }) => assert!(after == new, "{context}"),
-                    Err(_) => assert!(after == old, "{context}"),
+                    Err(_) => {
+                        assert!(after == old, "{context}");
+                        assert!(from_there_on || kernels(&machine) == installed, "{context}");
+                    }
                 }
                 if let (Failure::NoSpace, Err(error)) = (failure, &failed.value) {
                     assert!(error.is_no_space(), "{context}");

@@ -2,8 +2,9 @@
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
-use sapwood_deploy::{DeployOptions, Error, InitOptions, Origin, Retain};
+use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Origin, Retain};
 use sapwood_fsio as fsio;
+use sapwood_fsio::fault::{self, Failure};
 use sapwood_testkit::Tree;
 
 const MIB: usize = 1 << 20;
@@ -60,6 +61,60 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
         assert_eq!(all(), before);
         fill(&machine, 5 * MIB);
         machine.deploy(commit, &options()).unwrap();
+    });
+}
+
+#[test]
+fn many_small_files_of_a_kernel_take_a_block_each_and_old_ones_make_room_for_them() {
+    const NAME: &str =
+        "space::many_small_files_of_a_kernel_take_a_block_each_and_old_ones_make_room_for_them";
+    in_mount_namespace(NAME, || {
+        let machine = Machine::new(&InitOptions::default());
+        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &machine.path().join("boot"));
+        // Nearly three MiB of blocks, and less than 40 KiB of content.
+        for number in 1..=4 {
+            let mut tree = tree(number, &format!("kernel {number}"));
+            for device in 0..700 {
+                tree.file(
+                    &format!("usr/lib/modules/6.1.0/dtb/vendor/{device}.dtb"),
+                    format!("{number} {device}"),
+                );
+            }
+            machine.deploy(machine.commit(number, &tree), &options()).unwrap();
+        }
+        assert_eq!(machine.boots(), ["Tiny OS 4.0 (ostree:0)", "Tiny OS 3.0 (ostree:1)"]);
+    });
+}
+
+#[test]
+fn a_boot_directory_that_is_full_is_told_from_a_full_disk_and_keeps_nothing_of_the_attempt() {
+    const NAME: &str =
+        "space::a_boot_directory_that_is_full_is_told_from_a_full_disk_and_keeps_nothing_of_the_attempt";
+    in_mount_namespace(NAME, || {
+        let machine = Machine::new(&InitOptions::default());
+        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &machine.path().join("boot"));
+        machine.deploy(machine.commit(1, &tree(1, "kernel 1")), &options()).unwrap();
+        let second = machine.commit(2, &tree(2, "kernel 2"));
+        let before = machine.snapshot("boot/ostree");
+        let mut full = 0;
+        for step in 1.. {
+            let failed = fault::fail_at(step, Failure::NoSpace, || machine.deploy(second, &options()));
+            match failed.value {
+                // A link that fails is made up for by a copy.
+                Ok(_) | Err(Error::AfterSwitch { .. }) if failed.fired => {
+                    let cleanup = CleanupOptions { keep_objects: true };
+                    machine.open().lock(WAIT).unwrap().undeploy(0, &cleanup).unwrap();
+                }
+                Ok(_) => break,
+                Err(error) => {
+                    full += usize::from(matches!(error, Error::BootFull { .. }));
+                    assert!(error.is_no_space(), "step {step}: {error}");
+                }
+            }
+            assert_eq!(machine.snapshot("boot/ostree"), before, "step {step}");
+        }
+        // Each file is made, filled, synced and renamed, and so is the entry.
+        assert!(full > 8, "{full}");
     });
 }
 
