@@ -355,8 +355,10 @@ impl Locked<'_> {
         let entries = fsio::open_dir(self.root(), current.entries_path())?;
         let bytes = fsio::read(&entries, &running.file, layout::MAX_TEXT_BYTES)?;
         fsio::replace(&entries, entry_name::file_name(name.stem, None), 0o644, &bytes)?;
+        // The boot loader reads them without the journal: never may it see neither name.
+        fsio::checkpoint(&entries)?;
         fsio::remove_file(&entries, &running.file)?;
-        fsio::sync_dir(&entries)?;
+        fsio::checkpoint(&entries)?;
         Ok(Some(running.id.clone()))
     }
 }
