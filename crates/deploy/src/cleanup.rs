@@ -70,7 +70,6 @@ struct Unneeded {
 
 /// Removes all but objects of the repository; nothing before the boot loader knows of the current list.
 pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<'_>) -> Result<Cleaned> {
-    check_boot_is_there(sysroot, current)?;
     let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
     bootloader::of(sysroot, &boot)?.switched(&boot)?;
     let staged = sysroot.staged_record(current)?.map(|record| record.blueprint);
@@ -115,28 +114,6 @@ pub(crate) fn remove_unneeded(sysroot: &Sysroot, current: &Current, keep: &Keep<
         sysroot.repo().edit_refs(refs)?;
     }
     Ok(cleaned)
-}
-
-/// What entries lead to is there, and no entries ever were: then a `/boot` of its own is not mounted, and the list is not
-/// empty but unknown. A first list that was interrupted has entries, if not current ones.
-fn check_boot_is_there(sysroot: &Sysroot, current: &Current) -> Result<()> {
-    let Some(version) = [BootVersion::Zero, BootVersion::One].into_iter().find(|v| current.sub(*v).is_some())
-    else {
-        return Ok(());
-    };
-    for name in
-        [layout::LOADER, &layout::loader_dir(BootVersion::Zero), &layout::loader_dir(BootVersion::One)]
-    {
-        if fsio::stat_optional(sysroot.root(), layout::boot(name))?.is_some() {
-            return Ok(());
-        }
-    }
-    let reason = format!(
-        "it is missing, though {}/{} is there: is /boot mounted?",
-        layout::OSTREE,
-        layout::boot_link(version)
-    );
-    Err(Error::BadEntry { file: layout::LOADER.to_owned(), reason })
 }
 
 fn push_existing(sysroot: &Sysroot, path: String, to: &mut Vec<String>) -> Result<()> {

@@ -145,6 +145,12 @@ pub enum Error {
         /** Why. */
         source: Box<KernelError>,
     },
+    /// No entry is there, and yet deployments that entries named: what boots is not known, and nothing is changed.
+    #[error("no boot entry is there, though {link} leads to deployments: is /boot mounted?")]
+    NoEntries {
+        /** The link to the set of links that leads to them. */
+        link: String,
+    },
     /// Kernel arguments cannot be changed as asked.
     #[error(transparent)]
     Karg(#[from] KargError),

@@ -4,10 +4,11 @@ use crate::boot::bls::Bls;
 use crate::boot::entry_name::{self, EntryName};
 use crate::boot::link::BootLink;
 use crate::boot::verscmp;
-use crate::deployment::{Deployment, DeploymentId};
+use crate::deployment::{Deployment, DeploymentId, StaterootName};
 use crate::origin::Origin;
-use crate::{Error, Result, layout};
+use crate::{Error, NameError, Result, layout};
 use sapwood_fsio::{self as fsio, Dir, Kind};
+use sapwood_objstore::{Commit, Id};
 use std::fmt;
 use std::path::Path;
 
@@ -127,20 +128,14 @@ pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Re
         current.entries = Entries::Flat { generation: 0 };
         link.clone()
     } else {
-        let Some(version) = linked_version(root, &link, "loader.")? else { return Ok(current) };
+        let Some(version) = linked_version(root, &link, "loader.")? else {
+            return without_entries(root, current);
+        };
         current.version = version;
         layout::boot(layout::loader_dir(version))
     };
     let Some(dir) = fsio::open_dir_optional(root, format!("{dir}/{}", layout::ENTRIES))? else {
-        let is_there = is_flat && fsio::stat_optional(root, &link)?.is_some();
-        if is_there && current.subs.iter().any(Option::is_some) {
-            // Somebody made it in place of the link: what the list was is not known.
-            return Err(Error::BadLink {
-                path: link,
-                expected: "loader.0 or loader.1, or a directory of entries".to_owned(),
-            });
-        }
-        return Ok(current);
+        return without_entries(root, current);
     };
     let files = match &mut current.entries {
         Entries::Linked => linked_entries(&dir)?,
@@ -166,12 +161,92 @@ pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Re
         }
         current.deployments.push(deployment);
     }
+    if current.deployments.is_empty() {
+        return without_entries(root, current);
+    }
     // As boot loaders do that count: what failed too often is the last resort.
     current.deployments.sort_by_key(Deployment::failed);
     for (index, deployment) in current.deployments.iter_mut().enumerate() {
         deployment.index = index;
     }
     Ok(current)
+}
+
+/// What is current where no entry says it: a list without deployments, unless entries were lost.
+///
+/// The links tell one from the other. An empty list has a set of links with nothing in it: the last deployment was removed,
+/// or without links to switch entries by, the first list was begun (see [`write`](crate::write)). Where entries are
+/// switched by a link, a first list that was interrupted has its entries, too.
+fn without_entries(root: &Dir, mut current: Current) -> Result<Current> {
+    let mut lost = None;
+    for version in [BootVersion::Zero, BootVersion::One] {
+        let Some(sub) = current.sub(version) else { continue };
+        match set_of_links(root, version, sub)? {
+            SetOfLinks::Empty => {
+                if current.entries != Entries::Linked {
+                    current.version = version;
+                }
+                return Ok(current);
+            }
+            SetOfLinks::Dangling => {}
+            SetOfLinks::Leads => lost = Some(version),
+        }
+    }
+    let Some(version) = lost else { return Ok(current) };
+    if current.entries == Entries::Linked {
+        for version in [BootVersion::Zero, BootVersion::One] {
+            let dir = layout::boot(format!("{}/{}", layout::loader_dir(version), layout::ENTRIES));
+            if let Some(dir) = fsio::open_dir_optional(root, dir)?
+                && !own_entries(&dir)?.is_empty()
+            {
+                return Ok(current);
+            }
+        }
+    }
+    Err(Error::NoEntries { link: format!("{}/{}", layout::OSTREE, layout::boot_link(version)) })
+}
+
+/// Where the links of a set lead.
+enum SetOfLinks {
+    /// There are none.
+    Empty,
+    /// To nothing that is there.
+    Dangling,
+    /// To deployments.
+    Leads,
+}
+
+fn set_of_links(root: &Dir, version: BootVersion, sub: BootVersion) -> Result<SetOfLinks> {
+    let path = format!("{}/{}", layout::OSTREE, layout::boot_dir(version, sub));
+    let Some(set) = fsio::open_dir_optional(root, &path)? else { return Ok(SetOfLinks::Dangling) };
+    let mut found = SetOfLinks::Empty;
+    for stateroot in fsio::entries(&set)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+        let kernels = fsio::open_dir(&set, &stateroot.name)?;
+        for kernel in fsio::entries(&kernels)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+            let links = fsio::open_dir(&kernels, &kernel.name)?;
+            for link in fsio::entries(&links)?.into_iter().filter(|entry| entry.kind == Kind::Symlink) {
+                found = SetOfLinks::Dangling;
+                let target = fsio::read_link(&links, &link.name)?;
+                let stateroot = stateroot.name.to_str().and_then(|name| StaterootName::new(name).ok());
+                if let (Some(stateroot), Ok((commit, serial))) = (stateroot, linked_deployment(&target))
+                    && is_there(root, &DeploymentId { stateroot, commit, serial })?
+                {
+                    return Ok(SetOfLinks::Leads);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The deployment that a link leads to, by the last component of its target.
+fn linked_deployment(target: &[u8]) -> std::result::Result<(Id<Commit>, u32), NameError> {
+    DeploymentId::parse_dir_name(target.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
+}
+
+fn is_there(root: &Dir, id: &DeploymentId) -> Result<bool> {
+    let found = fsio::stat_optional(root, layout::deployment_dir(id))?;
+    Ok(found.is_some_and(|stat| stat.kind == Kind::Dir))
 }
 
 /// The set of a directory that has one alone.
@@ -243,10 +318,9 @@ fn resolve(root: &Dir, file: &str, entry: Bls) -> Result<(Deployment, BootVersio
         Err(error) if error.is_not_found() => return Err(bad(format!("{path} is missing"))),
         Err(error) => return Err(error.into()),
     };
-    let name = target.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let (commit, serial) = DeploymentId::parse_dir_name(name).map_err(|error| bad(error.to_string()))?;
+    let (commit, serial) = linked_deployment(&target).map_err(|error| bad(error.to_string()))?;
     let id = DeploymentId { stateroot: link.stateroot, commit, serial };
-    if fsio::stat_optional(root, layout::deployment_dir(&id))?.is_none_or(|stat| stat.kind != Kind::Dir) {
+    if !is_there(root, &id)? {
         return Err(bad(format!("{} is missing", layout::deployment_dir(&id))));
     }
     let origin = Origin::read(root, &id)?;

@@ -80,9 +80,11 @@ pub(crate) fn apply(
                 // Where links are, entries are: else `/boot` would look as if it were not mounted.
                 fsio::syncfs(&boot)?;
             }
-            write_links(&ostree, version, sub, &plan.planned)?;
-            let links = prepare(&ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?;
-            links.switch()?;
+            if plan.before == 0 && plan.entries != Entries::Linked {
+                // Until the one name that is the switch is there, this tells the list from one whose entries were lost.
+                switch_links(&ostree, version.other(), BootVersion::Zero, &[])?;
+            }
+            switch_links(&ostree, version, sub, &plan.planned)?;
             match prepared {
                 Some(prepared) => prepared,
                 None => prepare(&boot, layout::LOADER, &layout::loader_dir(version))?,
@@ -257,6 +259,12 @@ pub(crate) fn write_file(dir: &Dir, name: impl AsRef<Path>, bytes: &[u8]) -> Res
     fsio::set_mode(file.file(), 0o644)?;
     file.keep()?;
     Ok(())
+}
+
+/// Writes `boot.N.M` of a set that is not current, and has `boot.N` lead there.
+fn switch_links(ostree: &Dir, version: BootVersion, sub: BootVersion, planned: &[Planned]) -> Result<()> {
+    write_links(ostree, version, sub, planned)?;
+    prepare(ostree, &layout::boot_link(version), &layout::boot_dir(version, sub))?.switch()
 }
 
 /// Writes `boot.N.M`, which is not current.

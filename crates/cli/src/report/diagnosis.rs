@@ -140,6 +140,13 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         }
         Error::Booted { .. } => ("booted", hint("boot another one first")),
         Error::BadEntry { .. } | Error::BadLink { .. } => ("bad-boot-entry", Vec::new()),
+        Error::NoEntries { link } => (
+            "bad-boot-entry",
+            vec![format!(
+                "if the entries are lost, save what you need of ostree/deploy and remove {link}: the next deployment \
+                 begins a new list, and removes all others"
+            )],
+        ),
         Error::NoOrigin { .. } => ("no-origin", hint("`sapwood admin switch REMOTE:REF` gives it one")),
         Error::Unconfigured { .. } => ("unconfigured", Vec::new()),
         Error::SameRef { .. } => ("same-ref", hint("`sapwood admin upgrade` pulls its newest commit")),

@@ -230,6 +230,14 @@ pub(crate) fn roll_back(machine: &Machine) -> Box<Operation> {
     })
 }
 
+/// Removes the only deployment.
+pub(crate) fn undeploy_last(locked: &Locked<'_>) -> Result<()> {
+    if locked.deployments()?.len() == 1 {
+        locked.undeploy(0, &CleanupOptions::default())?;
+    }
+    Ok(())
+}
+
 /// Removes what comes second in the boot order now.
 pub(crate) fn undeploy_second(machine: &Machine) -> Box<Operation> {
     let old = machine.open().deployments().unwrap()[1].id.clone();
@@ -300,6 +308,7 @@ fn a_crash_at_any_step_of_rolling_back_leaves_a_bootable_set() {
 fn a_crash_at_any_step_of_undeploying_leaves_a_bootable_set() {
     let machine = upgradable(2);
     survives_every_crash(&machine, &undeploy_second(&machine));
+    survives_every_crash(&upgradable(1), &undeploy_last);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::crash::{
     deploy_once, inodes, prepare, roll_back, run, survives_every_crash, survives_every_failure,
-    undeploy_second, upgrade,
+    undeploy_last, undeploy_second, upgrade,
 };
 use crate::fixture::{Machine, WAIT, tree};
 use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Result};
@@ -99,6 +99,74 @@ fn a_crash_at_any_step_leaves_a_set_whose_default_comes_first() {
     let machine = flat(2);
     survives_every_crash(&machine, &roll_back(&machine));
     survives_every_crash(&machine, &undeploy_second(&machine));
+    // From either set of links to the other one.
+    let one = flat(1);
+    survives_every_crash(&one, &undeploy_last);
+    let zero = flat(3);
+    run(&zero, &undeploy_second(&zero)).unwrap();
+    survives_every_crash(&zero, &undeploy_last);
+}
+
+#[test]
+fn ending_the_count_is_settled_before_the_name_with_the_counter_goes_and_after_it() {
+    let machine = flat(1);
+    set_counting(&machine, "3");
+    run(&machine, &upgrade).unwrap();
+    let sysroot = running(&machine, 0);
+    let locked = sysroot.lock(WAIT).unwrap();
+    let (blessed, calls) = fault::record(|| locked.bless());
+    assert!(blessed.unwrap().is_some());
+    let gone =
+        calls.iter().position(|call| call.op == Op::Unlink && call.path == Path::new("ostree-2+3.conf"));
+    let (before, after) = calls.split_at(gone.unwrap());
+    assert_eq!(before.last().map(|call| call.op), Some(Op::Syncfs));
+    assert_eq!(after.get(1).map(|call| call.op), Some(Op::Syncfs));
+}
+
+#[test]
+fn where_all_entries_are_lost_nothing_is_taken_for_unneeded() {
+    let trees =
+        |machine: &Machine| (machine.snapshot("ostree/deploy"), machine.snapshot("ostree/repo/objects"));
+    let remade = |machine: &Machine| {
+        fsio::remove_tree(&machine.dir(), "boot/loader").unwrap();
+        fsio::ensure_dir(&machine.dir(), "boot/loader/entries", 0o755).unwrap();
+    };
+    let emptied = |machine: &Machine| {
+        let entries = machine.dir().canonicalize("boot/loader/entries").unwrap();
+        let entries = fsio::open_dir(&machine.dir(), entries).unwrap();
+        for entry in fsio::entries(&entries).unwrap() {
+            fsio::remove_file(&entries, &entry.name).unwrap();
+        }
+    };
+    let linked = || {
+        let machine = Machine::new(&InitOptions::default());
+        prepare(&machine, 2, None);
+        machine
+    };
+    let cases = [(flat(2), true), (flat(3), false), (linked(), true), (linked(), false)];
+    for (machine, is_remade) in cases {
+        let link = if machine.exists("ostree/boot.1") { "ostree/boot.1" } else { "ostree/boot.0" };
+        if is_remade {
+            remade(&machine);
+        } else {
+            emptied(&machine);
+        }
+        let before = trees(&machine);
+        let refused = [
+            machine.open().deployments().map(drop),
+            run(&machine, &|locked| locked.cleanup(&CleanupOptions::default()).map(drop)),
+            run(&machine, &deploy_once),
+        ];
+        let text = format!("no boot entry is there, though {link} leads to deployments: is /boot mounted?");
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().to_string(), text);
+        }
+        assert!(before == trees(&machine));
+        // Whoever takes the link away wants a new list.
+        fsio::remove_file(&machine.dir(), link).unwrap();
+        run(&machine, &deploy_once).unwrap();
+        assert_eq!(machine.boots().len(), 1);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn where_the_boot_partition_is_not_mounted_nothing_is_removed() {
     let cleaned = machine.open().lock(WAIT).unwrap().cleanup(&CleanupOptions::default());
     assert_eq!(
         cleaned.unwrap_err().to_string(),
-        "boot entry loader: it is missing, though ostree/boot.1 is there: is /boot mounted?"
+        "no boot entry is there, though ostree/boot.1 leads to deployments: is /boot mounted?"
     );
     assert!(machine.deploy(second, &DeployOptions::default()).is_err());
     assert!(before == (machine.snapshot("ostree/deploy"), machine.snapshot("ostree/repo/objects")));
