@@ -12,6 +12,7 @@ use crate::{Error, Locked, Result, bootloader, etc, layout};
 use sapwood_etcmerge::{Conflict, NotKept, Policy, Skipped};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{Commit, Id};
+use std::path::PathBuf;
 
 /// What a new deployment takes over from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,9 @@ pub struct Deployed {
     pub skipped: Vec<Skipped>,
     /// Attributes of files in it that could not be carried over.
     pub not_kept: Vec<NotKept>,
+    /// A compiled SELinux policy in it that was changed locally, where the new version has another one: the two are not
+    /// combined.
+    pub uncombined_policy: Option<PathBuf>,
     /// How the list was written.
     pub written: crate::Written,
     /// What was removed.
@@ -196,7 +200,7 @@ impl Locked<'_> {
         }
         let written = self.replace_list(&current, &slots, &|| on_event(DeployEvent::Syncing))?;
         on_event(DeployEvent::Switched { deployments: written.after });
-        let etc::Merged { conflicts, skipped, not_kept, .. } = ready.merged;
+        let etc::Merged { conflicts, skipped, not_kept, uncombined_policy, .. } = ready.merged;
         Ok(Deployed {
             id: blueprint.id.clone(),
             index: order.iter().position(Option::is_none).unwrap_or(0),
@@ -204,6 +208,7 @@ impl Locked<'_> {
             conflicts,
             skipped,
             not_kept,
+            uncombined_policy,
             written,
             cleaned: Cleaned::default(),
         })

@@ -10,7 +10,8 @@ use sapwood_fsio::{self as fsio, Dir};
 use sapwood_objstore::{Commit, Id, LinkPolicy};
 use sapwood_repo::{Node, Root, TreePath};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 /// Where a commit has the defaults of `/etc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +67,16 @@ pub(crate) fn defaults_root(sysroot: &Sysroot, commit: Id<Commit>, root: Root) -
 
 /// Copies the defaults, since an administrator may write into these files.
 pub(crate) fn create(sysroot: &Sysroot, tree: &Dir, root: Root, defaults: Defaults) -> Result<()> {
-    let Some(from) = defaults.path() else { return Ok(()) };
-    let from = TreePath::parse(from)?;
-    tree::checkout(sysroot, root, Some(&from), tree, Path::new(ETC), LinkPolicy::Copy, &|_| {})?;
+    lay_out(sysroot, tree, root, defaults, LinkPolicy::Copy)?;
     fsio::remove_file_optional(tree, format!("{ETC}/.updated"))?;
     Ok(())
+}
+
+/// Lays out the defaults as `etc` in `dir`, if there are any.
+fn lay_out(sysroot: &Sysroot, dir: &Dir, root: Root, defaults: Defaults, links: LinkPolicy) -> Result<()> {
+    let Some(from) = defaults.path() else { return Ok(()) };
+    let from = TreePath::parse(from)?;
+    tree::checkout(sysroot, root, Some(&from), dir, Path::new(ETC), links, &|_| {})
 }
 
 /// Makes the `/etc` of a deployment as new again, whatever is in it.
@@ -92,6 +98,7 @@ pub(crate) struct Merged {
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) not_kept: Vec<NotKept>,
+    pub(crate) uncombined_policy: Option<PathBuf>,
 }
 
 /// What an administrator changed, counted as OSTree counts it: a removed directory is one change.
@@ -117,6 +124,22 @@ fn count(changes: &[Change]) -> Changed {
         }
     }
     counted
+}
+
+/// Whether a file in `/etc` is an SELinux policy as the kernel takes it, which is made of many modules.
+fn is_compiled_policy(path: &Path) -> bool {
+    let mut parts = path.components().map(|part| part.as_os_str().as_bytes());
+    let shape = (parts.next(), parts.next().is_some(), parts.next(), parts.next());
+    matches!(shape, (Some(b"selinux"), true, Some(b"policy"), Some(name)) if name.starts_with(b"policy."))
+}
+
+/// A compiled policy that was changed locally, where the new defaults have another one, too: whichever is taken lacks what
+/// the other one has.
+fn uncombined_policy(changes: &[Change], trees: &Trees) -> Option<PathBuf> {
+    let compiled = |changes: &[Change]| {
+        changes.iter().map(|change| &change.path).find(|path| is_compiled_policy(path)).cloned()
+    };
+    compiled(changes).filter(|_| compiled(&etcmerge::diff(&trees.base, &trees.theirs)).is_some())
 }
 
 /// The three trees of a merge, as they are now.
@@ -162,13 +185,15 @@ pub(crate) fn merge(
     let base = fsio::open_dir_optional(&old, USR_ETC)?;
     let trees = Trees::scan(base.as_ref(), &local, new_defaults.as_ref()).map_err(failed)?;
     let plan = etcmerge::plan(trees.sides(), policy);
+    let changes = etcmerge::diff(&trees.base, &trees.ours);
     let mut merged = Merged {
-        changed: count(&etcmerge::diff(&trees.base, &trees.ours)),
+        changed: count(&changes),
         copies: plan.copies(),
         removals: plan.removals(),
         conflicts: plan.conflicts.clone(),
         skipped: plan.skipped.clone(),
         not_kept: Vec::new(),
+        uncombined_policy: uncombined_policy(&changes, &trees),
     };
     before_apply(&merged);
     let target = fsio::ensure_dir(&new, ETC, 0o755)?;
@@ -217,15 +242,8 @@ impl Sysroot {
         };
         let scratch = Scratch::create(self)?;
         let root = self.repo().root(commit)?;
-        let new_defaults = match defaults(self, commit, root)?.path() {
-            Some(path) => {
-                let path = TreePath::parse(path)?;
-                let (dir, name) = (&scratch.dir, Path::new(ETC));
-                tree::checkout(self, root, Some(&path), dir, name, LinkPolicy::Prefer, &|_| {})?;
-                fsio::open_dir_optional(dir, name)?
-            }
-            None => None,
-        };
+        lay_out(self, &scratch.dir, root, defaults(self, commit, root)?, LinkPolicy::Prefer)?;
+        let new_defaults = fsio::open_dir_optional(&scratch.dir, ETC)?;
         let base = fsio::open_dir_optional(&old, USR_ETC)?;
         let trees = Trees::scan(base.as_ref(), &local, new_defaults.as_ref()).map_err(failed)?;
         let MergePlan { conflicts, skipped, .. } = etcmerge::plan(trees.sides(), policy);
@@ -262,6 +280,25 @@ impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         if let Err(error) = fsio::remove_tree(self.sysroot.repo().dir(), &self.name) {
             tracing::debug!(%error, "a scratch directory stays for the next clean-up of the repository");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiled_selinux_policy_is_told_from_what_it_is_made_of() {
+        let is = |path: &str| is_compiled_policy(Path::new(path));
+        assert!(is("selinux/targeted/policy/policy.33"));
+        for other in [
+            "selinux/config",
+            "selinux/targeted/policy",
+            "selinux/targeted/active/modules/100/base/cil",
+            "other/targeted/policy/policy.33",
+        ] {
+            assert!(!is(other), "{other}");
         }
     }
 }

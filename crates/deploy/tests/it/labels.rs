@@ -4,6 +4,7 @@ use crate::fixture::{Machine, REF, tree};
 use sapwood_deploy::{DeployOptions, InitOptions, Origin};
 use sapwood_fsio::{self as fsio, Dir, xattr};
 use sapwood_testkit::{Tree, skipped};
+use std::path::Path;
 
 const SELINUX: &[u8] = b"security.selinux";
 
@@ -67,4 +68,25 @@ fn etc_and_a_new_var_get_the_labels_of_the_new_tree() {
     }
     assert_eq!(label(&of(0), "usr/etc/untouched"), None, "what the repository has is as committed");
     assert_eq!(label(&var, "tmp").as_deref(), Some("u:r:one_var:s0"));
+}
+
+#[test]
+fn a_compiled_policy_that_both_sides_changed_is_told() {
+    const POLICY: &str = "etc/selinux/mini/policy/policy.33";
+    let machine = Machine::new(&InitOptions::default());
+    let options = || DeployOptions { origin: Some(Origin::from_refspec(REF)), ..DeployOptions::default() };
+    let commit = |number: u64, policy: &str| {
+        let mut tree = labelled(number, "mark");
+        tree.file(&format!("usr/{POLICY}"), policy);
+        machine.commit(number, &tree)
+    };
+    machine.deploy(commit(1, "one"), &options()).unwrap();
+    let deployed = machine.deploy(commit(2, "two"), &options()).unwrap();
+    assert_eq!(deployed.uncombined_policy, None, "nothing was changed locally");
+    machine.write(0, POLICY, "two with a module");
+    let deployed = machine.deploy(commit(3, "two"), &options()).unwrap();
+    assert_eq!(deployed.uncombined_policy, None, "the policy is that of before");
+    let deployed = machine.deploy(commit(4, "four"), &options()).unwrap();
+    assert_eq!(deployed.uncombined_policy.as_deref(), Some(Path::new("selinux/mini/policy/policy.33")));
+    assert_eq!(machine.read(0, POLICY).as_deref(), Some("two with a module"));
 }

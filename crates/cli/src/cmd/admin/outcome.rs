@@ -70,6 +70,14 @@ impl Shown {
         Self { deployed, etc }
     }
 
+    /// What is to be done about an SELinux policy, if something is.
+    fn policy_text(&self) -> Option<String> {
+        let path = self.deployed.uncombined_policy.as_ref()?.display();
+        Some(format!(
+            "/etc/{path} was changed here, and the new version has another SELinux policy: run `semodule -B` when it is booted"
+        ))
+    }
+
     pub(crate) fn json(&self) -> Value {
         let deployed = &self.deployed;
         let conflicts = deployed.conflicts.iter().map(conflict_json);
@@ -81,6 +89,7 @@ impl Shown {
             "merged_from": deployed.merged_from.as_ref().map(sapwood_deploy::DeploymentId::dir_name),
             "etc": self.etc.map(|etc| json!({ "modified": etc.modified, "removed": etc.removed, "added": etc.added })),
             "conflicts": conflicts.collect::<Vec<_>>(),
+            "uncombined_policy": deployed.uncombined_policy.as_ref().map(|path| format!("/etc/{}", path.display())),
             "deployments": deployed.written.after,
             "cleaned": cleaned_json(&deployed.cleaned),
         })
@@ -119,6 +128,7 @@ impl Render for Shown {
             lines.extend(conflicts.iter().map(conflict_text));
             entries.push(Entry::warning(lines.join("\n")).about(id));
         }
+        entries.extend(self.policy_text().map(|text| Entry::warning(text).about(id)));
         entries.push(Entry::new(format!("New deployment: {id}")).about(id));
         entries.extend(written_entry(written));
         entries
@@ -141,6 +151,7 @@ impl Render for Shown {
             };
             lines.push(format!("warning: /etc/{}: {what} could not be kept", lost.path.display()));
         }
+        lines.extend(self.policy_text().map(|text| format!("warning: {text}")));
         lines
     }
 }
