@@ -25,12 +25,14 @@ pub(crate) fn of_tree(sysroot: &Sysroot, tree: &Dir) -> Result<Option<Labels>> {
     if tree::ownership(sysroot) != Ownership::Full || !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let policy = Policy::of_dir(tree)?;
-    Ok(policy.map(|policy| Labels {
-        policy: Arc::new(policy),
-        epoch: LabelEpoch::One,
-        prefix: String::new(),
-    }))
+    of_root(tree)
+}
+
+/// The labels by the policy of a root file system, if it has one.
+fn of_root(root: &Dir) -> Result<Option<Labels>> {
+    let policy = Policy::of_dir(root)?;
+    let labels = |policy| Labels { policy: Arc::new(policy), epoch: LabelEpoch::One, prefix: String::new() };
+    Ok(policy.map(labels))
 }
 
 /// Labels `dir`, which is or will be at the absolute path `at` of the running system, and all below it; says how many
@@ -50,6 +52,33 @@ pub fn relabel(dir: &Dir, at: &str, labels: &Labels, which: Relabel) -> Result<u
         }
         other => other.map(|()| labeled),
     }
+}
+
+/// Has `upper`, which is to be laid over `lower`, look like it: an overlay shows its own root as the upper directory is,
+/// with its mode and its label. Where labels cannot be set, it gets none.
+pub(crate) fn imitate(upper: &Dir, lower: &Dir) -> fsio::Result<()> {
+    fsio::set_mode(upper, fsio::stat_dir(lower)?.mode)?;
+    let Some(label) = xattr::get(lower, LABEL)? else { return Ok(()) };
+    if xattr::get(upper, LABEL)?.as_ref() == Some(&label) {
+        return Ok(());
+    }
+    match xattr::set(upper, LABEL, &label) {
+        Err(error) if is_refused(&error) => {
+            tracing::warn!(%error, "an overlay gets no label");
+            Ok(())
+        }
+        set => set,
+    }
+}
+
+/// Labels the directory `dir` alone, which is at the absolute path `at` of the system whose root is `root`, by the policy
+/// of that system, if it has one.
+pub(crate) fn label_dir(root: &Dir, dir: &Dir, at: &str) -> Result<()> {
+    let Some(labels) = of_root(root)? else { return Ok(()) };
+    if let Some(label) = wanted(xattr::get(dir, LABEL)?.as_deref(), at, Kind::Dir, &labels, Relabel::All)? {
+        xattr::set(dir, LABEL, &label)?;
+    }
+    Ok(())
 }
 
 fn is_refused(error: &fsio::Error) -> bool {
@@ -93,4 +122,36 @@ fn wanted(
         return Ok(None);
     }
     Ok(labels.of(path, kind)?.filter(|label| there != Some(label.as_slice())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_laid_over_a_directory_looks_like_it_and_a_directory_gets_the_label_of_its_path() {
+        let root = cap_tempfile::tempdir(cap_std::ambient_authority()).unwrap();
+        let dir = |name| fsio::ensure_dir(&root, name, 0o755).unwrap();
+        let (lower, upper) = (dir("lower"), dir("upper"));
+        fsio::set_mode(&lower, 0o711).unwrap();
+        if xattr::set(&lower, LABEL, b"u:r:usr:s0\0").is_err() {
+            imitate(&upper, &lower).unwrap();
+            assert_eq!(fsio::stat_dir(&upper).unwrap().mode & 0o7777, 0o711);
+            // Labels are for root.
+            return;
+        }
+        for _ in 0..2 {
+            imitate(&upper, &lower).unwrap();
+            assert_eq!(fsio::stat_dir(&upper).unwrap().mode & 0o7777, 0o711);
+            assert_eq!(xattr::get(&upper, LABEL).unwrap().as_deref(), Some(&b"u:r:usr:s0\0"[..]));
+        }
+        label_dir(&root, &upper, "/etc").unwrap();
+        assert_eq!(xattr::get(&upper, LABEL).unwrap().as_deref(), Some(&b"u:r:usr:s0\0"[..]), "no policy");
+        let contexts = dir("usr/etc/selinux/mini/contexts/files");
+        fsio::replace(&contexts, "file_contexts", 0o644, b"/.* u:r:any:s0\n/etc(/.*)? u:r:etc:s0\n").unwrap();
+        fsio::replace(&root, "usr/etc/selinux/config", 0o644, b"SELINUX=enforcing\nSELINUXTYPE=mini\n")
+            .unwrap();
+        label_dir(&root, &upper, "/etc").unwrap();
+        assert_eq!(xattr::get(&upper, LABEL).unwrap().as_deref(), Some(&b"u:r:etc:s0\0"[..]));
+    }
 }

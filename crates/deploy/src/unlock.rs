@@ -2,7 +2,7 @@
 
 use crate::deploy::{DeployOptions, KargsFrom};
 use crate::plan::{Position, Retain};
-use crate::{Deployment, DeploymentId, Error, Locked, Result, Sysroot, layout};
+use crate::{Deployment, DeploymentId, Error, Locked, Result, Sysroot, labels, layout};
 use rustix::mount::{MountFlags, mount};
 use sapwood_fsio::{self as fsio, Dir};
 use std::os::fd::AsRawFd as _;
@@ -96,7 +96,7 @@ impl Locked<'_> {
         origin.keyfile_mut().set("origin", "unlocked", Unlock::Hotfix.as_str());
         let begun = origin.write(self.root(), &booted.id).and_then(|()| {
             let upper = fsio::ensure_dir(&tree, layout::HOTFIX_UPPER, 0o755)?;
-            fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
+            labels::imitate(&upper, usr)?;
             // From here on the next boot mounts it.
             let work = fsio::ensure_dir(&tree, layout::HOTFIX_WORK, 0o755)?;
             fsio::sync_dir(&tree)?;
@@ -122,7 +122,7 @@ impl Locked<'_> {
         fsio::remove_tree(self.root(), &backing)?;
         let dir = |name: &str| fsio::ensure_dir(self.root(), format!("{backing}/{name}"), 0o755);
         let (upper, work) = (dir("upper")?, dir("work")?);
-        fsio::set_mode(&upper, fsio::stat_dir(usr)?.mode)?;
+        labels::imitate(&upper, usr)?;
         let flags = if unlock == Unlock::Transient { MountFlags::RDONLY } else { MountFlags::empty() };
         mount_over(usr, &upper, &work, flags)?;
         let Some(run) = self.run() else { return Ok(()) };

@@ -10,7 +10,7 @@ use super::config::BootConfig;
 use super::error::BootError;
 use super::record::{self, BootRecord};
 use crate::deployment::{DeploymentId, StaterootName};
-use crate::layout;
+use crate::{labels, layout};
 use sapwood_fsio::mount::{self, Access};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 
@@ -140,6 +140,7 @@ fn mount_root(
     let backing = fsio::ensure_dir(disk, layout::backing_dir(deployment), 0o700)?;
     let upper = fsio::ensure_dir(&backing, "root-transient/upper", 0o755)?;
     let work = fsio::ensure_dir(&backing, "root-transient/work", 0o755)?;
+    labels::imitate(&upper, source)?;
     Ok(mount::overlay(source, &upper, &work, root, ASSEMBLY)?)
 }
 
@@ -191,7 +192,9 @@ fn mount_transient_etc(root: &Dir, view: &Dir) -> Result<String, BootError> {
     let state = fsio::ensure_dir(root, PATH, 0o700)?;
     let upper = fsio::ensure_dir(&state, "upper", 0o755)?;
     let work = fsio::ensure_dir(&state, "work", 0o755)?;
-    mount::overlay(&fsio::open_dir(view, "usr/etc")?, &upper, &work, view, "etc")?;
+    let defaults = fsio::open_dir(view, "usr/etc")?;
+    labels::imitate(&upper, &defaults)?;
+    mount::overlay(&defaults, &upper, &work, view, "etc")?;
     Ok(format!("/{PATH}"))
 }
 

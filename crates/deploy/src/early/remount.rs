@@ -6,6 +6,7 @@
 
 use super::error::BootError;
 use super::record::BootRecord;
+use crate::labels;
 use sapwood_fsio::mount::{self, Access};
 use sapwood_fsio::{self as fsio, Dir};
 
@@ -21,7 +22,7 @@ pub enum Remounted {
 }
 
 /// Settles what may be written in the system whose root is `root`: `/sysroot` as the record says, `/etc` and `/var`
-/// always, where they are mounts of their own.
+/// always, where they are mounts of their own. An `/etc` in memory gets its label.
 ///
 /// # Errors
 /// When the record is malformed or a remount fails; what was done before stays.
@@ -35,6 +36,13 @@ pub fn remount(root: &Dir) -> Result<Remounted, BootError> {
             && mount::access(&dir)? == Access::ReadOnly
         {
             mount::set_access(&dir, Access::ReadWrite)?;
+        }
+    }
+    if record.transient_etc.is_some() {
+        // It was made before the system had a policy. A boot does not end for want of a label.
+        let etc = fsio::open_dir(root, "etc")?;
+        if let Err(error) = labels::label_dir(root, &etc, "/etc") {
+            tracing::warn!(%error, "/etc cannot be labelled");
         }
     }
     let wanted = if record.sysroot_read_only { Access::ReadOnly } else { Access::ReadWrite };

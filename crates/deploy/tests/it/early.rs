@@ -134,8 +134,13 @@ fn what_is_transient_does_not_reach_the_deployment() {
     in_mount_namespace("early::what_is_transient_does_not_reach_the_deployment", || {
         let boot = Initramfs::new();
         let config = BootConfig { etc_transient: true, root_transient: true, ..BootConfig::default() };
+        for (path, mode) in [("", 0o711), ("usr/etc", 0o750)] {
+            fsio::set_mode_of(&boot.machine.dir(), format!("{}/{path}", boot.deployment()), mode).unwrap();
+        }
         let own = fsio::stat(&boot.machine.dir(), boot.deployment()).unwrap();
         let root = boot.boot(&config, OwnMounts::Now);
+        assert_eq!(fsio::stat_dir(&root).unwrap().mode & 0o7777, 0o711, "it looks as what is below");
+        assert_eq!(fsio::stat(&root, "etc").unwrap().mode & 0o7777, 0o750);
         fsio::replace(&root, "etc/new", 0o644, b"x").unwrap();
         fsio::replace(&root, "top", 0o644, b"x").unwrap();
         assert!(!writable(&root, "usr"));
