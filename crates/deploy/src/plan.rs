@@ -14,12 +14,13 @@ pub enum Position {
     /// First: it boots by default.
     #[default]
     Default,
-    /// After the running one, or last: it boots when it is chosen.
+    /// After the running one, else after the one whose configuration is taken over, else last: it boots when it is chosen.
     NotDefault,
 }
 
 /// Which deployments of the same stateroot stay beside a new one. The running one, the one whose configuration is taken
-/// over, pinned ones, and those of other stateroots always stay.
+/// over, pinned ones, and those of other stateroots always stay. Where nothing runs and nothing is taken over, nothing tells
+/// what is pending from what one could go back to: who asks for either keeps all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retain {
     /// No other.
@@ -120,12 +121,16 @@ pub(crate) fn arrange(
     let booted = current.iter().position(|d| d.booted);
     // What is before this place was not booted yet; what is behind it is older.
     let crossing = booted.or_else(|| current.iter().position(|d| Some(&d.id) == merge));
+    let retain = match retain {
+        Retain::Pending | Retain::Rollback if crossing.is_none() => Retain::All,
+        retain => retain,
+    };
     let mut order = Vec::with_capacity(current.len() + 1);
     if position == Position::Default {
         order.push(None);
     }
     for (index, deployment) in current.iter().enumerate() {
-        let before = crossing.is_none_or(|at| index < at);
+        let before = crossing.is_some_and(|at| index < at);
         let keep = deployment.booted
             || deployment.pinned()
             || deployment.id.stateroot != *stateroot
@@ -139,7 +144,7 @@ pub(crate) fn arrange(
         if keep {
             order.push(Some(index));
         }
-        if deployment.booted && position == Position::NotDefault {
+        if crossing == Some(index) && position == Position::NotDefault {
             order.push(None);
         }
     }

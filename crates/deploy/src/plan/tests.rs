@@ -187,7 +187,13 @@ fn only_what_must_stays_unless_asked_for() {
         ("obo", Retain::Pending, Default, "Nob"),
         ("obo", Retain::Rollback, Default, "Nbo"),
         ("obr", Retain::All, NotDefault, "obNr"),
-        ("mx", Retain::Necessary, NotDefault, "mxN"),
+        ("mx", Retain::Necessary, NotDefault, "mNx"),
+        ("omrx", Retain::All, NotDefault, "omNrx"),
+        ("mbx", Retain::Necessary, NotDefault, "mbNx"),
+        ("oox", Retain::All, NotDefault, "ooxN"),
+        ("oox", Retain::Necessary, Default, "Nx"),
+        ("oox", Retain::Pending, Default, "Noox"),
+        ("oox", Retain::Rollback, Default, "Noox"),
         ("", Retain::Necessary, NotDefault, "N"),
     ];
     for (list, retain, position, expected) in table {

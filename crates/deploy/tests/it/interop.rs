@@ -2,8 +2,8 @@
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use sapwood_deploy::{
-    CleanupOptions, DeployEvent, DeployOptions, InitOptions, KargEdit, Origin, Retain, StaterootName,
-    Sysroot, UpgradeOptions, UpgradeOutcome,
+    CleanupOptions, DeployEvent, DeployOptions, InitOptions, KargEdit, Merge, Origin, Position, Retain,
+    StaterootName, Sysroot, UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
 use sapwood_testkit::{Ostree, Tree, skipped};
@@ -364,5 +364,40 @@ fn trees_with_other_boot_files_are_laid_out_as_ostree_lays_them_out() {
         admin(&ostree, &theirs, &["deploy", "--os=os", kargs[0], kargs[1], kargs[2], REF]);
         assert_eq!(entries(&ours), entries(&theirs), "{what}");
         assert_eq!(layout(&ours), layout(&theirs), "{what}");
+    }
+}
+
+/// The list is `os` twice, then `two`, all of one commit; what is deployed is one more of it.
+#[test]
+fn where_nothing_runs_new_deployments_have_the_place_that_ostree_gives_them() {
+    let Some(ostree) = ostree() else { return };
+    let two = StaterootName::new("two").unwrap();
+    for (flags, merge, retain, position) in [
+        (&["--no-merge", "--retain-rollback"][..], Merge::None, Retain::Rollback, Position::Default),
+        (&["--no-merge", "--retain-pending"], Merge::None, Retain::Pending, Position::Default),
+        (&["--no-merge"], Merge::None, Retain::Necessary, Position::Default),
+        (&["--no-merge", "--not-as-default"], Merge::None, Retain::Necessary, Position::NotDefault),
+        (&["--retain-rollback"], Merge::default(), Retain::Rollback, Position::Default),
+        (&["--retain-pending"], Merge::default(), Retain::Pending, Position::Default),
+        (&["--not-as-default"], Merge::default(), Retain::Necessary, Position::NotDefault),
+        (&["--not-as-default", "--retain"], Merge::default(), Retain::All, Position::NotDefault),
+    ] {
+        let machine = Machine::new(&InitOptions::default());
+        machine.open().lock(WAIT).unwrap().init_stateroot(&two).unwrap();
+        let commit = machine.commit(1, &tree(1, "kernel"));
+        for stateroot in [&two, &os(), &os()] {
+            let sysroot = machine.open();
+            sysroot.lock(WAIT).unwrap().deploy(stateroot, commit, &options(), &|_| {}).unwrap();
+        }
+        let list = |machine: &Machine| -> Vec<String> {
+            let all = machine.open().deployments().unwrap();
+            all.iter().map(|d| format!("{} {}", d.id.stateroot, d.id.serial)).collect()
+        };
+        assert_eq!(list(&machine), ["os 1", "os 0", "two 0"]);
+        let theirs = machine.copy();
+        admin(&ostree, &theirs, &[&["deploy", "--os=os"], flags, &[REF]].concat());
+        let how = DeployOptions { merge, retain, position, ..options() };
+        machine.deploy(commit, &how).unwrap();
+        assert_eq!(list(&machine), list(&theirs), "{flags:?}");
     }
 }
