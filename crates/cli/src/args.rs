@@ -313,3 +313,63 @@ fn synopsis(command: &clap::Command, invocation: &[OsString]) -> Option<String> 
     let (path, deepest) = deepest(command, invocation);
     Some(deepest.clone().bin_name(path).render_usage().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command that can be typed, with the words that lead to it.
+    fn leaves<'c>(command: &'c clap::Command, path: &str, found: &mut Vec<(String, &'c clap::Command)>) {
+        for sub in command.get_subcommands() {
+            leaves(sub, &format!("{path} {}", sub.get_name()), found);
+        }
+        if !command.has_subcommands() {
+            found.push((path.to_owned(), command));
+        }
+    }
+
+    /// An option that every command takes is looked up by its name: of two with one name, one would be read as the other.
+    fn check_names(command: &clap::Command, globals: &[String]) {
+        let names = || command.get_arguments().map(|arg| (arg.get_id().to_string(), arg.is_global_set()));
+        for (name, _) in names() {
+            assert!(
+                !globals.contains(&name),
+                "{}: {name} is the name of a global option",
+                command.get_name()
+            );
+        }
+        let mut globals = globals.to_vec();
+        globals.extend(names().filter(|(_, global)| *global).map(|(name, _)| name));
+        for sub in command.get_subcommands() {
+            check_names(sub, &globals);
+        }
+    }
+
+    #[test]
+    fn no_command_has_an_argument_with_the_name_of_a_global_option() {
+        check_names(&command(Persona::Sapwood), &[]);
+    }
+
+    #[test]
+    fn every_command_can_be_read() {
+        command(Persona::Sapwood).debug_assert();
+        let command = command(Persona::Sapwood);
+        let mut found = Vec::new();
+        leaves(&command, "sapwood", &mut found);
+        let mut refused = Vec::new();
+        let count = found.len();
+        for (path, leaf) in found {
+            let needed = leaf.get_arguments().filter(|arg| arg.is_required_set() || arg.is_positional());
+            let words = needed.map(|arg| {
+                let possible = arg.get_possible_values();
+                let value = possible.first().map_or("1", |value| value.get_name());
+                arg.get_long().map_or_else(|| value.to_owned(), |long| format!("--{long}={value}"))
+            });
+            let line: Vec<_> = path.split(' ').map(OsString::from).chain(words.map(OsString::from)).collect();
+            if let Err(error) = parse(Persona::Sapwood, &line) {
+                refused.push(format!("{line:?}: {error}"));
+            }
+        }
+        assert!(refused.is_empty() && count > 60, "{count} commands: {refused:#?}");
+    }
+}

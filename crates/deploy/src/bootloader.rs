@@ -12,7 +12,7 @@ mod systemd_boot;
 mod uboot;
 mod zipl;
 
-pub use grub2::{Grub2, menu as grub2_menu};
+pub use grub2::Grub2;
 pub use none::NoBootloader;
 pub use syslinux::Syslinux;
 pub use systemd_boot::SystemdBoot;

@@ -60,9 +60,7 @@ pub use boot::kargs::{KargEdit, KargError, Kargs};
 pub use boot::kernel::{BootId, DeviceTrees, Kernel, KernelError};
 pub use boot::link::{BootLink, BootLinkError};
 pub use boot::os_release::OsRelease;
-pub use bootloader::{
-    BootSet, Bootloader, Grub2, NoBootloader, Syslinux, SystemdBoot, UBoot, Zipl, grub2_menu,
-};
+pub use bootloader::{BootSet, Bootloader, Grub2, NoBootloader, Syslinux, SystemdBoot, UBoot, Zipl};
 pub use cleanup::{Cleaned, CleanupOptions};
 pub use deploy::{DeployEvent, DeployOptions, Deployed, KargsFrom, Merge};
 pub use deployment::{Deployment, DeploymentId, NameError, StaterootName};

@@ -295,7 +295,7 @@ fn read_entry(dir: &Dir, file: &str) -> Result<Bls> {
 }
 
 /// The entries of a set that a link names, the one that boots by default first.
-fn linked_entries(dir: &Dir) -> Result<Vec<(String, Bls)>> {
+pub(crate) fn linked_entries(dir: &Dir) -> Result<Vec<(String, Bls)>> {
     let read = |file: String| Ok::<_, Error>((read_entry(dir, &file)?, file));
     let mut all: Vec<_> = current_linked(dir)?.into_iter().map(read).collect::<Result<_>>()?;
     let version = |entry: &Bls| entry.get("version").unwrap_or_default().as_bytes().to_vec();

@@ -14,6 +14,7 @@ mod differential;
 mod drop_ins;
 mod failure;
 mod files;
+mod grub;
 mod interop;
 mod journal;
 mod json;

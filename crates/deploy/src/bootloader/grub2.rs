@@ -2,7 +2,8 @@
 
 use super::{in_boot, run_in};
 use crate::boot::bls::Bls;
-use crate::{BootSet, Bootloader, Result, layout, write};
+use crate::list::{self, BootVersion};
+use crate::{BootSet, Bootloader, Result, Sysroot, layout, write};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use std::path::PathBuf;
 
@@ -69,8 +70,26 @@ const HEADER: &str = "# Written anew whenever the list of deployments changes: d
     if [ -z \"$timeout\" ]; then set timeout=5; fi\n\
     if [ -f /custom.cfg ]; then source /custom.cfg; fi\n\n";
 
+impl Sysroot {
+    /// The deployments as a menu in GRUB's language, for a program that writes a `grub.cfg`: those of a set of entries,
+    /// which may just be being written, or of the current one. Entries that are none of ours are left to who made them.
+    ///
+    /// # Errors
+    /// [`Error::BadEntry`](crate::Error::BadEntry); or when there is no such set.
+    pub fn grub2_menu(&self, version: Option<BootVersion>) -> Result<String> {
+        let Some(version) = version else {
+            let entries: Vec<_> =
+                self.deployments()?.into_iter().map(|deployment| deployment.entry).collect();
+            return Ok(menu(&entries));
+        };
+        let path = layout::boot(format!("{}/{}", layout::loader_dir(version), layout::ENTRIES));
+        let entries = list::linked_entries(&fsio::open_dir(self.root(), path)?)?;
+        Ok(menu(&entries.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>()))
+    }
+}
+
 /// The entries in GRUB's language, for a `grub.cfg`.
-pub fn menu(entries: &[Bls]) -> String {
+fn menu(entries: &[Bls]) -> String {
     entries.iter().flat_map(menu_entry).map(|line| line + "\n").collect()
 }
 
