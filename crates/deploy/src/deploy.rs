@@ -186,7 +186,7 @@ impl Locked<'_> {
         on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
     ) -> Result<Deployed> {
         let current = self.current()?;
-        let ready = self.finish(blueprint, on_event)?;
+        let ready = self.finish(blueprint, &current.deployments, on_event)?;
         let order = blueprint.arrange(&current.deployments);
         let slot = |at: &Option<usize>| match at.and_then(|at| current.deployments.get(at)) {
             Some(deployment) => Slot::of(deployment),

@@ -31,6 +31,24 @@ pub struct RolledBack {
     pub written: Written,
 }
 
+/// Whose kernel arguments are changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum KargsOf<'a> {
+    /// Those of what is staged.
+    Staged,
+    /// Those of a deployment in the boot order.
+    Listed(&'a Deployment),
+}
+
+/// What changing kernel arguments did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KargsChanged {
+    /// How the list was written.
+    pub written: Written,
+    /// Whether those of what is staged were changed, too.
+    pub staged: bool,
+}
+
 impl Locked<'_> {
     /// Removes the deployment at a place of the boot order, pinned or not. What is staged comes first in it.
     ///
@@ -134,26 +152,31 @@ impl Locked<'_> {
         origin.write(self.root(), &id)
     }
 
-    /// Changes the kernel arguments of deployments that are in the boot order: `change` gives new ones for those that get
-    /// them. Trees stay as they are.
+    /// Changes the kernel arguments of deployments that are in the boot order, and of what is staged: `change` is given
+    /// those that there are, and gives new ones for whom gets them. Trees stay as they are. `change` is not asked for
+    /// something staged that takes over the arguments of another deployment when its time comes: it takes the new ones.
     ///
     /// # Errors
-    /// Those of `change`; or when the list cannot be written: it is the old one then. [`Error::AfterSwitch`] if only
-    /// cleaning up failed.
-    pub fn change_kargs(&self, change: &dyn Fn(&Deployment) -> Result<Option<Kargs>>) -> Result<Written> {
+    /// Those of `change`: nothing is changed then. Or when the list cannot be written: it is the old one then, but what is
+    /// staged may have its new arguments. [`Error::AfterSwitch`] if only cleaning up failed.
+    pub fn change_kargs(
+        &self,
+        change: &dyn Fn(KargsOf<'_>, Kargs) -> Result<Option<Kargs>>,
+    ) -> Result<KargsChanged> {
         let current = self.current()?;
-        let slot = |deployment| {
+        let slot = |deployment: &Deployment| {
             let mut slot = Slot::of(deployment);
-            if let Some(kargs) = change(deployment)? {
+            if let Some(kargs) = change(KargsOf::Listed(deployment), deployment.entry.kargs())? {
                 slot.entry.set("options", &kargs.to_string());
             }
             Ok(slot)
         };
         let slots = current.deployments.iter().map(slot).collect::<Result<Vec<_>>>()?;
+        let staged = self.change_staged_kargs(&current, &|kargs| change(KargsOf::Staged, kargs))?;
         let written = self.write_list(&current, &slots, &|| {})?;
         self.cleanup(&CleanupOptions { keep_objects: true })
             .map_err(|source| Error::AfterSwitch { source: Box::new(source) })?;
-        Ok(written)
+        Ok(KargsChanged { written, staged })
     }
 
     /// Plans and writes a list. A record of something staged that does not count is removed first: it could count again.

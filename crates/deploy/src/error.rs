@@ -202,6 +202,12 @@ pub enum Error {
         /** Which. */
         merge: DeploymentId,
     },
+    /// An overlay of the initramfs of what is staged is nowhere.
+    #[error("the overlay {name} of the initramfs is gone")]
+    OverlayGone {
+        /** Its name. */
+        name: String,
+    },
     /// The record of what is staged cannot be read.
     #[error("malformed record of what is staged: {what}")]
     Record {

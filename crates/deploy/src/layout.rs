@@ -12,6 +12,10 @@ pub(crate) const REPO: &str = "ostree/repo";
 pub(crate) const STAGED: &str = "ostree/staged-deployment";
 /// The same in the run-time directory.
 pub(crate) const STAGED_NAME: &str = "staged-deployment";
+/// It is in the run-time directory, and empty, where what is staged is held.
+pub(crate) const STAGED_LOCKED: &str = "staged-deployment-locked";
+/// Overlays of what OSTree staged, in the run-time directory, by the checksums of their contents.
+pub(crate) const STAGED_INITRDS: &str = "staged-initrds";
 /// Overlays of initramfs, below [`BOOT`].
 pub(crate) const OVERLAYS: &str = "ostree/initramfs-overlays";
 /// The lock file of the sysroot.

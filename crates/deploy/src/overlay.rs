@@ -1,10 +1,10 @@
 //! Overlays of an initramfs: further archives that the boot loader gives to the kernel after it.
 //!
 //! They are kept in the boot directory by the checksum of their content, for as long as an entry, or what is staged,
-//! names them.
+//! names them. OSTree has those of what is staged in the run-time directory: they are taken from there, and put there, too.
 
-use crate::{Locked, Result, layout};
-use sapwood_fsio::{self as fsio, At};
+use crate::{Error, Locked, Result, layout};
+use sapwood_fsio::{self as fsio, At, Dir};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,6 +16,17 @@ const SUFFIX: &str = ".img";
 /// Whether this is the name of an overlay: 64 lower-case hexadecimal digits and `.img`.
 pub(crate) fn is_name(name: &str) -> bool {
     name.strip_suffix(SUFFIX).is_some_and(|hex| crate::BootId::parse(hex).is_some())
+}
+
+/// The checksum in the name of an overlay: what OSTree's record of what is staged calls it by.
+pub(crate) fn checksum(name: &str) -> &str {
+    name.strip_suffix(SUFFIX).unwrap_or(name)
+}
+
+/// The name of the overlay with this checksum, if it is one.
+pub(crate) fn of_checksum(checksum: &str) -> Option<String> {
+    let name = format!("{checksum}{SUFFIX}");
+    is_name(&name).then_some(name)
 }
 
 /// The name of the overlay that a path in an entry leads to, if it is one.
@@ -48,16 +59,60 @@ impl Locked<'_> {
             let _ = write!(name, "{byte:02x}");
         }
         name.push_str(SUFFIX);
-        let dir = fsio::ensure_dir(self.root(), layout::boot(layout::OVERLAYS), 0o755)?;
-        if fsio::stat_optional(&dir, &name)?.is_none() {
-            let staged = fsio::Staged::create(&dir)?;
-            reader.seek(SeekFrom::Start(0)).at("seek", "overlay")?;
-            fsio::copy_contents(file, staged.file())?;
-            fsio::set_mode(staged.file(), 0o644)?;
-            staged.sync()?;
-            staged.publish(&dir, &name)?;
-            fsio::sync_dir(&dir)?;
-        }
+        put(file, self.root(), &layout::boot(layout::OVERLAYS), &name)?;
         Ok(name)
     }
+
+    /// Puts overlays of what is staged where they lack: into the boot directory, which outlives the boot, and into the
+    /// run-time directory, where OSTree looks for them. Those that are in neither stay so.
+    pub(crate) fn share_overlays(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            self.take_in_overlay(name)?;
+            let kept = fsio::open_file_optional(self.root(), layout::boot(layout::overlay(name)))?;
+            if let (Some(kept), Some(run)) = (kept, self.run()) {
+                put(&kept, run, layout::STAGED_INITRDS, checksum(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that overlays are in the boot directory.
+    ///
+    /// # Errors
+    /// [`Error::OverlayGone`].
+    pub(crate) fn need_overlays(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            if !self.take_in_overlay(name)? {
+                return Err(Error::OverlayGone { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an overlay that the boot directory lacks there, if it is in the run-time directory. Says whether it is there.
+    fn take_in_overlay(&self, name: &str) -> Result<bool> {
+        if fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_some() {
+            return Ok(true);
+        }
+        let left = format!("{}/{}", layout::STAGED_INITRDS, checksum(name));
+        let left = self.run().map(|run| fsio::open_file_optional(run, left)).transpose()?.flatten();
+        let added = left.map(|left| self.add_overlay(&left)).transpose()?;
+        Ok(added.as_deref() == Some(name))
+    }
+}
+
+/// Copies a file to a name in a directory, unless something is there. Durable when it returns.
+fn put(file: &File, root: &Dir, dir: &str, name: &str) -> Result<()> {
+    let dir = fsio::ensure_dir(root, dir, 0o755)?;
+    if fsio::stat_optional(&dir, name)?.is_some() {
+        return Ok(());
+    }
+    let staged = fsio::Staged::create(&dir)?;
+    let mut from = file;
+    from.seek(SeekFrom::Start(0)).at("seek", "overlay")?;
+    fsio::copy_contents(file, staged.file())?;
+    fsio::set_mode(staged.file(), 0o644)?;
+    staged.sync()?;
+    staged.publish(&dir, name)?;
+    Ok(fsio::sync_dir(&dir)?)
 }

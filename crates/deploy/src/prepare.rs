@@ -30,8 +30,11 @@ pub(crate) struct Blueprint {
     /// The deployment whose configuration it takes over.
     pub(crate) merge: Option<DeploymentId>,
     pub(crate) policy: Policy,
-    /// Its kernel arguments, without those that the plan fills in.
-    pub(crate) kargs: Kargs,
+    /// Its kernel arguments, without those that the plan fills in; `None` for those that the deployment whose configuration
+    /// it takes over has in the end.
+    pub(crate) kargs: Option<Kargs>,
+    /// Keys of its entry beside those that are written here, with their values.
+    pub(crate) extra: Vec<(String, String)>,
     /// The names of its initramfs overlays, as the boot directory has them.
     pub(crate) overlays: Vec<String>,
     pub(crate) retain: Retain,
@@ -56,6 +59,15 @@ impl Blueprint {
     /// The order of the list with it: places in the current one, and `None` for itself.
     pub(crate) fn arrange(&self, current: &[Deployment]) -> Vec<Option<usize>> {
         plan::arrange(current, &self.id.stateroot, self.merge.as_ref(), self.retain, self.position)
+    }
+
+    /// Its kernel arguments, as they are with this list.
+    pub(crate) fn kargs(&self, current: &[Deployment]) -> Kargs {
+        let merged = || current.iter().find(|deployment| Some(&deployment.id) == self.merge.as_ref());
+        match &self.kargs {
+            Some(kargs) => kargs.clone(),
+            None => merged().map(|merged| merged.entry.kargs()).unwrap_or_default(),
+        }
     }
 }
 
@@ -92,7 +104,8 @@ impl Locked<'_> {
             id: DeploymentId { stateroot: stateroot.clone(), commit, serial },
             merge,
             policy,
-            kargs,
+            kargs: Some(kargs),
+            extra: Vec::new(),
             overlays: options.overlays.clone(),
             retain: options.retain,
             position: options.position,
@@ -153,7 +166,12 @@ impl Locked<'_> {
     }
 
     /// Does the rest: kernel, `/etc`, and its boot entry.
-    pub(crate) fn finish(&self, blueprint: &Blueprint, on_event: OnEvent<'_>) -> Result<Ready> {
+    pub(crate) fn finish(
+        &self,
+        blueprint: &Blueprint,
+        current: &[Deployment],
+        on_event: OnEvent<'_>,
+    ) -> Result<Ready> {
         let id = &blueprint.id;
         let commit = self.repo().store().load(id.commit)?;
         let tree = self.deployment_dir(id)?;
@@ -161,6 +179,7 @@ impl Locked<'_> {
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
         let dir = layout::kernel_dir(&id.stateroot, &kernel.boot_id);
         boot::install::install(&tree, &kernel, &boot, &dir)
+            .and_then(|()| self.need_overlays(&blueprint.overlays))
             .map_err(|error| space::name_full_boot(self, error))?;
         let merged = match &blueprint.merge {
             Some(merge) => {
@@ -189,7 +208,8 @@ impl Locked<'_> {
             // A guard against mistakes; not every filesystem and user can have it.
             fsio::set_immutable(&tree, true)?;
         }
-        let entry = self.entry(blueprint, &tree, &kernel, &dir, &commit)?;
+        let mut entry = self.entry(blueprint, &tree, &kernel, &dir, &commit)?;
+        entry.set("options", &blueprint.kargs(current).to_string());
         let tries = self.new_tries()?;
         Ok(Ready { slot: Slot { id: id.clone(), boot_id: kernel.boot_id, entry, tries }, merged })
     }
@@ -223,7 +243,7 @@ impl Locked<'_> {
         }
     }
 
-    /// The boot entry, but for what depends on its place in the list.
+    /// The boot entry, but for kernel arguments and what depends on its place in the list.
     fn entry(
         &self,
         blueprint: &Blueprint,
@@ -242,8 +262,10 @@ impl Locked<'_> {
             title = format!("{title} {version}");
         }
         let mut entry = Bls::default();
+        for (key, value) in &blueprint.extra {
+            entry.set(key, value);
+        }
         entry.set("title", &title.chars().take(MAX_TITLE_CHARS).collect::<String>());
-        entry.set("options", &blueprint.kargs.to_string());
         if let Some(devicetree) = &kernel.devicetree {
             entry.set("devicetree", &installed(devicetree));
         }

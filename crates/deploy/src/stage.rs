@@ -5,6 +5,9 @@
 //! whatever happens to a finalisation, the machine boots the old order with the update still staged, or the new one. That one
 //! began is part of the record: one that did not come to its end is told of, whatever ended it.
 //!
+//! What is held is so by a key of the record, and by a file beside the run-time one, which is all that older versions of OSTree
+//! look for: either is enough.
+//!
 //! What else is deployed or made the default replaces what is staged. Then the record says beforehand by which list it will
 //! be replaced, and counts as long as that list is not the current one: so this, too, is one step.
 
@@ -19,7 +22,7 @@ use crate::list::Current;
 use crate::origin::Origin;
 use crate::plan::Slot;
 use crate::space::WhereFull;
-use crate::{Error, Locked, Result, StaterootName, Sysroot, etc, layout, write};
+use crate::{Error, Kargs, Locked, Result, StaterootName, Sysroot, etc, layout, write};
 use record::{BootIds, Record};
 use sapwood_fsio::{self as fsio, Dir, Kind};
 use sapwood_objstore::{Commit, Id};
@@ -42,7 +45,7 @@ pub struct Staged {
     /// The deployment whose `/etc` it will take over.
     pub merge: Option<DeploymentId>,
     /// Its kernel arguments.
-    pub kargs: crate::Kargs,
+    pub kargs: Kargs,
     /// Where it came from.
     pub origin: Origin,
     /// What it waits for.
@@ -50,23 +53,19 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Reads a record. The origin, which is a file of its own, is left empty.
+    /// Reads a record. What is not in it is left empty: the origin, which is a file of its own, and kernel arguments that
+    /// are taken over from the deployment that is merged with.
     ///
     /// # Errors
     /// [`Error::Record`], [`Error::Name`] where it is malformed.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        Ok(Self::of(Record::decode(bytes)?, Origin::default()))
+        Ok(Self::of(Record::decode(bytes)?, &[], Origin::default()))
     }
 
-    fn of(record: Record, origin: Origin) -> Self {
+    fn of(record: Record, current: &[Deployment], origin: Origin) -> Self {
+        let kargs = record.blueprint.kargs(current);
         let blueprint = record.blueprint;
-        Self {
-            id: blueprint.id,
-            merge: blueprint.merge,
-            kargs: blueprint.kargs,
-            origin,
-            finalization: record.finalization,
-        }
+        Self { id: blueprint.id, merge: blueprint.merge, kargs, origin, finalization: record.finalization }
     }
 }
 
@@ -90,9 +89,10 @@ impl Sysroot {
     /// # Errors
     /// [`Error::Record`] for a record that cannot be read.
     pub fn staged(&self) -> Result<Option<Staged>> {
-        let Some(record) = self.staged_record(&self.current()?)? else { return Ok(None) };
+        let current = self.current()?;
+        let Some(record) = self.staged_record(&current)? else { return Ok(None) };
         let origin = Origin::read(self.root(), &record.blueprint.id)?;
-        Ok(Some(Staged::of(record, origin)))
+        Ok(Some(Staged::of(record, &current.deployments, origin)))
     }
 
     /// The record that counts, if what it says still waits.
@@ -127,7 +127,13 @@ impl Sysroot {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Record::decode(&bytes)?))
+        let mut record = Record::decode(&bytes)?;
+        if let Some(run) = self.run()
+            && fsio::stat_optional(run, layout::STAGED_LOCKED)?.is_some()
+        {
+            record.finalization = Finalization::Held;
+        }
+        Ok(Some(record))
     }
 }
 
@@ -162,7 +168,7 @@ impl Locked<'_> {
         let staged = Staged {
             id: blueprint.id.clone(),
             merge: blueprint.merge.clone(),
-            kargs: blueprint.kargs.clone(),
+            kargs: blueprint.kargs(&current.deployments),
             origin: origin.clone(),
             finalization,
         };
@@ -187,21 +193,33 @@ impl Locked<'_> {
         Ok(staged)
     }
 
-    /// Writes the record, in both places or in none.
+    /// Writes the record, with the overlays that it names wherever it is.
     fn write_record(&self, record: &Record) -> Result<()> {
+        self.share_overlays(&record.blueprint.overlays)?;
+        self.put_record(record)
+    }
+
+    /// Writes the record, and what says that it is held, in all places or in none.
+    fn put_record(&self, record: &Record) -> Result<()> {
         let bytes = record.encode();
-        let run = self.run().map(|run| (run, layout::STAGED_NAME));
-        let places: Vec<(&Dir, &str)> = std::iter::once((self.root(), layout::STAGED)).chain(run).collect();
-        let read = |(dir, name): &(&Dir, &str)| fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES);
+        let held = record.finalization == Finalization::Held;
+        let lock = held.then(Vec::new);
+        let mut places = vec![(self.root(), layout::STAGED, Some(&bytes))];
+        if let Some(run) = self.run() {
+            places.push((run, layout::STAGED_NAME, Some(&bytes)));
+            // At no moment does a record that is held look as if it were not.
+            places.insert(if held { 0 } else { places.len() }, (run, layout::STAGED_LOCKED, lock.as_ref()));
+        }
+        let put = |dir: &Dir, name: &str, content: Option<&Vec<u8>>| match content {
+            Some(content) => fsio::replace(dir, name, 0o644, content),
+            None => fsio::remove_file_optional(dir, name).map(drop),
+        };
+        let read = |(dir, name, _): &(&Dir, &str, _)| fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES);
         let before = places.iter().map(read).collect::<fsio::Result<Vec<_>>>()?;
-        let write = |(dir, name): &(&Dir, &str)| fsio::replace(dir, name, 0o644, &bytes);
-        let Err(error) = places.iter().try_for_each(write) else { return Ok(()) };
-        for ((dir, name), before) in places.iter().zip(before) {
-            let undone = match before {
-                Some(before) => fsio::replace(dir, name, 0o644, &before),
-                None => fsio::remove_file_optional(dir, name).map(drop),
-            };
-            if let Err(error) = undone {
+        let written = places.iter().try_for_each(|(dir, name, content)| put(dir, name, *content));
+        let Err(error) = written else { return Ok(()) };
+        for ((dir, name, _), before) in places.iter().zip(before) {
+            if let Err(error) = put(dir, name, before.as_ref()) {
                 tracing::warn!(%error, "the record of what is staged cannot be put back");
             }
         }
@@ -214,7 +232,27 @@ impl Locked<'_> {
             return Ok(());
         }
         record.superseded_by = slots.iter().map(|slot| slot.id.clone()).collect();
-        self.write_record(&record)
+        self.put_record(&record)
+    }
+
+    /// Changes the kernel arguments of what is staged, and says whether that is a change. Those that it takes over from
+    /// another deployment are changed there.
+    pub(crate) fn change_staged_kargs(
+        &self,
+        current: &Current,
+        change: &dyn Fn(Kargs) -> Result<Option<Kargs>>,
+    ) -> Result<bool> {
+        let Some(mut record) = self.staged_record(current)? else { return Ok(false) };
+        if record.blueprint.kargs.is_none() && record.blueprint.merge.is_some() {
+            return Ok(false);
+        }
+        let before = record.blueprint.kargs(&current.deployments);
+        match change(before.clone())? {
+            Some(kargs) if kargs != before => record.blueprint.kargs = Some(kargs),
+            _ => return Ok(false),
+        }
+        self.write_record(&record)?;
+        Ok(true)
     }
 
     /// Forgets what is staged. Its tree goes with the next clean-up.
@@ -224,6 +262,8 @@ impl Locked<'_> {
         }
         if let Some(run) = self.run() {
             fsio::remove_file_optional(run, layout::STAGED_NAME)?;
+            // Else what is staged next would be held.
+            fsio::remove_file_optional(run, layout::STAGED_LOCKED)?;
         }
         Ok(())
     }

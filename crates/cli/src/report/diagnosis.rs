@@ -162,6 +162,9 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         Error::NothingStaged | Error::IsStaged { .. } => {
             ("staged", hint("`sapwood admin status` says what is staged"))
         }
+        Error::OverlayGone { .. } => {
+            ("overlay-gone", hint("`sapwood admin undeploy 0` forgets what is staged; deploy it again"))
+        }
         Error::Unlocked { .. } => ("unlocked", Vec::new()),
         Error::NoRoom { .. } | Error::BootFull { .. } => {
             ("no-space", hint("`sapwood admin undeploy INDEX` makes room for another kernel"))

@@ -1,4 +1,4 @@
-//! The record of what is staged: OSTree's keys, and ours beside them.
+//! The record of what is staged: OSTree's keys, and ours beside them. Keys that are not known are kept.
 #![deny(clippy::indexing_slicing)]
 
 use super::Finalization;
@@ -8,7 +8,7 @@ use crate::deployment::DeploymentId;
 use crate::list::Current;
 use crate::plan::{Position, Retain};
 use crate::prepare::Blueprint;
-use crate::{Error, Result, StaterootName};
+use crate::{Error, Result, StaterootName, overlay};
 use sapwood_etcmerge::Policy;
 use sapwood_objstore::Value;
 use sapwood_objstore::gvariant::{Layout, Reader, Writer};
@@ -26,12 +26,21 @@ pub(crate) struct Record {
     pub(crate) begun: bool,
     /// The list that is to replace it: where that is the current one, this record counts no more.
     pub(crate) superseded_by: Vec<DeploymentId>,
+    /// What else another program wrote into it.
+    pub(crate) other: Dict,
 }
 
 impl Record {
     /// A record of something that has only just been staged.
     pub(crate) fn new(blueprint: Blueprint, boot_ids: BootIds, finalization: Finalization) -> Self {
-        Self { blueprint, boot_ids, finalization, begun: false, superseded_by: Vec::new() }
+        Self {
+            blueprint,
+            boot_ids,
+            finalization,
+            begun: false,
+            superseded_by: Vec::new(),
+            other: Dict::new(),
+        }
     }
 }
 
@@ -62,7 +71,7 @@ fn pick<T: Copy + Default>(words: &[(&str, T)], word: &str) -> T {
     words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).unwrap_or_default()
 }
 
-type Dict = BTreeMap<String, Value>;
+pub(crate) type Dict = BTreeMap<String, Value>;
 
 impl Record {
     /// Whether the deployment whose configuration it takes over is not the one of its stateroot that runs. The system was
@@ -77,14 +86,19 @@ impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let blueprint = &self.blueprint;
         let strs = |texts: Vec<String>| Value::Strs(texts);
-        let mut dict = Dict::new();
+        let mut dict = self.other.clone();
         let mut set = |key: &str, value| dict.insert(key.to_owned(), value);
         set("target", of_id(&blueprint.id, self.boot_ids.target.as_ref()));
         if let Some(merge) = &blueprint.merge {
             set("merge-deployment", of_id(merge, self.boot_ids.merge.as_ref()));
         }
-        set("kargs", strs(blueprint.kargs.iter().map(str::to_owned).collect()));
-        set("overlay-initrds", strs(blueprint.overlays.clone()));
+        if let Some(kargs) = &blueprint.kargs {
+            set("kargs", strs(kargs.iter().map(str::to_owned).collect()));
+        }
+        if !blueprint.overlays.is_empty() {
+            let checksums = blueprint.overlays.iter().map(|name| overlay::checksum(name).to_owned());
+            set("overlay-initrds", strs(checksums.collect()));
+        }
         set("locked", Value::Bool(self.finalization == Finalization::Held));
         let own = [
             ("sapwood.policy", word(&POLICIES, &blueprint.policy)),
@@ -103,44 +117,80 @@ impl Record {
         write(&dict)
     }
 
-    /// Reads what [`encode`](Self::encode) or OSTree wrote; keys that are not known are ignored.
+    /// Reads what [`encode`](Self::encode) or OSTree wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let bad = |what: &str| Error::Record { what: what.to_owned() };
-        let dict = read(bytes)?;
-        let target = dict.get("target").ok_or_else(|| bad("it names no deployment"))?;
-        let known = |key: &str| match dict.get(key) {
-            Some(Value::Str(text)) => text.as_str(),
-            _ => "",
-        };
-        let list = |key: &str| match dict.get(key) {
-            Some(Value::Strs(texts)) => texts.clone(),
-            _ => Vec::new(),
-        };
-        let (id, target) = to_id(target)?;
-        let (merge, merged) = dict.get("merge-deployment").map(to_id).transpose()?.unzip();
-        let overlays = list("overlay-initrds");
-        if overlays.iter().any(|name| !crate::overlay::is_name(name)) {
-            return Err(bad("the name of an overlay is malformed"));
-        }
+        let mut dict = read(bytes)?;
+        let (id, target) = to_id(&dict.remove("target").ok_or_else(|| bad("it names no deployment"))?)?;
+        let (merge, merged) = dict.remove("merge-deployment").as_ref().map(to_id).transpose()?.unzip();
+        let kargs = take_strs(&mut dict, "kargs");
+        let overlays = take_strs(&mut dict, "overlay-initrds").unwrap_or_default();
+        let overlays = overlays.iter().map(|checksum| overlay::of_checksum(checksum)).collect::<Option<_>>();
+        let superseded_by = take_strs(&mut dict, "sapwood.superseded-by").unwrap_or_default();
         Ok(Self {
             blueprint: Blueprint {
                 id,
                 merge,
-                policy: pick(&POLICIES, known("sapwood.policy")),
-                kargs: Kargs::parse(&list("kargs").join(" ")),
-                overlays,
-                retain: pick(&RETAINS, known("sapwood.retain")),
-                position: pick(&POSITIONS, known("sapwood.position")),
+                policy: pick(&POLICIES, &take_word(&mut dict, "sapwood.policy")),
+                kargs: kargs.map(|kargs| Kargs::parse(&kargs.join(" "))),
+                extra: extra(&dict)?,
+                overlays: overlays.ok_or_else(|| bad("the checksum of an overlay is malformed"))?,
+                retain: pick(&RETAINS, &take_word(&mut dict, "sapwood.retain")),
+                position: pick(&POSITIONS, &take_word(&mut dict, "sapwood.position")),
             },
             boot_ids: BootIds { target, merge: merged.flatten() },
-            finalization: match dict.get("locked") {
+            finalization: match dict.remove("locked") {
                 Some(Value::Bool(true)) => Finalization::Held,
                 _ => Finalization::AtShutdown,
             },
-            begun: matches!(dict.get("sapwood.begun"), Some(Value::Bool(true))),
-            superseded_by: list("sapwood.superseded-by").iter().map(parse_id).collect::<Result<_>>()?,
+            begun: dict.remove("sapwood.begun") == Some(Value::Bool(true)),
+            superseded_by: superseded_by.iter().map(parse_id).collect::<Result<_>>()?,
+            other: dict,
         })
     }
+}
+
+fn take_strs(dict: &mut Dict, key: &str) -> Option<Vec<String>> {
+    match dict.remove(key) {
+        Some(Value::Strs(texts)) => Some(texts),
+        _ => None,
+    }
+}
+
+fn take_word(dict: &mut Dict, key: &str) -> String {
+    match dict.remove(key) {
+        Some(Value::Str(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// Keys of entries that are written anew, and not taken over from a record.
+const WRITTEN: [&str; 7] = ["title", "version", "options", "devicetree", "linux", "initrd", "fdtdir"];
+
+/// What OSTree wants in the entry beside what every entry has.
+fn extra(dict: &Dict) -> Result<Vec<(String, String)>> {
+    let Some(Value::Variant { signature, bytes }) = dict.get("bootconfig-extra") else {
+        return Ok(Vec::new());
+    };
+    if signature != "a{ss}" {
+        return Ok(Vec::new());
+    }
+    let parse = || {
+        let mut extra = Vec::new();
+        for entry in Reader::new(bytes).array(Layout::variable(1))? {
+            let [key, value] = entry?.tuple([Layout::STR, Layout::STR])?;
+            extra.push((key.str()?.to_owned(), value.str()?.to_owned()));
+        }
+        Ok(extra)
+    };
+    let mut extra: Vec<_> = parse().map_err(|error| malformed(&error))?;
+    // Anything else would not be read back as it was written.
+    let is_key = |key: &str| {
+        key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    extra.retain(|(key, _)| is_key(key) && !WRITTEN.contains(&key.as_str()));
+    Ok(extra)
 }
 
 /// `STATEROOT COMMIT.SERIAL`, as a deployment is displayed.
@@ -199,5 +249,12 @@ fn read(bytes: &[u8]) -> Result<Dict> {
         }
         Ok(dict)
     };
-    parse().map_err(|error: sapwood_objstore::DecodeError| Error::Record { what: error.to_string() })
+    parse().map_err(|error| malformed(&error))
 }
+
+fn malformed(error: &sapwood_objstore::DecodeError) -> Error {
+    Error::Record { what: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

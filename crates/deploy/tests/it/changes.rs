@@ -3,8 +3,8 @@
 use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use crate::namespace::in_mount_namespace;
 use sapwood_deploy::{
-    Change, CleanupOptions, DeployOptions, Error, InitOptions, KargEdit, Origin, Unlock, UpgradeOptions,
-    UpgradeOutcome,
+    Change, CleanupOptions, DeployOptions, Error, InitOptions, KargEdit, KargsOf, Origin, Unlock,
+    UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
 use std::io::Write as _;
@@ -38,11 +38,13 @@ fn arguments_are_changed_in_place_and_only_where_that_is_asked() {
     let machine = machine();
     let change = |edit: KargEdit, only: Option<usize>| {
         let sysroot = machine.open();
-        sysroot.lock(WAIT).unwrap().change_kargs(&|deployment| {
-            let mut kargs = deployment.entry.kargs();
+        let changed = sysroot.lock(WAIT).unwrap().change_kargs(&|whose, mut kargs| {
+            let KargsOf::Listed(deployment) = whose else { panic!("nothing is staged") };
             kargs.edit(std::slice::from_ref(&edit))?;
             Ok(only.is_none_or(|only| only == deployment.index).then_some(kargs))
-        })
+        })?;
+        assert!(!changed.staged);
+        Ok::<_, Error>(changed.written)
     };
     let trees = machine.snapshot("ostree/deploy");
     assert!(matches!(change(KargEdit::Append("quiet".into()), None).unwrap().change, Change::Entries { .. }));

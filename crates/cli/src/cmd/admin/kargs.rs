@@ -3,7 +3,7 @@
 use super::{Machine, PATIENCE, outcome};
 use crate::journal::Entry;
 use crate::ui::Render;
-use sapwood_deploy::{KargEdit, Written};
+use sapwood_deploy::{KargEdit, KargsChanged};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -21,7 +21,7 @@ enum Command {
     EditInPlace(EditInPlace),
 }
 
-/// Change the arguments of all deployments, without a new one
+/// Change the arguments of all deployments, and of what is staged, without a new one
 #[derive(Debug, clap::Args)]
 struct EditInPlace {
     /// Append an argument where it is missing
@@ -35,24 +35,29 @@ struct EditInPlace {
 /// What was written.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(super) written: Written,
+    pub(super) changed: KargsChanged,
+}
+
+impl Outcome {
+    fn any(&self) -> bool {
+        self.changed.staged || self.changed.written.change != sapwood_deploy::Change::Nothing
+    }
 }
 
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        json!({ "changed": self.written.change != sapwood_deploy::Change::Nothing }).serialize(serializer)
+        json!({ "changed": self.any() }).serialize(serializer)
     }
 }
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        outcome::written(&self.written, out)
+        outcome::written(&self.changed.written, out)
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let written = outcome::written_entry(&self.written);
-        let changed = written.is_some().then(|| Entry::new("Kernel arguments were changed"));
-        changed.into_iter().chain(written).collect()
+        let changed = self.any().then(|| Entry::new("Kernel arguments were changed"));
+        changed.into_iter().chain(outcome::written_entry(&self.changed.written)).collect()
     }
 }
 
@@ -60,10 +65,9 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let Command::EditInPlace(edit) = &args.command;
     let edits: Vec<_> = edit.append_if_missing.iter().cloned().map(KargEdit::AppendIfMissing).collect();
     let sysroot = machine.open()?;
-    let written = sysroot.lock(PATIENCE)?.change_kargs(&|deployment| {
-        let mut kargs = deployment.entry.kargs();
+    let changed = sysroot.lock(PATIENCE)?.change_kargs(&|_, mut kargs| {
         kargs.edit(&edits)?;
         Ok(Some(kargs))
     })?;
-    Ok(Outcome { written })
+    Ok(Outcome { changed })
 }

@@ -4,7 +4,7 @@ use super::super::kargs::Outcome;
 use super::super::{Machine, PATIENCE};
 use crate::ctx::read_file;
 use crate::report::usage;
-use sapwood_deploy::{KargEdit, Kargs};
+use sapwood_deploy::{KargEdit, Kargs, KargsOf};
 
 /// Set the kernel arguments of the deployment that boots by default
 #[derive(Debug, clap::Args)]
@@ -44,17 +44,17 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
         edits(&args.words, KargEdit::Append),
     ]
     .concat();
-    let written = locked.change_kargs(&|deployment| {
-        if deployment.index != 0 {
+    let changed = locked.change_kargs(&|whose, own| {
+        if !matches!(whose, KargsOf::Listed(deployment) if deployment.index == 0) {
             return Ok(None);
         }
         let mut kargs = match &running {
             Some(running) => running.clone(),
-            None if args.merge => deployment.entry.kargs(),
+            None if args.merge => own,
             None => Kargs::default(),
         };
         kargs.edit(&edits)?;
         Ok(Some(kargs))
     })?;
-    Ok(Outcome { written })
+    Ok(Outcome { changed })
 }
