@@ -171,7 +171,8 @@ impl Transaction<'_> {
             compressor.finish().at("compress", "a staged file")?;
             total
         } else {
-            let mut tee = Tee { from: content, to: &mut Hashing(payload.as_mut()) };
+            let (mut to, mut failed) = (Hashing(payload.as_mut()), None);
+            let mut tee = Tee { from: content, to: &mut to, failed: &mut failed };
             pump(&mut tee, size, &mut digest, &mut staged, expected)?
         };
         if total != size {
@@ -227,10 +228,15 @@ impl Transaction<'_> {
         staged.write_all(&format.encode_archive_header(&header, size)).at("write", name.to_string())?;
         let mut digest = Digest::new(format, ObjectKind::File);
         digest.update(&format.file_prefix(&header));
-        let tee = Tee { from: archived, to: &mut staged };
-        let mut content = format.decompressor(Box::new(tee)).map_err(Error::Source)?;
-        let total = pump(&mut content, size, &mut digest, &mut io::sink(), Some(expected))?;
-        drop(content);
+        let mut failed = None;
+        let tee = Tee { from: archived, to: &mut staged, failed: &mut failed };
+        let total = format
+            .decompressor(Box::new(tee))
+            .map_err(Error::Source)
+            .and_then(|mut content| pump(&mut content, size, &mut digest, &mut io::sink(), Some(expected)));
+        // Then what came is not at fault, whatever the decompressor makes of it.
+        failed.map_or(Ok(()), Err).at("write", name.to_string())?;
+        let total = total?;
         if total != size {
             return Err(wrong_size(size, total));
         }
@@ -339,16 +345,20 @@ impl Transaction<'_> {
     }
 }
 
-/// Copies what passes through.
+/// Copies what passes through. Why a copy could not be written is kept apart from why reading failed.
 struct Tee<'a, W> {
     from: &'a mut (dyn Read + Send),
     to: &'a mut W,
+    failed: &'a mut Option<io::Error>,
 }
 
 impl<W: Write> Read for Tee<'_, W> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.from.read(buf)?;
-        self.to.write_all(buf.get(..n).unwrap_or_default())?;
+        if let Err(error) = self.to.write_all(buf.get(..n).unwrap_or_default()) {
+            *self.failed = Some(error);
+            return Err(io::Error::other("the copy could not be written"));
+        }
         Ok(n)
     }
 }

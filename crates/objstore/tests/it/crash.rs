@@ -181,3 +181,32 @@ fn two_transactions_stage_apart_and_publish_the_same_object() -> TestResult {
         Ok(())
     })
 }
+
+/// Who sent a file is not to be blamed, and asked again, because the disk here fails.
+#[test]
+fn a_disk_that_fails_is_not_taken_for_a_source_that_does() -> TestResult {
+    for format in [Format::Native, Format::Ostree] {
+        let dir = tempdir();
+        let source = Store::create(&dir, format, Mode::Archive, StoreOptions::default())?;
+        let txn = source.begin()?;
+        let id = put(&txn, &regular(&source), &CONTENT);
+        txn.publish()?;
+        let stored = sapwood_fsio::read(source.dir(), crate::support::object_path(&source, id), 4 << 20)?;
+        for mode in [Mode::Archive, Mode::BareUser] {
+            let target = tempdir();
+            let store = Store::create(&target, format, mode, StoreOptions::default())?;
+            for step in 1.. {
+                let txn = store.begin()?;
+                let failure = if step % 2 == 0 { Failure::NoSpace } else { Failure::Io };
+                let run = fault::fail_at(step, failure, || txn.put_archived(id, &mut &*stored));
+                let outcome = run.value;
+                assert!(matches!(outcome, Ok(()) | Err(Error::Io(_))), "step {step}: {outcome:?}");
+                if !run.fired {
+                    assert!(step > 10, "faults were injected");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
