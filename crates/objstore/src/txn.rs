@@ -163,9 +163,9 @@ impl<'store> Transaction<'store> {
 
     /// Takes an object over from another store of the same format.
     ///
-    /// A file is hardlinked where both stores keep files alike: at once from one that is trusted, and when it was read and
-    /// verified from another if file and store have the owner of this one. Otherwise it is read, verified and written. Metadata is read and verified
-    /// in any case, and hardlinked from a trusted store of the same owner.
+    /// A file is hardlinked where both stores keep files alike and have the same owner: unread from one that is trusted; else
+    /// when it was read and verified, if it has that owner itself. Otherwise it is read, verified and written. Metadata is
+    /// read and verified in any case, and hardlinked from a trusted store of the same owner.
     ///
     /// # Errors
     /// What reading there and writing here can fail with; then nothing of it is kept, and the transaction can go on.
@@ -182,20 +182,7 @@ impl<'store> Transaction<'store> {
             };
         }
         let id = Id::<kind::File>::new(name.id);
-        if from.mode() == self.store.mode()
-            && (trust == Trust::Trusted
-                || (self.is_of_our_owner(from, name)? && from.verify(name)? == Verdict::Good))
-            && self.staging.link_from(from, name)?
-        {
-            add(&self.counts.files_total, 1);
-            add(&self.counts.files_written, 1);
-            return Ok(());
-        }
-        if trust == Trust::Trusted
-            && (from.mode(), self.store.mode()) == (Mode::BareUser, Mode::BareUserOnly)
-            && is_plain(&from.open_file(id)?.header)
-            && self.staging.link_from(from, name)?
-        {
+        if self.may_link(from, name, trust)? && self.staging.link_from(from, name)? {
             add(&self.counts.files_total, 1);
             add(&self.counts.files_written, 1);
             return Ok(());
@@ -210,24 +197,50 @@ impl<'store> Transaction<'store> {
         self.put_file_as(id, &object.header, object.size, &mut object.content)
     }
 
-    /// Whether an object of another store, and what leads to it there, is of who owns this one: anyone else could change
-    /// what is linked later. In `bare` stores objects belong to whom their commits say, so most of those of a system of
-    /// several users are not.
+    /// Whether a file of another store may get a second name here: it is what this store would write, and nobody but the owner
+    /// of this store can change it by its other name.
+    fn may_link(&self, from: &Store, name: ObjectName, trust: Trust) -> Result<bool, Error> {
+        if !self.is_of_our_owner(from, name)? {
+            return Ok(false);
+        }
+        Ok(match (from.mode(), self.store.mode(), trust) {
+            (from_mode, mode, Trust::Trusted) if from_mode == mode => {
+                // A trusted `bare` store is believed that the file's owner is whom the commit says: he would own it here, too.
+                matches!(mode, Mode::Bare | Mode::BareSplitXattrs) || self.has_our_owner(from, name)?
+            }
+            (from_mode, mode, Trust::Untrusted) if from_mode == mode => {
+                self.has_our_owner(from, name)? && from.verify(name)? == Verdict::Good
+            }
+            (Mode::BareUser, Mode::BareUserOnly, Trust::Trusted) => {
+                self.has_our_owner(from, name)? && is_plain(&from.open_file(Id::new(name.id))?.header)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether what leads to an object of another store is of who owns this one: anyone else could exchange it, or give
+    /// others the right to write to it.
     fn is_of_our_owner(&self, other: &Store, name: ObjectName) -> Result<bool, Error> {
         let owner = self.staging.owner().0;
         let Some(dir) = other.shard(layout::shard(name.id))? else { return Ok(false) };
-        let Some(object) = fsio::stat_optional(&dir, layout::file_name(other.mode(), name))? else {
-            return Ok(false);
-        };
-        let owners = [object.uid, fsio::stat_dir(&dir)?.uid, fsio::stat_dir(other.objects())?.uid];
-        Ok(owners.iter().all(|uid| *uid == owner))
+        Ok(fsio::stat_dir(&dir)?.uid == owner && fsio::stat_dir(other.objects())?.uid == owner)
+    }
+
+    /// Whether an object of another store is itself of who owns this one. In `bare` stores files belong to whom their commits
+    /// say, so most of those of a system of several users are not.
+    fn has_our_owner(&self, other: &Store, name: ObjectName) -> Result<bool, Error> {
+        let Some(dir) = other.shard(layout::shard(name.id))? else { return Ok(false) };
+        let object = fsio::stat_optional(&dir, layout::file_name(other.mode(), name))?;
+        Ok(object.is_some_and(|object| object.uid == self.staging.owner().0))
     }
 
     /// Stages metadata by a second name of what another store has, where that can be had; `bytes` is what it holds.
     fn link_meta(&self, from: &Store, name: ObjectName, bytes: &[u8]) -> Result<(), Error> {
         check_meta(self.store.format(), name.kind, bytes)
             .map_err(|source| Error::malformed(name, bytes, source))?;
-        let may_link = self.is_of_our_owner(from, name)? && !self.store.options().per_object_fsync;
+        let may_link = self.is_of_our_owner(from, name)?
+            && self.has_our_owner(from, name)?
+            && !self.store.options().per_object_fsync;
         if !may_link || !self.staging.link_from(from, name)? {
             return self.put_bytes(name, bytes);
         }
@@ -369,7 +382,7 @@ fn is_plain(header: &FileHeader) -> bool {
 /// Whether a store that objects come from is believed to hold what its names say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Its files may be linked unread.
+    /// Its files may be linked unread, where they have the same owner.
     Trusted,
     /// Everything is verified on the way.
     Untrusted,

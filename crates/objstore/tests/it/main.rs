@@ -2,6 +2,7 @@
 
 mod crash;
 mod hostile;
+mod import;
 mod keys;
 mod limits;
 mod locks;

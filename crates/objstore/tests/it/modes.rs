@@ -9,7 +9,6 @@ use sapwood_objstore::{
     Commit, Delivered, DirMeta, DirTree, EntryName, Error, FileEntry, FileType, Format, Id, LinkPolicy,
     Metadata, Mode, ObjectName, Reserve, Store, StoreOptions, Trust, Value, Verdict, Xattrs,
 };
-use sapwood_testkit::skipped;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -242,37 +241,6 @@ fn an_object_can_be_taken_over_from_every_mode_into_every_mode() -> TestResult {
                 );
                 assert_eq!(content(&to, id)?, b"content");
             }
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn an_object_of_another_user_is_linked_only_from_a_trusted_store() -> TestResult {
-    if !rustix::process::geteuid().is_root() {
-        skipped("only root gives files to other users");
-        return Ok(());
-    }
-    for mode in [Mode::Bare, Mode::BareUser, Mode::BareUserOnly] {
-        let (a, b, c) = (tempdir(), tempdir(), tempdir());
-        let from = Store::create(&a, Format::Native, mode, StoreOptions::default())?;
-        let mut file = regular(&from);
-        let own = store_file(&from, &file, b"ours");
-        if mode == Mode::Bare {
-            file.uid = 7;
-        }
-        let foreign = store_file(&from, &file, b"theirs");
-        fsio::set_owner_of(&a, object_path(&from, foreign), 7, 0)?;
-        for (to, trust) in [(&b, Trust::Trusted), (&c, Trust::Untrusted)] {
-            let to = Store::create(to, Format::Native, mode, StoreOptions::default())?;
-            let txn = to.begin()?;
-            txn.import(&from, own.name(), trust)?;
-            txn.import(&from, foreign.name(), trust)?;
-            txn.publish()?;
-            let is_linked = |id| to.is_linked(id, &fsio::stat(&a, object_path(&from, id))?);
-            assert!(is_linked(own)?, "{mode:?} {trust:?}");
-            assert_eq!(is_linked(foreign)?, trust == Trust::Trusted, "{mode:?} {trust:?}");
-            assert_eq!(content(&to, foreign)?, b"theirs");
         }
     }
     Ok(())
