@@ -29,5 +29,5 @@ pub use object::{
 };
 pub use read::{FileObject, FileReader};
 pub use store::{RepoLock, Store};
-pub use txn::{Leftover, OnDamaged, PublishGuard, Published, Transaction, Trust};
+pub use txn::{Leftover, OnDamaged, PublishGuard, Published, Room, Rooms, Transaction, Trust};
 pub use uncompressed::Uncompressed;

@@ -12,6 +12,7 @@ mod budget;
 mod leftover;
 mod payload;
 mod publish;
+mod room;
 mod staging;
 mod write;
 
@@ -27,11 +28,12 @@ use sapwood_fsio::{self as fsio, Dir};
 use staging::Staging;
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use leftover::{Leftover, OnDamaged};
 pub use publish::PublishGuard;
+pub use room::{Room, Rooms};
 pub(crate) use staging::random;
 
 /// Objects being added together. Shared between threads; dropping it leaves nothing visible.
@@ -40,7 +42,7 @@ pub(crate) use staging::random;
 pub struct Transaction<'store> {
     store: &'store Store,
     staging: Staging,
-    budget: Budget,
+    budget: Arc<Budget>,
     counts: Counts,
     can_share: OnceLock<bool>,
     /// What the store has is not taken for these.
@@ -79,8 +81,12 @@ fn add(counter: &AtomicU64, n: u64) {
 impl<'store> Transaction<'store> {
     pub(crate) fn begin(store: &'store Store) -> Result<Self, Error> {
         let lock = store.lock(LockKind::Shared)?;
-        let budget = Budget::new(fsio::free_space(store.dir())?, store.options().reserve);
+        // What runs before a reboot have left is of no use to anyone, and takes space from this one.
+        if let Err(error) = store.clean_staging_of_other_boots() {
+            tracing::debug!(%error, "what other boots have staged was not removed");
+        }
         let staging = Staging::open(store)?;
+        let budget = Arc::new(Budget::new(fsio::free_space(store.dir())?, store.options().reserve));
         let (counts, can_share, replaced) = (Counts::default(), OnceLock::new(), HashSet::new());
         Ok(Self { store, staging, budget, counts, can_share, replaced, lock })
     }
@@ -355,6 +361,7 @@ impl<'store> Transaction<'store> {
     }
 
     /// A directory on the store's filesystem for the caller's half-done downloads; a resumed transaction finds it again.
+    /// What is written there needs [room](Self::rooms).
     ///
     /// # Errors
     /// [`Error::Io`].

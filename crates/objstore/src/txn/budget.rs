@@ -28,11 +28,16 @@ impl Budget {
 
     /// Takes the blocks that `bytes` fill. Refused, nothing is taken.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
+        self.grow(0, bytes)
+    }
+
+    /// Takes the blocks that a file fills in addition which had `from` bytes and gets `by` more. Refused, nothing is taken.
+    pub(super) fn grow(&self, from: u64, by: u64) -> Result<(), Error> {
         // Without a reserve the disk itself says when it is full.
         if self.reserve == 0 {
             return Ok(());
         }
-        let needed = self.blocks(bytes);
+        let needed = self.blocks(from.saturating_add(by)) - self.blocks(from);
         let taken =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
         taken.map(drop).map_err(|available| self.refusal(needed, available))
@@ -47,7 +52,7 @@ impl Budget {
         }
     }
 
-    /// Gives back what was taken for content that the store turned out to have.
+    /// Gives back what was taken for content that the store turned out to have, or for a file that is gone.
     pub(super) fn give_back(&self, bytes: u64) {
         if self.reserve != 0 {
             self.left.fetch_add(self.blocks(bytes), Ordering::Relaxed);

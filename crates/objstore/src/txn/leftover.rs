@@ -151,23 +151,35 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn clean_tmp(&self, expiry: Duration) -> Result<u64, Error> {
+        let oldest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(expiry);
+        self.clean(Some(i128::try_from(oldest.as_nanos()).unwrap_or(i128::MAX)))
+    }
+
+    /// Removes from `tmp` what runs of other boots have staged, unless somebody uses it.
+    pub(super) fn clean_staging_of_other_boots(&self) -> Result<u64, Error> {
+        self.clean(None)
+    }
+
+    /// Removes from `tmp` staging of other boots, and whatever else was not touched since `oldest_ns`.
+    fn clean(&self, oldest_ns: Option<i128>) -> Result<u64, Error> {
         let Some(tmp) = fsio::open_dir_optional(self.dir(), layout::TMP)? else { return Ok(0) };
         let this_boot = prefix_of_this_boot();
-        let oldest = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(expiry);
-        let oldest_ns = i128::try_from(oldest.as_nanos()).unwrap_or(i128::MAX);
         let mut removed = 0;
         for entry in fsio::entries(&tmp)? {
             let name = entry.name.to_string_lossy();
             if name == layout::TMP_CACHE || name.ends_with(layout::LOCK_SUFFIX) {
                 continue;
             }
-            let Some(stat) = fsio::stat_optional(&tmp, &entry.name)? else { continue };
             let is_staging = name.starts_with(layout::STAGING_PREFIX);
-            if stat.mtime_ns > oldest_ns && (!is_staging || name.starts_with(&this_boot)) {
-                continue;
+            if !is_staging || name.starts_with(&this_boot) {
+                let Some(oldest_ns) = oldest_ns else { continue };
+                let Some(stat) = fsio::stat_optional(&tmp, &entry.name)? else { continue };
+                if stat.mtime_ns > oldest_ns {
+                    continue;
+                }
             }
             let lock_name = format!("{name}{}", layout::LOCK_SUFFIX);
-            let lock = if is_staging { try_lock(&tmp, &name)? } else { None };
+            let lock = if is_staging { lock_if_idle(&tmp, &name)? } else { None };
             if is_staging && lock.is_none() {
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use crate::support::{TestResult, content, each_store, left_in_tmp, noise, put, regular};
 use sapwood_fsio::fault;
+use sapwood_fsio::lock::{Lock, LockKind, Wait};
 use sapwood_objstore::{Commit, DirMeta, DirTree, Format, Metadata, Totals, Xattrs};
 
 #[test]
@@ -50,6 +51,26 @@ fn a_commit_of_a_killed_transaction_is_not_taken_up() -> TestResult {
         put(&txn, &regular(&store), b"another");
         txn.publish()?;
         assert!(!store.contains(commit.name())?, "a commit without its tree is visible");
+        Ok(())
+    })
+}
+
+/// Nobody can use it any more, and it may be what keeps the disk full.
+#[test]
+fn what_another_boot_has_staged_goes_when_a_transaction_begins() -> TestResult {
+    each_store(|store| {
+        let tmp = sapwood_fsio::open_dir(store.dir(), "tmp")?;
+        for name in ["staging-elsewhere-idle", "staging-elsewhere-used"] {
+            let dir = sapwood_fsio::create_dir(&tmp, name, 0o700)?;
+            sapwood_fsio::replace(&dir, "left", 0o600, b"half of something")?;
+        }
+        let lock = Lock::acquire(&tmp, "staging-elsewhere-used-lock", LockKind::Exclusive, Wait::No)?;
+        let txn = store.begin()?;
+        let left = left_in_tmp(store.dir());
+        let foreign: Vec<_> = left.iter().filter(|name| name.starts_with("staging-elsewhere")).collect();
+        assert!(foreign.iter().all(|name| name.starts_with("staging-elsewhere-used")), "{foreign:?}");
+        assert_eq!(foreign.len(), 2, "the directory and its lock");
+        drop((txn, lock));
         Ok(())
     })
 }
