@@ -29,6 +29,11 @@ pub trait Remote: Send + Sync + fmt::Debug {
         self.get(path, None, limits).await
     }
 
+    /// Says that the last answer for `path` was not read: it is no reason to ask somebody else the next time.
+    fn left_unread(&self, path: &str) {
+        let _ = path;
+    }
+
     /// How many places it gives objects from, as far as is known.
     fn places(&self) -> u32 {
         1
@@ -104,6 +109,11 @@ impl Response {
             return Err(FetchError::TooLarge { url: body.url(), limit_bytes: limits.max_bytes });
         }
         Ok(Self { start, length, tag, body, left: limits.max_bytes - start, limits })
+    }
+
+    /// Puts another body around its own.
+    pub(crate) fn around(self, around: impl FnOnce(Box<dyn Body>) -> Box<dyn Body>) -> Self {
+        Self { body: around(self.body), ..self }
     }
 
     /// The next bytes of the body; `None` at its end.

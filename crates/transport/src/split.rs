@@ -36,6 +36,10 @@ impl Remote for SplitRemote {
         self.for_path(path).get_elsewhere(path, limits).await
     }
 
+    fn left_unread(&self, path: &str) {
+        self.for_path(path).left_unread(path);
+    }
+
     fn places(&self) -> u32 {
         self.content.places()
     }

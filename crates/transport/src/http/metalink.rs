@@ -5,6 +5,7 @@
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+use sapwood_objstore::Format;
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// Largest metalink that is read, in bytes.
@@ -34,6 +35,14 @@ pub enum MetalinkError {
     /// There is no size, or it is no number.
     #[error("No 'size' element that is a number")]
     NoSize,
+    /// A summary of that size would not be read from anywhere else.
+    #[error("Size of {size} bytes is more than the {limit} that a summary may have")]
+    TooLarge {
+        /** The promised one, in bytes. */
+        size: u64,
+        /** The largest, in bytes. */
+        limit: u64,
+    },
     /// A digest of a wrong length or not in hexadecimal.
     #[error("Invalid hash digest for {kind}")]
     BadDigest {
@@ -125,6 +134,9 @@ impl Metalink {
             return Err(MetalinkError::NoFile);
         }
         let size = found.size.ok_or(MetalinkError::NoSize)?;
+        if size > Format::MAX_META_BYTES {
+            return Err(MetalinkError::TooLarge { size, limit: Format::MAX_META_BYTES });
+        }
         let (kind, digest) = found.digests.into_iter().max().ok_or(MetalinkError::NoDigest)?;
         if digest.len() != kind.hex_len() || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(MetalinkError::BadDigest { kind: kind.name() });
@@ -308,6 +320,10 @@ mod tests {
         assert_eq!(parse(&format!("{hash}{url}")), Err(MetalinkError::NoSize));
         assert_eq!(parse(&format!("{size}{url}")), Err(MetalinkError::NoDigest));
         assert_eq!(parse(&format!("{size}{hash}")), Err(MetalinkError::NoUrl));
+        let limit = Format::MAX_META_BYTES;
+        let sized = |size: u64| parse(&format!("<size>{size}</size>{hash}{url}"));
+        assert_eq!(sized(limit).map(|metalink| metalink.size), Ok(limit));
+        assert_eq!(sized(limit + 1), Err(MetalinkError::TooLarge { size: limit + 1, limit }));
         let bad = "<hash type=\"sha512\">bacon</hash>";
         assert_eq!(
             parse(&format!("{size}{hash}{bad}{url}")),

@@ -2,7 +2,8 @@
 //!
 //! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree. Objects
 //! come from it too, and from the others where it lacks one, fails, or gave a wrong one: that costs this object a request
-//! more, and nobody else anything. A mirror that failed to answer is asked last for a while.
+//! more, and nobody else anything. A mirror that failed to answer, or to go on with an answer, is asked last for a while; one
+//! that gave an object wrong is asked for that one again after all others.
 //!
 //! What is private of a remote goes to the server that lists the mirrors, and to a mirror only if the remote's owner named
 //! that too: whoever can write the list could else collect it.
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
@@ -61,8 +62,12 @@ struct Found {
 #[derive(Debug)]
 struct Mirror {
     remote: HttpRemote,
-    failed: Mutex<Option<Instant>>,
+    failed: Arc<Failed>,
 }
+
+/// When a mirror failed last.
+#[derive(Debug, Default)]
+struct Failed(Mutex<Option<Instant>>);
 
 impl MirrorRemote {
     /// The repository whose mirrors the file at `url` lists.
@@ -98,7 +103,7 @@ impl MirrorRemote {
     fn mirror(&self, url: &str) -> Option<Mirror> {
         let options = HttpOptions { retries: self.options.retries.min(1), ..self.options.clone() };
         match HttpRemote::named(url, NamedBy::Others, options) {
-            Ok(remote) => Some(Mirror { remote, failed: Mutex::new(None) }),
+            Ok(remote) => Some(Mirror { remote, failed: Arc::default() }),
             Err(error) => {
                 tracing::warn!(%error, "a mirror that cannot be used");
                 None
@@ -117,7 +122,7 @@ impl MirrorRemote {
                 Ok(Some(_)) => return Ok(Found { mirrors, chosen, summary: None }),
                 Ok(None) => {}
                 Err(error) => {
-                    mirror.rest();
+                    mirror.failed.note();
                     last = Some(error);
                 }
             }
@@ -169,9 +174,10 @@ impl MirrorRemote {
         given.push_back((self.key(path), at));
     }
 
-    fn last_giver(&self, path: &str) -> Option<usize> {
+    /// Who gave a file, the latest last.
+    fn givers(&self, path: &str) -> Vec<usize> {
         let (given, key) = (self.given.lock().unwrap_or_else(PoisonError::into_inner), self.key(path));
-        given.iter().rev().find(|(known, _)| *known == key).map(|(_, at)| *at)
+        given.iter().filter(|(known, _)| *known == key).map(|(_, at)| *at).collect()
     }
 
     /// Asks one mirror after the other for a file that is the same on all of them.
@@ -189,12 +195,13 @@ impl MirrorRemote {
             match mirror.remote.get(path, range.clone(), limits).await {
                 Ok(Some(response)) => {
                     self.remember(path, *at);
-                    return Ok(Some(response));
+                    let failed = Arc::clone(&mirror.failed);
+                    return Ok(Some(response.around(|body| Box::new(Watched { body, failed }))));
                 }
                 Ok(None) => tracing::debug!(mirror = %mirror.remote.describe(), path, "not on this mirror"),
                 Err(error) => {
                     tracing::warn!(%error, "trying another mirror");
-                    mirror.rest();
+                    mirror.failed.note();
                     failure = Some(error);
                 }
             }
@@ -203,22 +210,25 @@ impl MirrorRemote {
     }
 }
 
-impl Mirror {
-    fn rest(&self) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+impl Failed {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn is_resting(&self) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_recent(&self) -> bool {
+        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         failed.is_some_and(|since| since.elapsed() < REST)
     }
 }
 
 impl Found {
-    /// In which order the mirrors are asked, the one at `first` first.
-    fn order(&self, first: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (first..self.mirrors.len()).chain(0..first).collect();
-        order.sort_by_key(|at| self.mirrors.get(*at).is_some_and(Mirror::is_resting));
+    /// In which order the mirrors are asked for what `givers` gave wrong, the latest of these last.
+    fn order(&self, givers: &[usize]) -> Vec<usize> {
+        let mut order: Vec<usize> = (self.chosen..self.mirrors.len()).chain(0..self.chosen).collect();
+        order.sort_by_key(|at| {
+            let gave = givers.iter().rposition(|giver| giver == at);
+            (gave, self.mirrors.get(*at).is_some_and(|mirror| mirror.failed.is_recent()))
+        });
         order
     }
 }
@@ -241,13 +251,19 @@ impl Remote for MirrorRemote {
             let Some(mirror) = found.mirrors.get(found.chosen) else { return Ok(None) };
             return mirror.remote.get(path, range, limits).await;
         }
-        self.ask_each(&found.order(found.chosen), path, range, limits).await
+        self.ask_each(&found.order(&[]), path, range, limits).await
     }
 
     async fn get_elsewhere(&self, path: &str, limits: Limits) -> Result<Option<Response>, FetchError> {
         let found = self.found().await?;
-        let first = self.last_giver(path).map_or(found.chosen, |last| last + 1) % found.mirrors.len().max(1);
-        self.ask_each(&found.order(first), path, None, limits).await
+        self.ask_each(&found.order(&self.givers(path)), path, None, limits).await
+    }
+
+    fn left_unread(&self, path: &str) {
+        let (mut given, key) = (self.given.lock().unwrap_or_else(PoisonError::into_inner), self.key(path));
+        if let Some(at) = given.iter().rposition(|(known, _)| *known == key) {
+            given.remove(at);
+        }
     }
 
     fn places(&self) -> u32 {
@@ -274,6 +290,23 @@ pub(crate) fn addresses(list: &str) -> impl Iterator<Item = &str> {
 fn directory(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     path.rsplit_once('/').map_or(path, |(directory, _)| directory)
+}
+
+/// What comes from a mirror, which has failed if that does not come to its end.
+struct Watched {
+    body: Box<dyn Body>,
+    failed: Arc<Failed>,
+}
+
+#[async_trait]
+impl Body for Watched {
+    async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.body.next().await.inspect_err(|_| self.failed.note())
+    }
+
+    fn url(&self) -> Box<str> {
+        self.body.url()
+    }
 }
 
 /// A file that is here already.

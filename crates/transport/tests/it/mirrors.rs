@@ -1,5 +1,6 @@
 //! Pulls from several mirrors, some of which are not what they should be.
 
+use crate::liar::{Answer, Asked, Liar};
 use crate::world::*;
 use sapwood_objstore::Mode;
 use sapwood_transport::{FetchError, HttpOptions, MirrorRemote, MirrorSource, PullError, Remote};
@@ -101,4 +102,49 @@ fn a_metalink_promises_a_summary_and_what_differs_from_it_is_not_believed() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn is_file(path: &str) -> bool {
+    path.contains(".filez")
+}
+
+/// A remote of two mirrors that have what the place has, and of one that is gone; files of objects are answered by a rule each.
+fn two(place: &Place, rules: [fn(&Asked) -> Answer; 2]) -> (Arc<dyn Remote>, [Liar; 2], Served) {
+    let liars = rules.map(|rule| {
+        Liar::new(place.path(), move |asked| if is_file(&asked.path) { rule(asked) } else { Answer::Honest })
+    });
+    let list = liars.each_ref().map(|liar| liar.url.as_str()).join("\n") + "\nhttp://127.0.0.1:1/nobody\n";
+    disk::write(&place.path().join("refs/list"), list.as_bytes());
+    let server = served(place.path());
+    let remote = mirrors(format!("{}/refs/list", server.url), MirrorSource::List);
+    (remote, liars, server)
+}
+
+#[test]
+fn who_gave_an_object_wrong_is_asked_for_it_last_whoever_else_had_trouble() {
+    let place = Place::new(FORMATS[1], Mode::Archive);
+    let commit = place.commit(BRANCH, &small_tree("1"));
+    let lies: fn(&Asked) -> Answer = |_| Answer::Bytes(b"not what it should be".to_vec());
+    let falters: fn(&Asked) -> Answer =
+        |asked| if asked.before == 0 { Answer::Status(503, "") } else { Answer::Honest };
+    let (remote, _liars, _server) = two(&place, [lies, falters]);
+    let machine = Place::new(FORMATS[1], Mode::BareUser);
+    pull_quietly(&machine.repo, remote, &want(BRANCH)).unwrap();
+    verified_objects(&machine.repo, commit);
+}
+
+#[test]
+fn who_falls_silent_in_its_answers_is_asked_last_for_a_while() {
+    let place = Place::new(FORMATS[1], Mode::Archive);
+    let mut tree = small_tree("1");
+    for n in 0..200 {
+        tree.file(&format!("usr/more/{n}"), format!("file {n}\n"));
+    }
+    let commit = place.commit(BRANCH, &tree);
+    let (remote, liars, _server) = two(&place, [|_| Answer::Stall, |_| Answer::Honest]);
+    let machine = Place::new(FORMATS[1], Mode::BareUser);
+    pull_quietly(&machine.repo, remote, &want(BRANCH)).unwrap();
+    verified_objects(&machine.repo, commit);
+    let asked = liars[0].paths().iter().filter(|path| is_file(path)).count();
+    assert!((1..=128).contains(&asked), "{asked} files were waited for");
 }
