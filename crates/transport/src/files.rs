@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use tokio::task::JoinHandle;
 
 /// So much is read at once.
-const FRAME_BYTES: u64 = 256 << 10;
+pub(crate) const FRAME_BYTES: u64 = 256 << 10;
 /// Files up to this size are read where they are asked for: handing them to another thread would take longer.
 const INLINE_BYTES: u64 = 64 << 10;
 /// Longest path answered.
@@ -100,11 +100,16 @@ impl Part {
         })
     }
 
-    /// The next piece; `None` after the last. It is empty if the file ends before.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    /// The next piece, of `most_bytes` if that is less than usual and reading it begins now; `None` after the last. It is
+    /// empty if the file ends before.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        most_bytes: u64,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
         match self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            Self::Pieces(pieces) => pieces.poll_next(cx),
+            Self::Pieces(pieces) => pieces.poll_next(cx, most_bytes),
         }
     }
 }
@@ -133,12 +138,13 @@ impl Pieces {
         Self { file: Arc::new(public.file), at: start, left: len, next_bytes: INLINE_BYTES, reading: None }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, most_bytes: u64) -> Poll<Option<Result<Bytes, Error>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
         let reading = self.reading.get_or_insert_with(|| {
-            let (file, at, len) = (Arc::clone(&self.file), self.at, self.left.min(self.next_bytes));
+            let (file, at, len) =
+                (Arc::clone(&self.file), self.at, self.left.min(self.next_bytes).min(most_bytes));
             tokio::task::spawn_blocking(move || piece(&file, at, len))
         });
         let read = ready!(Pin::new(reading).poll(cx));

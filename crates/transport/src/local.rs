@@ -62,7 +62,7 @@ struct DirBody {
 #[async_trait]
 impl Body for DirBody {
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let bytes = poll_fn(|cx| self.part.poll_next(cx)).await.transpose()?;
+        let bytes = poll_fn(|cx| self.part.poll_next(cx, u64::MAX)).await.transpose()?;
         let bytes = bytes.filter(|bytes| !bytes.is_empty());
         match &bytes {
             Some(bytes) => self.left = self.left.saturating_sub(bytes.len() as u64),

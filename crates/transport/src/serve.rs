@@ -191,7 +191,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .keep_alive_timeout(patience)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(64 << 10)
-        .max_frame_size(256 << 10);
+        .max_send_buf_size(pace::MOST_BYTES_OF_ONE);
     let pace = Pace::new();
     let service = service_fn(|request| {
         let response = respond(&site, &request, peer).map(|body| Paced::new(body, &pace));

@@ -2,10 +2,8 @@
 
 use crate::files::{Part, Public};
 use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
 use sapwood_fsio::Error;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// A part of a file.
@@ -24,23 +22,21 @@ impl FileBody {
         Ok(Self { part: Part::open(public, start, len)?, left: len })
     }
 
+    /// Bytes that are not given out yet.
     pub(super) fn len(&self) -> u64 {
         self.left
     }
-}
 
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// The next piece: see [`Part::poll_next`].
+    pub(super) fn poll_piece(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        most_bytes: u64,
+    ) -> Poll<Option<io::Result<Bytes>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let bytes = match ready!(self.part.poll_next(cx)) {
+        let bytes = match ready!(self.part.poll_next(cx, most_bytes)) {
             Some(Ok(bytes)) if !bytes.is_empty() => bytes,
             // The length was announced: the client must see that this is not the end.
             Some(Ok(_)) | None => {
@@ -50,14 +46,6 @@ impl Body for FileBody {
             Some(Err(error)) => return Poll::Ready(Some(Err(error.source))),
         };
         self.left = self.left.saturating_sub(bytes.len() as u64);
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        Poll::Ready(Some(Ok(bytes)))
     }
 }
