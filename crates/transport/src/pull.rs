@@ -38,7 +38,7 @@ use before::Before;
 use driver::Wire;
 use frontier::{Excess, Frontier};
 use meta::Places;
-use net::{Net, OnEvent, Traffic};
+use net::{Net, OnEvent, Traffic, of_disk};
 use parts::PartCounts;
 use queue::Queue;
 use resolve::{Resolved, SummaryFiles, Target};
@@ -63,8 +63,8 @@ use worker::{Floor, Local, Workshop};
 /// timers and I/O enabled. Refs move last, when all they reach is durable. After an error or a kill at any moment no ref
 /// has moved, and the next pull takes up what had arrived.
 ///
-/// Objects other than commits are taken from `caches`, repositories of this machine, where one has them. What one of them
-/// has wrong or cannot read is fetched.
+/// Objects other than commits are taken from `caches`, repositories of this machine, where one has them; each is verified.
+/// What one of them has wrong or cannot read is fetched.
 ///
 /// # Errors
 /// See [`PullError`].
@@ -92,8 +92,7 @@ pub fn pull(
     let mut pull = Pull::begin(repo, options, &source, &before, targets, on_event)?;
     let choosing = deltas::choose(&*remote, &traffic, repo, options, pull.asked(), &deltas);
     let deltas = runtime.block_on(choosing)?;
-    let scratch = pull.txn.objects().scratch().map_err(sapwood_repo::Error::from)?;
-    let scratch = Arc::new(Scratch::open(scratch)?);
+    let scratch = Arc::new(Scratch::of(pull.txn.objects()).map_err(of_disk)?);
     let queue = Arc::new(Queue::default());
     let channel = mpsc::channel();
     let net = Arc::new(Net {
@@ -135,7 +134,7 @@ fn check_caches(repo: &Repo, caches: &[&Repo]) -> Result<(), PullError> {
 
 /// Pulls from another repository of this machine, of the same format and any mode.
 ///
-/// Blocks. Files are hardlinked or reflinked where both modes and `options.trust` allow. Refs move last, as in
+/// Blocks. Files are hardlinked or reflinked where both modes, owners and `options.trust` allow. Refs move last, as in
 /// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where
 /// the policy asks for a signed one, or for the newest; then no ref is believed that it does not list.
 /// `options.requests` and `options.copy_summary` mean nothing here.
@@ -158,7 +157,7 @@ pub fn pull_local(
     let believed = fresh::remember(repo, source, options, statement.as_deref())?;
     let targets = local_targets(from, source, options, listed.as_ref())?;
     let mut pull = Pull::begin(repo, options, source, &before, targets, on_event)?;
-    pull.run(Local::Source(from), None, &Queue::default(), None, mpsc::channel())?;
+    pull.run(Local::Source(from, options.trust), None, &Queue::default(), None, mpsc::channel())?;
     pull.commit(believed, None)
 }
 
@@ -348,7 +347,8 @@ impl<'a> Pull<'a> {
     ) -> Result<Vec<(ObjectName, Option<u64>)>, PullError> {
         let options = self.options;
         let mut bound: HashMap<_, Vec<_>> = HashMap::new();
-        let local_source = matches!(local, Local::Source(_));
+        let local_source = matches!(local, Local::Source(..));
+        let copied_whole = options.wanted.is_empty();
         let selection = Selection::new(&options.subpaths);
         let part = selection.is_some().then_some(Part::ROOT);
         let mut frontier =
@@ -358,14 +358,11 @@ impl<'a> Pull<'a> {
                 tracing::debug!(?excess, "too many refs");
                 PullError::TooManyObjects { limit: options.limits.max_objects }
             })?;
-            // Of a repository that is copied whole only its clients know which ref they want, except where it carries them on
-            // for others: it is not to be believed in those.
-            if let Some(name) = &target.name
-                && (target.carried || !options.wanted.is_empty())
-            {
-                // Whoever carries a ref on for a collection must be sure of it, whoever says so.
-                let is_sure =
-                    options.collection.is_some() || local_source || options.into == RefsInto::Mirror;
+            if let Some(name) = &target.name {
+                // Whoever carries a ref on for a collection must be sure of it, whoever says so. A remote that is copied whole may
+                // say itself of what collection its own refs are.
+                let is_carried = target.carried || options.into == RefsInto::Mirror && !copied_whole;
+                let is_sure = options.collection.is_some() || local_source || is_carried;
                 let collection = target.collection.clone().filter(|_| is_sure);
                 bound.entry(target.commit.raw()).or_default().push((name.clone(), collection));
             }
@@ -378,7 +375,6 @@ impl<'a> Pull<'a> {
             repo: self.repo,
             objects: self.txn.objects(),
             local,
-            trust: options.trust,
             scratch,
             source: self.source,
             bound: &bound,

@@ -68,16 +68,32 @@ impl Net {
         max_bytes: u64,
         place: &Place,
     ) -> Result<Option<Bytes>, FetchError> {
-        if !elsewhere {
-            return bounded(&*self.remote, &self.traffic, path, max_bytes, Some(place)).await;
+        let (remote, traffic) = (&*self.remote, &self.traffic);
+        if elsewhere {
+            other(remote, traffic, path, max_bytes, place).await
+        } else {
+            bounded(remote, traffic, path, max_bytes, Some(place)).await
         }
-        // The next answer may be from yet another place: this one is to be read.
+    }
+}
+
+/// Reads what came wrong before, from another place if there is one.
+async fn other(
+    remote: &dyn Remote,
+    traffic: &Traffic,
+    path: &str,
+    max_bytes: u64,
+    place: &Place,
+) -> Result<Option<Bytes>, FetchError> {
+    loop {
+        traffic.sent();
+        let Some(response) = remote.get_elsewhere(path, Limits { max_bytes }).await? else { return Ok(None) };
+        if let Some(bytes) = whole(traffic, response, Some(place)).await? {
+            return Ok(Some(bytes));
+        }
+        // Whoever would give it is to be asked again: the next one may be who had it wrong.
+        remote.left_unread(path);
         place.take().await;
-        self.traffic.sent();
-        let Some(response) = self.remote.get_elsewhere(path, Limits { max_bytes }).await? else {
-            return Ok(None);
-        };
-        whole(&self.traffic, response, Some(place)).await
     }
 }
 
@@ -154,11 +170,12 @@ mod tests {
 
     const CHUNK: usize = 64 << 10;
 
-    /// Announces nothing and sends chunks; counts the bodies that more was taken of than is small.
+    /// Announces nothing and sends chunks; counts the bodies that more was taken of than is small, and those left unread.
     #[derive(Debug, Default)]
     struct Far {
         large: Arc<AtomicUsize>,
         most: Arc<AtomicUsize>,
+        unread: AtomicUsize,
     }
 
     struct Chunks {
@@ -207,6 +224,10 @@ mod tests {
             Response::new(0, None, None, Box::new(body), limits).map(Some)
         }
 
+        fn left_unread(&self, _: &str) {
+            self.unread.fetch_add(1, Ordering::SeqCst);
+        }
+
         fn describe(&self) -> String {
             "far".to_owned()
         }
@@ -250,5 +271,21 @@ mod tests {
         assert!(!place.try_take());
         drop(others);
         assert!(place.try_take());
+    }
+
+    #[tokio::test]
+    async fn what_comes_from_elsewhere_needs_a_place_only_if_it_is_large_and_is_then_asked_for_there_again() {
+        let (far, places, traffic) = (Far::default(), Places::new(), Traffic::default());
+        let others = [places.claim(), places.claim()];
+        assert!(others.iter().all(Place::try_take));
+        let place = places.claim();
+        let fetch = |path| other(&far, &traffic, path, u64::MAX, &place);
+        assert_eq!(fetch("4").await.expect("reads").expect("there").len(), 4 * CHUNK);
+        let waits = tokio::time::timeout(Duration::from_millis(50), fetch("40")).await;
+        assert!(waits.is_err(), "it has no place");
+        assert_eq!(far.unread.load(Ordering::SeqCst), 1);
+        drop(others);
+        assert_eq!(fetch("40").await.expect("reads").expect("there").len(), 40 * CHUNK);
+        assert_eq!(far.unread.load(Ordering::SeqCst), 1);
     }
 }

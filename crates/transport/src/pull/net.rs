@@ -70,7 +70,7 @@ pub(super) struct Net {
 enum Failure {
     NotThere,
     Fetch(FetchError),
-    Disk(sapwood_fsio::Error),
+    Disk(sapwood_objstore::Error),
     Shutdown,
 }
 
@@ -95,7 +95,7 @@ impl Net {
             Ok(payload) => return self.queue.push(Job::Store(item, payload, place)),
             Err(Failure::NotThere) => News::NotThere(item),
             Err(Failure::Fetch(source)) => News::Broken(item, source),
-            Err(Failure::Disk(error)) => News::Failed(error.into()),
+            Err(Failure::Disk(error)) => News::Failed(of_disk(error)),
             Err(Failure::Shutdown) => {
                 News::Failed(PullError::Stopped { why: "the runtime is shutting down" })
             }
@@ -146,8 +146,8 @@ impl Net {
     async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {
         let path = wire::object(item.name);
         let limits = Limits { max_bytes: self.limits.max_file_bytes };
-        let found = self.scratch.take_found(item.name.id).unwrap_or_default();
-        let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
+        let found_bytes = self.scratch.found_bytes(item.name.id);
+        let range = (found_bytes > 0 && !whole).then_some(Range { start: found_bytes, if_tag: None });
         let response = if whole {
             self.traffic.sent();
             self.remote.get_elsewhere(&path, limits).await?
@@ -155,6 +155,7 @@ impl Net {
             self.get(&path, range, limits).await?
         };
         let mut response = response.ok_or(Failure::NotThere)?;
+        let found = self.scratch.take_found(item.name.id);
         let mut memory = BytesMut::new();
         let in_memory =
             found.names.is_empty() && response.length.is_none_or(|length| length <= MAX_MEMORY_BYTES as u64);
@@ -210,6 +211,14 @@ impl Net {
     ) -> Result<Option<Response>, FetchError> {
         self.traffic.sent();
         self.remote.get(path, range, limits).await
+    }
+}
+
+/// A failure of this machine's own disk.
+pub(super) fn of_disk(error: sapwood_objstore::Error) -> PullError {
+    match error {
+        sapwood_objstore::Error::Io(error) => error.into(),
+        other => sapwood_repo::Error::from(other).into(),
     }
 }
 

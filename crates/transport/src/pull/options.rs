@@ -159,8 +159,7 @@ pub struct PullOptions {
     pub depth: Option<u32>,
     /// How much of each commit is pulled. Default: everything.
     pub scope: Scope,
-    /// Whether bindings of the wanted refs are checked; where all refs are, those of what the remote carries on for other
-    /// collections. Default: yes.
+    /// Whether bindings of the refs that are pulled are checked. Default: yes.
     pub bindings: Bindings,
     /// The collection that the remote is of: commits that are pulled for refs must then name it, and the ref. Where it is not
     /// given, commits that come from another repository of this machine must name that one's. Default: none.
@@ -175,8 +174,8 @@ pub struct PullOptions {
     pub age: Age,
     /// Which permission bits regular files may have. Default: any.
     pub file_modes: FileModes,
-    /// For [`pull_local`](crate::pull_local) and the caches of [`pull`](crate::pull): whether the other repository is
-    /// believed. Metadata is checked all the same. Default: yes.
+    /// For [`pull_local`](crate::pull_local): whether the other repository is believed. Metadata is checked all the same.
+    /// Default: yes.
     pub trust: Trust,
     /// What must be signed: checked before anything of a commit is stored. Default: nothing.
     pub policy: Arc<Policy>,

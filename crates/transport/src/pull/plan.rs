@@ -5,7 +5,7 @@ use super::deltas;
 use super::driver::Wire;
 use super::events::{PullEvent, RefUpdate};
 use super::meta::Places;
-use super::net::Net;
+use super::net::{Net, of_disk};
 use super::options::PullOptions;
 use super::parts::PartCounts;
 use super::queue::Queue;
@@ -102,8 +102,7 @@ pub fn plan_pull(
     }
     // What comes by a delta needs no metadata of its own.
     pull.targets.retain(|target| deltas.iter().all(|delta| delta.name.to != target.commit));
-    let scratch = pull.txn.objects().scratch().map_err(RepoError::from)?;
-    let scratch = Arc::new(Scratch::open(scratch)?);
+    let scratch = Arc::new(Scratch::of(pull.txn.objects()).map_err(of_disk)?);
     let queue = Arc::new(Queue::default());
     let channel = mpsc::channel();
     let net = Arc::new(Net {

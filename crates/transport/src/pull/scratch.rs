@@ -1,37 +1,42 @@
 //! Large objects on their way: in files on the store's disk, so that a killed pull goes on in the middle of one.
 //!
 //! Each attempt writes a part of its own, `HEX.0`, `HEX.1` and so on; the object is all of them joined. Nothing is synced
-//! or trusted here: what is wrong is found when the object is hashed, and fetched once more as a whole.
+//! or trusted here: what is wrong is found when the object is hashed, and fetched once more as a whole. What does not fit
+//! beside the space that is to stay free is given up, with all that was there of it: kept, it would be in the way of others.
 
 use sapwood_fsio::fault::Context;
-use sapwood_fsio::{At, Dir, Error, Staged};
-use sapwood_objstore::ObjectId;
+use sapwood_fsio::{At, Dir, Staged};
+use sapwood_objstore::{Error, ObjectId, Room, Rooms, Transaction};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// The parts of one object.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Parts {
     /// File names in order.
     pub(super) names: Vec<String>,
     /// Their size in bytes together.
     pub(super) bytes: u64,
+    /// What they take of the disk, until they are removed.
+    room: Room,
 }
 
 /// The directory of parts.
 #[derive(Debug)]
 pub(super) struct Scratch {
     dir: Dir,
+    rooms: Rooms,
     context: Context,
     /// Parts that earlier pulls left.
     found: Mutex<HashMap<ObjectId, Parts>>,
 }
 
 impl Scratch {
-    /// Takes up what is in `dir`.
-    pub(super) fn open(dir: Dir) -> Result<Self, Error> {
+    /// Takes up what earlier pulls left to this transaction.
+    pub(super) fn of(objects: &Transaction<'_>) -> Result<Self, Error> {
+        let (dir, rooms) = (objects.scratch()?, objects.rooms());
         let mut numbered: HashMap<ObjectId, Vec<(u32, u64)>> = HashMap::new();
         for entry in sapwood_fsio::entries(&dir)? {
             let parsed = entry.name.to_str().and_then(|name| {
@@ -48,19 +53,31 @@ impl Scratch {
             // A part in the middle was lost: what comes after it cannot be used. It is overwritten in time.
             let in_order = list.iter().enumerate().all(|(at, (number, _))| u32::try_from(at) == Ok(*number));
             let names = list.iter().map(|(number, _)| name(id, *number)).collect();
-            let parts = Parts { names, bytes: list.iter().map(|(_, size)| size).sum() };
+            let bytes = list.iter().map(|(_, size)| size).sum();
+            let parts = Parts { names, bytes, room: rooms.of(bytes) };
             if in_order {
                 found.insert(id, parts);
             } else {
                 remove(&dir, &parts)?;
             }
         }
-        Ok(Self { dir, context: sapwood_fsio::fault::context(), found: Mutex::new(found) })
+        Ok(Self { dir, rooms, context: sapwood_fsio::fault::context(), found: Mutex::new(found) })
     }
 
-    /// What there is of an object already; said once.
-    pub(super) fn take_found(&self, id: ObjectId) -> Option<Parts> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    /// How many bytes of an object there are already.
+    pub(super) fn found_bytes(&self, id: ObjectId) -> u64 {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.get(&id).map_or(0, |parts| parts.bytes)
+    }
+
+    /// What there is of an object already. Whoever takes it goes on with it, or [gives it back](Self::give_back).
+    pub(super) fn take_found(&self, id: ObjectId) -> Parts {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        found.unwrap_or_else(|| self.nothing())
+    }
+
+    fn nothing(&self) -> Parts {
+        Parts { names: Vec::new(), bytes: 0, room: self.rooms.of(0) }
     }
 
     /// Notes what there is of an object that could not be fetched to its end.
@@ -76,28 +93,31 @@ impl Scratch {
             let _in = scratch.context.enter();
             if discard {
                 remove(&scratch.dir, &parts)?;
-                parts = Parts::default();
+                parts = scratch.nothing();
             }
             let next = name(id, u32::try_from(parts.names.len()).unwrap_or(u32::MAX));
             let mut staged = Staged::create_named(&scratch.dir, &next)?;
-            let mut written = Ok(());
             while let Some(bytes) = receiver.blocking_recv() {
-                written = staged.write_all(&bytes).at("write", &next);
-                if written.is_err() {
-                    break;
+                let taken = parts.room.grow(bytes.len() as u64);
+                let written = taken.and_then(|()| Ok(staged.write_all(&bytes).at("write", &next)?));
+                if let Err(error) = written {
+                    drop(staged);
+                    // Why it came to this says more than that it cannot be removed.
+                    drop(remove(&scratch.dir, &parts));
+                    return Err(error);
                 }
                 parts.bytes += bytes.len() as u64;
             }
             // Also what is not whole is kept: the next pull goes on from there.
             drop(staged.keep()?);
             parts.names.push(next);
-            written.map(|()| parts)
+            Ok(parts)
         });
         Writer { sender, task }
     }
 
     /// The joined parts.
-    pub(super) fn read(&self, parts: &Parts) -> Result<Box<dyn Read + Send>, Error> {
+    pub(super) fn read(&self, parts: &Parts) -> Result<Box<dyn Read + Send>, sapwood_fsio::Error> {
         let mut joined: Box<dyn Read + Send> = Box::new(io::empty());
         for name in &parts.names {
             joined = Box::new(joined.chain(sapwood_fsio::open_file(&self.dir, name)?));
@@ -106,12 +126,12 @@ impl Scratch {
     }
 
     /// Removes the parts of an object.
-    pub(super) fn remove(&self, parts: &Parts) -> Result<(), Error> {
+    pub(super) fn remove(&self, parts: &Parts) -> Result<(), sapwood_fsio::Error> {
         remove(&self.dir, parts)
     }
 }
 
-fn remove(dir: &Dir, parts: &Parts) -> Result<(), Error> {
+fn remove(dir: &Dir, parts: &Parts) -> Result<(), sapwood_fsio::Error> {
     // From the end, so that a crash leaves a beginning.
     for name in parts.names.iter().rev() {
         sapwood_fsio::remove_file_optional(dir, name)?;
@@ -141,5 +161,47 @@ impl Writer {
     pub(super) async fn finish(self) -> Option<Result<Parts, Error>> {
         drop(self.sender);
         self.task.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cap_tempfile::{TempDir, ambient_authority};
+    use sapwood_objstore::{Format, Mode, Reserve, Store, StoreOptions};
+
+    fn store(reserve: Reserve) -> (TempDir, Store) {
+        let dir = cap_tempfile::tempdir(ambient_authority()).expect("a temporary directory");
+        let options = StoreOptions { reserve, ..StoreOptions::default() };
+        let store = Store::create(&dir, Format::Native, Mode::Archive, options).expect("creates");
+        (dir, store)
+    }
+
+    async fn write(scratch: &Arc<Scratch>, id: ObjectId) -> Result<Parts, Error> {
+        let writer = scratch.write(id, scratch.take_found(id), false);
+        writer.send(vec![7; 5000].into()).await;
+        writer.finish().await.expect("the runtime runs")
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_given_up_with_all_that_there_was_of_it() {
+        let id = ObjectId::from_bytes([5; 32]);
+        let (_dir, roomy) = store(Reserve::Bytes(1));
+        let txn = roomy.begin().expect("begins");
+        let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
+        let parts = write(&scratch, id).await.expect("there is room");
+        assert_eq!((parts.bytes, parts.names.len()), (5000, 1));
+        scratch.give_back(id, parts);
+        let parts = write(&scratch, id).await.expect("there is room for more");
+        assert_eq!((parts.bytes, parts.names.len()), (10_000, 2));
+
+        let (_dir, full) = store(Reserve::Bytes(u64::MAX));
+        let txn = full.begin().expect("begins");
+        let dir = txn.scratch().expect("a directory");
+        sapwood_fsio::replace(&dir, name(id, 0), 0o600, b"from an earlier pull").expect("writes");
+        let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
+        assert_eq!(scratch.found_bytes(id), 20);
+        assert!(matches!(write(&scratch, id).await, Err(Error::NoSpace { .. })));
+        assert!(sapwood_fsio::entries(&dir).expect("lists").is_empty());
     }
 }

@@ -35,7 +35,7 @@ impl Workshop<'_> {
     /// Checks a commit that was found here.
     pub(super) fn check_found(&self, commit: Id<Commit>) -> Result<(), PullError> {
         match self.local {
-            Local::Source(from) => {
+            Local::Source(from, _) => {
                 let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };
                 let beside = from.store().detached(commit).map_err(failed)?;
                 self.check_again(commit, beside.as_ref())?;

@@ -58,9 +58,10 @@ pub(super) enum Found {
 /// Repositories of this machine that objects come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Local<'a> {
-    /// The one that is pulled from.
-    Source(&'a Repo),
-    /// Some that may spare a fetch. Commits are fetched all the same: what is beside them may be newer on the remote.
+    /// The one that is pulled from, and whether it is believed.
+    Source(&'a Repo, Trust),
+    /// Some that may spare a fetch, of which none is believed: what one has wrong can be fetched. Commits are fetched all the
+    /// same: what is beside them may be newer on the remote.
     Caches(&'a [&'a Repo]),
 }
 
@@ -77,7 +78,6 @@ pub(super) struct Workshop<'a> {
     pub(super) repo: &'a Repo,
     pub(super) objects: &'a Transaction<'a>,
     pub(super) local: Local<'a>,
-    pub(super) trust: Trust,
     pub(super) scratch: Option<&'a Scratch>,
     /// What the source is called in messages.
     pub(super) source: &'a str,
@@ -132,7 +132,11 @@ impl Workshop<'_> {
                     self.clean(&payload)?;
                     Ok(News::Bad(item, *source))
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    // What cannot be stored is not to take up the disk. Why it cannot says more than that it stays there.
+                    drop(self.clean(&payload));
+                    Err(error)
+                }
             },
             Job::Detached(commit, bytes, _place) => {
                 let fetched = self.decode_detached(bytes.as_ref())?;
@@ -160,7 +164,7 @@ impl Workshop<'_> {
             return self.contents(item).map(Found::Here);
         }
         match self.local {
-            Local::Source(repo) => match self.take(repo, item) {
+            Local::Source(repo, trust) => match self.take(repo, trust, item) {
                 Err(PullError::Store { object, source }) if is_lacking(name, object, &source) => {
                     Ok(Found::Missing)
                 }
@@ -172,7 +176,7 @@ impl Workshop<'_> {
             Local::Caches(_) if name.kind == ObjectKind::Commit => Ok(Found::Absent),
             Local::Caches(caches) => {
                 for repo in caches {
-                    match self.take(repo, item) {
+                    match self.take(repo, Trust::Untrusted, item) {
                         Err(PullError::Store { object, source })
                             if is_lacking(name, object, &source) || is_bad(&source) =>
                         {
@@ -187,7 +191,7 @@ impl Workshop<'_> {
     }
 
     /// Takes an object over from another repository of this machine.
-    fn take(&self, from: &Repo, item: Item) -> Result<Contents, PullError> {
+    fn take(&self, from: &Repo, trust: Trust, item: Item) -> Result<Contents, PullError> {
         let name = item.name;
         let failed = |source| PullError::Store { object: name, source: Box::new(source) };
         if name.kind == ObjectKind::Commit {
@@ -204,7 +208,7 @@ impl Workshop<'_> {
             let file = from.store().open_file(Id::new(name.id)).map_err(failed)?;
             self.check_mode(name.id, &file.header)?;
         }
-        self.objects.import(from.store(), name, self.trust).map_err(failed)?;
+        self.objects.import(from.store(), name, trust).map_err(failed)?;
         self.contents(item)
     }
 

@@ -351,6 +351,33 @@ fn the_next_pull_goes_on_in_the_middle_of_a_large_object() {
 }
 
 #[test]
+fn a_half_whose_rest_cannot_be_had_is_fetched_again_as_a_whole() {
+    let (source, commit, path, size) = large_source(Format::Ostree);
+    let rests: [fn(usize) -> String; 2] = [
+        // A part of what was asked for, and another part.
+        |size| format!("content-range: bytes {}-{}/{size}\r\ncontent-length: 1", 2 << 20, 2 << 20),
+        |size| format!("content-range: bytes {}-{}/{size}\r\ncontent-length: 1", size - 1, size - 1),
+    ];
+    for rest in rests {
+        let machine = Place::new(Format::Ostree, Mode::BareUser);
+        let liar = Liar::new(source.path(), |asked| match (is_kind(asked, ".filez"), asked.from) {
+            (true, None) => Answer::Cut(2 << 20),
+            (true, Some(_)) => Answer::Status(500, ""),
+            _ => Answer::Honest,
+        });
+        pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap_err();
+        let head = format!("HTTP/1.1 206 Partial\r\n{}\r\nconnection: close\r\n\r\nx", rest(size));
+        let liar = Liar::new(source.path(), move |asked| match (is_kind(asked, ".filez"), asked.from) {
+            (true, Some(_)) => Answer::Raw(head.clone().into_bytes()),
+            _ => Answer::Honest,
+        });
+        pull_quietly(&machine.reopen(), http(&liar.url), &want(BRANCH)).unwrap();
+        assert_eq!(liar.asked_for(&path), [Some(2 << 20), None]);
+        verified_objects(&machine.repo, commit);
+    }
+}
+
+#[test]
 fn a_half_that_does_not_fit_the_rest_is_fetched_again_as_a_whole() {
     let (source, commit, path, _) = large_source(Format::Ostree);
     let liar = Liar::new(source.path(), |asked| match (is_kind(asked, ".filez"), asked.from) {

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use sapwood_objstore::{Format, Metadata, Mode, Trust, Value};
-use sapwood_repo::{RefName, Refspec, RemoteName};
+use sapwood_repo::{Expected, RefEdit, RefName, Refspec, RemoteName};
 use sapwood_transport::{
     Bindings, DirRemote, PullError, PullEvent, PullOptions, RefsInto, Scope, SplitRemote, Wanted, pull,
     pull_local,
@@ -193,6 +193,37 @@ fn a_commit_is_taken_only_for_the_refs_it_was_made_for() {
     let options = PullOptions { bindings: Bindings::Ignore, ..want("alias") };
     pull_quietly(&machine.repo, http(&server.url), &options).unwrap();
     assert_eq!(machine.repo.ref_target(&local("alias")).unwrap(), Some(commit));
+}
+
+#[test]
+fn a_repository_that_is_copied_whole_is_not_believed_in_what_its_refs_are_either() {
+    let source = Place::new(Format::Ostree, Mode::Archive);
+    let commit = source.commit(BRANCH, &small_tree("1"));
+    let set = RefEdit::Set { name: local("other"), expected: Expected::Any, target: commit };
+    source.repo.edit_refs(vec![set]).unwrap();
+    source.repo.update_summary().unwrap();
+    let server = served(source.path());
+    let remote = RefsInto::Remote(RemoteName::new("o").unwrap());
+    for into in [RefsInto::Heads, RefsInto::Mirror, remote] {
+        for over_http in [true, false] {
+            let machine = Place::new(Format::Ostree, Mode::BareUser);
+            let pull = |bindings| {
+                let options = PullOptions { into: into.clone(), bindings, ..PullOptions::default() };
+                if over_http {
+                    pull_quietly(&machine.repo, http(&server.url), &options)
+                } else {
+                    pull_local(&machine.repo, &source.repo, &options, &|_| {})
+                }
+            };
+            let error = pull(Bindings::Check).unwrap_err();
+            assert!(
+                matches!(&error, PullError::NotBound { name, .. } if name.as_str() == "other"),
+                "{error}"
+            );
+            assert!(stored(&machine.repo).is_empty() && machine.repo.refs().unwrap().is_empty());
+            assert_eq!(pull(Bindings::Ignore).unwrap().refs.len(), 2);
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Pulls of less than everything, with help from local caches, or only of what is acceptable.
 
 use crate::world::*;
-use sapwood_objstore::{Format, Id, Mode};
-use sapwood_repo::{CommitOptions, ImportOptions, Modifiers};
+use sapwood_objstore::{Format, Id, Mode, ObjectName};
+use sapwood_repo::{CommitOptions, ImportOptions, Modifiers, WalkEntry};
 use sapwood_transport::{Age, FileModes, PullError, PullOptions, Subpath, plan_pull, pull, pull_local};
 
 #[test]
@@ -96,13 +96,26 @@ fn what_a_local_cache_has_is_not_fetched_and_what_it_has_wrong_is() {
     assert_eq!(outcome.meta_cached + outcome.files_cached, all - 4);
 
     let damaged = cache.repo.root(cache.repo.resolve(BRANCH).unwrap()).unwrap();
-    let hex = damaged.meta.to_hex();
-    let path = cache.path().join(format!("objects/{}/{}.dirmeta", &hex[..2], &hex[2..]));
-    overwrite(&path, b"nonsense");
-    let machine = Place::new(FORMATS[0], Mode::Archive);
-    let outcome = with_cache(&machine);
-    assert_eq!((outcome.meta_fetched, outcome.files_fetched), (4, 1));
-    verified_objects(&machine.repo, second);
+    overwrite(&object(&cache, damaged.meta.name(), "dirmeta"), b"nonsense");
+    let file = cache.repo.walk(damaged).find_map(|entry| match entry.unwrap() {
+        WalkEntry::File { entry, path, .. } if path == "/etc/hosts" => Some(entry.id.name()),
+        _ => None,
+    });
+    // In place, so that it keeps what stands for its owner and mode.
+    let file = std::fs::OpenOptions::new().write(true).open(object(&cache, file.unwrap(), "file")).unwrap();
+    file.set_len(3).unwrap();
+    for mode in [Mode::Archive, Mode::BareUser] {
+        let machine = Place::new(FORMATS[0], mode);
+        let outcome = with_cache(&machine);
+        assert_eq!((outcome.meta_fetched, outcome.files_fetched), (4, 2));
+        verified_objects(&machine.repo, second);
+    }
+}
+
+/// The file of an object.
+fn object(place: &Place, name: ObjectName, extension: &str) -> std::path::PathBuf {
+    let hex = name.id.to_hex();
+    place.path().join(format!("objects/{}/{}.{extension}", &hex[..2], &hex[2..]))
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests damage files by their paths")]
