@@ -98,7 +98,11 @@ impl Locked<'_> {
             return Ok(false);
         }
         tracing::info!("there is not enough room: old deployments are removed first");
-        self.write_list(&current, &kept, &|| {})?;
+        // What was switched to is not what was asked for: that failed, whatever this one came to.
+        self.write_list(&current, &kept, &|| {}).map_err(|error| match error {
+            Error::AfterSwitch { source } => *source,
+            error => error,
+        })?;
         let keep = Keep { deployment: Some(&blueprint.id), overlays: &blueprint.overlays };
         cleanup::remove_unneeded(self, &self.current()?, &keep)?;
         Ok(true)

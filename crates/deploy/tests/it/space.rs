@@ -138,3 +138,28 @@ fn deployments_that_would_go_anyway_make_room() {
         assert_eq!(machine.read(0, "etc/untouched").as_deref(), Some("default 3\n"));
     });
 }
+
+/// A list was switched to, but not the one that was asked for.
+#[test]
+fn when_making_room_fails_after_its_switch_nothing_is_said_to_be_deployed() {
+    in_mount_namespace(
+        "space::when_making_room_fails_after_its_switch_nothing_is_said_to_be_deployed",
+        || {
+            let machine = small_disk();
+            for number in 1..=2 {
+                let commit = machine.commit(number, &large(number));
+                machine.deploy(commit, &options()).unwrap();
+            }
+            let config = fsio::read(&machine.dir(), "ostree/repo/config", 1 << 16).unwrap();
+            let config = [&config[..], b"\n[sysroot]\nbootloader=zipl\n"].concat();
+            fsio::replace(&machine.dir(), "ostree/repo/config", 0o644, &config).unwrap();
+            let commit = machine.commit(3, &large(3));
+            fill(&machine, MIB);
+            // There is no zipl on this machine, which runs after the switch.
+            let failed = machine.deploy(commit, &options()).unwrap_err();
+            assert!(matches!(failed, Error::Program { .. }), "{failed}");
+            assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)"]);
+            assert!(!machine.exists(&format!("ostree/deploy/os/deploy/{commit}.0")));
+        },
+    );
+}
