@@ -1,4 +1,4 @@
-//! SELinux labels of what is not as it was committed: the `/etc` of a deployment, and a new `/var`.
+//! SELinux labels of what is not as it was committed: the `/etc` of a deployment, a new `/var`, and overlays.
 //!
 //! They are those of the policy that the deployment's own tree has. Where it has none, or who deploys may not set labels,
 //! there are none to set.

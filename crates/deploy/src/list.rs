@@ -1,10 +1,12 @@
 //! The list of deployments, as the current boot entries have it.
 
+mod lost;
+
 use crate::boot::bls::Bls;
 use crate::boot::entry_name::{self, EntryName};
 use crate::boot::link::BootLink;
 use crate::boot::verscmp;
-use crate::deployment::{Deployment, DeploymentId, StaterootName};
+use crate::deployment::{Deployment, DeploymentId};
 use crate::origin::Origin;
 use crate::{Error, NameError, Result, layout};
 use sapwood_fsio::{self as fsio, Dir, Kind};
@@ -129,13 +131,13 @@ pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Re
         link.clone()
     } else {
         let Some(version) = linked_version(root, &link, "loader.")? else {
-            return without_entries(root, current);
+            return lost::without_entries(root, current);
         };
         current.version = version;
         layout::boot(layout::loader_dir(version))
     };
     let Some(dir) = fsio::open_dir_optional(root, format!("{dir}/{}", layout::ENTRIES))? else {
-        return without_entries(root, current);
+        return lost::without_entries(root, current);
     };
     let files = match &mut current.entries {
         Entries::Linked => linked_entries(&dir)?,
@@ -162,7 +164,7 @@ pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Re
         current.deployments.push(deployment);
     }
     if current.deployments.is_empty() {
-        return without_entries(root, current);
+        return lost::without_entries(root, current);
     }
     // As boot loaders do that count: what failed too often is the last resort.
     current.deployments.sort_by_key(Deployment::failed);
@@ -170,73 +172,6 @@ pub(crate) fn read(root: &Dir, running: Option<(u64, u64)>, is_flat: bool) -> Re
         deployment.index = index;
     }
     Ok(current)
-}
-
-/// What is current where no entry says it: a list without deployments, unless entries were lost.
-///
-/// The links tell one from the other. An empty list has a set of links with nothing in it: the last deployment was removed,
-/// or without links to switch entries by, the first list was begun (see [`write`](crate::write)). Where entries are
-/// switched by a link, a first list that was interrupted has its entries, too.
-fn without_entries(root: &Dir, mut current: Current) -> Result<Current> {
-    let mut lost = None;
-    for version in [BootVersion::Zero, BootVersion::One] {
-        let Some(sub) = current.sub(version) else { continue };
-        match set_of_links(root, version, sub)? {
-            SetOfLinks::Empty => {
-                if current.entries != Entries::Linked {
-                    current.version = version;
-                }
-                return Ok(current);
-            }
-            SetOfLinks::Dangling => {}
-            SetOfLinks::Leads => lost = Some(version),
-        }
-    }
-    let Some(version) = lost else { return Ok(current) };
-    if current.entries == Entries::Linked {
-        for version in [BootVersion::Zero, BootVersion::One] {
-            let dir = layout::boot(format!("{}/{}", layout::loader_dir(version), layout::ENTRIES));
-            if let Some(dir) = fsio::open_dir_optional(root, dir)?
-                && !own_entries(&dir)?.is_empty()
-            {
-                return Ok(current);
-            }
-        }
-    }
-    Err(Error::NoEntries { link: format!("{}/{}", layout::OSTREE, layout::boot_link(version)) })
-}
-
-/// Where the links of a set lead.
-enum SetOfLinks {
-    /// There are none.
-    Empty,
-    /// To nothing that is there.
-    Dangling,
-    /// To deployments.
-    Leads,
-}
-
-fn set_of_links(root: &Dir, version: BootVersion, sub: BootVersion) -> Result<SetOfLinks> {
-    let path = format!("{}/{}", layout::OSTREE, layout::boot_dir(version, sub));
-    let Some(set) = fsio::open_dir_optional(root, &path)? else { return Ok(SetOfLinks::Dangling) };
-    let mut found = SetOfLinks::Empty;
-    for stateroot in fsio::entries(&set)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
-        let kernels = fsio::open_dir(&set, &stateroot.name)?;
-        for kernel in fsio::entries(&kernels)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
-            let links = fsio::open_dir(&kernels, &kernel.name)?;
-            for link in fsio::entries(&links)?.into_iter().filter(|entry| entry.kind == Kind::Symlink) {
-                found = SetOfLinks::Dangling;
-                let target = fsio::read_link(&links, &link.name)?;
-                let stateroot = stateroot.name.to_str().and_then(|name| StaterootName::new(name).ok());
-                if let (Some(stateroot), Ok((commit, serial))) = (stateroot, linked_deployment(&target))
-                    && is_there(root, &DeploymentId { stateroot, commit, serial })?
-                {
-                    return Ok(SetOfLinks::Leads);
-                }
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// The deployment that a link leads to, by the last component of its target.

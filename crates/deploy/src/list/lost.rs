@@ -1,0 +1,76 @@
+//! Where no entry names a deployment: an empty list, or one whose entries were lost.
+//!
+//! The links tell one from the other. An empty list has a set of links with nothing in it: the last deployment was removed,
+//! or without links to switch entries by, the first list was begun (see [`write`](crate::write)). Where entries are
+//! switched by a link, a first list that was interrupted has its entries, too.
+
+use super::{BootVersion, Current, Entries, is_there, linked_deployment, own_entries};
+use crate::deployment::{DeploymentId, StaterootName};
+use crate::{Error, Result, layout};
+use sapwood_fsio::{self as fsio, Dir, Kind};
+
+/// What is current where no entry says it: a list without deployments.
+///
+/// # Errors
+/// [`Error::NoEntries`] where entries were lost.
+pub(super) fn without_entries(root: &Dir, mut current: Current) -> Result<Current> {
+    let mut lost = None;
+    for version in [BootVersion::Zero, BootVersion::One] {
+        let Some(sub) = current.sub(version) else { continue };
+        match set_of_links(root, version, sub)? {
+            SetOfLinks::Empty => {
+                if current.entries != Entries::Linked {
+                    current.version = version;
+                }
+                return Ok(current);
+            }
+            SetOfLinks::Dangling => {}
+            SetOfLinks::Leads => lost = Some(version),
+        }
+    }
+    let Some(version) = lost else { return Ok(current) };
+    if current.entries == Entries::Linked {
+        for version in [BootVersion::Zero, BootVersion::One] {
+            let dir = layout::boot(format!("{}/{}", layout::loader_dir(version), layout::ENTRIES));
+            if let Some(dir) = fsio::open_dir_optional(root, dir)?
+                && !own_entries(&dir)?.is_empty()
+            {
+                return Ok(current);
+            }
+        }
+    }
+    Err(Error::NoEntries { link: format!("{}/{}", layout::OSTREE, layout::boot_link(version)) })
+}
+
+/// Where the links of a set lead.
+enum SetOfLinks {
+    /// There are none.
+    Empty,
+    /// To nothing that is there.
+    Dangling,
+    /// To deployments.
+    Leads,
+}
+
+fn set_of_links(root: &Dir, version: BootVersion, sub: BootVersion) -> Result<SetOfLinks> {
+    let path = format!("{}/{}", layout::OSTREE, layout::boot_dir(version, sub));
+    let Some(set) = fsio::open_dir_optional(root, &path)? else { return Ok(SetOfLinks::Dangling) };
+    let mut found = SetOfLinks::Empty;
+    for stateroot in fsio::entries(&set)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+        let kernels = fsio::open_dir(&set, &stateroot.name)?;
+        for kernel in fsio::entries(&kernels)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+            let links = fsio::open_dir(&kernels, &kernel.name)?;
+            for link in fsio::entries(&links)?.into_iter().filter(|entry| entry.kind == Kind::Symlink) {
+                found = SetOfLinks::Dangling;
+                let target = fsio::read_link(&links, &link.name)?;
+                let stateroot = stateroot.name.to_str().and_then(|name| StaterootName::new(name).ok());
+                if let (Some(stateroot), Ok((commit, serial))) = (stateroot, linked_deployment(&target))
+                    && is_there(root, &DeploymentId { stateroot, commit, serial })?
+                {
+                    return Ok(SetOfLinks::Leads);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
