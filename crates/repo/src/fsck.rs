@@ -206,7 +206,7 @@ impl Repo {
             self.lock_to_read()?
         };
         let mut problems = Problems::new();
-        let (refs, broken_refs) = self.ref_db().survey()?;
+        let (refs, broken_refs) = self.survey_refs()?;
         let marks: BTreeMap<Id<Commit>, Incomplete> = self.incomplete()?.into_iter().collect();
         let mut commits = self.fsck_commits(&marks, &refs, options.bindings, &mut problems)?;
         if options.bindings != BindingChecks::None {

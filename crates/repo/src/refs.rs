@@ -84,4 +84,6 @@ pub(crate) enum Stored {
     At(Id<Commit>),
     /// A symlink to another ref of the same tree.
     Alias(RefName),
+    /// Something else, which leads nowhere: it can be replaced and removed, as any ref can.
+    Malformed,
 }

@@ -7,8 +7,8 @@ use crate::refs::{LOCK, RefDb, RefTxn, RefWriting};
 use crate::remote::DropIns;
 use crate::write::TMP;
 use crate::{
-    CollectionId, Config, Error, Keyfile, Namespace, RefEdit, RefEntry, RefName, Refspec, Remote, Result,
-    Transaction,
+    BrokenRef, CollectionId, Config, Error, Keyfile, Namespace, RefEdit, RefEntry, RefName, Refspec, Remote,
+    Result, Transaction,
 };
 use sapwood_fsio::Dir;
 use sapwood_fsio::lock::{Lock, LockError, LockKind};
@@ -257,19 +257,28 @@ impl Repo {
         Ok(all)
     }
 
+    /// All refs that can be followed and all that cannot, each sorted by name; mirrored ones are among them.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn survey_refs(&self) -> Result<(Vec<RefEntry>, Vec<BrokenRef>)> {
+        self.ref_db().survey()
+    }
+
     /// Where all refs point that can be followed, those of remotes and other collections too.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn ref_targets(&self) -> Result<Vec<(Refspec, Id<Commit>)>> {
-        let (refs, _) = self.ref_db().survey()?;
+        let (refs, _) = self.survey_refs()?;
         Ok(refs.into_iter().map(|entry| (entry.name, entry.target)).collect())
     }
 
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.
     ///
     /// Edits are checked in order, each on what those before it would leave. A ref is the old one or the new one whatever
-    /// moment the power fails, but some may have moved and others not. Where that is configured, the summary is renewed.
+    /// moment the power fails, but some may have moved and others not. Where that is configured, the summary is renewed; one that publishers' keys must vouch
+    /// for is left as it is, and the log says so.
     ///
     /// # Errors
     /// [`Error::RefMoved`], [`Error::RefConflict`], [`Error::HasAlias`], [`Error::UnknownRevision`] (an alias of

@@ -7,7 +7,10 @@ use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, Id};
-use sapwood_repo::{CollectionId, Expected, RefEdit, RefEntry, RefName, Refspec, Repo};
+use sapwood_repo::{
+    BrokenRef, CollectionId, Error, Expected, Namespace, RefEdit, RefEntry, RefName, Refspec, RemoteName,
+    Repo,
+};
 use std::io::{self, Write};
 
 /// List, make or delete refs
@@ -67,7 +70,8 @@ pub(crate) struct Outcome {
 #[derive(Debug, serde::Serialize)]
 struct Line {
     name: String,
-    commit: String,
+    /// `None` if it leads nowhere.
+    commit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collection: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +94,9 @@ impl Render for Outcome {
         for line in &self.refs {
             match (self.style, &line.alias_of) {
                 (Style::Aliases, Some(of)) => writeln!(out, "{} -> {of}", line.shown)?,
-                (Style::Revisions, _) => writeln!(out, "{}\t{}", line.shown, line.commit)?,
+                (Style::Revisions, _) => {
+                    writeln!(out, "{}\t{}", line.shown, line.commit.as_deref().unwrap_or("-"))?;
+                }
                 _ => writeln!(out, "{}", line.shown)?,
             }
         }
@@ -127,16 +133,27 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     for dir in ["refs/heads", "refs/remotes"] {
         sapwood_fsio::open_dir(repo.dir(), dir).with_context(|| format!("Listing refs: opendir({dir})"))?;
     }
+    let prefixes = prefixes(args)?;
+    let (good, broken) = repo.survey_refs()?;
+    let good = good.iter().map(|entry| (&entry.name, Some(entry.target), &entry.alias_of));
+    let broken = broken.iter().map(|broken| (&broken.name, None, &broken.alias_of));
+    let mut found: Vec<_> =
+        good.chain(broken).filter(|(name, ..)| !matches!(name.namespace, Namespace::Mirror(_))).collect();
+    found.sort_by_key(|(name, ..)| *name);
     let mut refs = Vec::new();
-    for entry in repo.refs()? {
-        if args.alias && entry.alias_of.is_none() {
+    for (name, target, alias_of) in found {
+        if args.alias && alias_of.is_none() {
             continue;
         }
-        let shown = match args.prefixes.as_slice() {
-            [] => Some(entry.name.to_string()),
-            prefixes => prefixes.iter().find_map(|prefix| matching(&entry.name, prefix, args.list)),
+        let shown = match prefixes.as_slice() {
+            [] => Some(name.to_string()),
+            prefixes => prefixes.iter().find_map(|prefix| prefix.shown(name, args.list)),
         };
-        refs.extend(shown.map(|shown| line(&entry, shown)));
+        let Some(shown) = shown else { continue };
+        if target.is_none() {
+            tracing::warn!(%name, "a ref that leads nowhere");
+        }
+        refs.push(line(name, target, alias_of.as_ref(), shown));
     }
     Ok(Outcome { refs, style, ..Default::default() })
 }
@@ -150,7 +167,12 @@ fn list_collections(args: &Args, repo: &Repo) -> anyhow::Result<Vec<Line>> {
         .filter(|(_, entry)| !args.alias || entry.alias_of.is_some())
         .map(|((id, name), entry)| Line {
             collection: Some(id.to_string()),
-            ..line(&entry, Refspec::mirrored(id, name).to_string())
+            ..line(
+                &entry.name,
+                Some(entry.target),
+                entry.alias_of.as_ref(),
+                Refspec::mirrored(id, name).to_string(),
+            )
         })
         .collect())
 }
@@ -162,57 +184,98 @@ fn collections(args: &Args) -> anyhow::Result<Vec<CollectionId>> {
     args.prefixes.iter().map(id).collect()
 }
 
-fn line(entry: &RefEntry, shown: String) -> Line {
-    let alias_of = entry.alias_of.as_ref().map(ToString::to_string);
-    Line { name: entry.name.to_string(), commit: entry.target.to_hex(), collection: None, alias_of, shown }
+fn line(name: &Refspec, target: Option<Id<Commit>>, alias_of: Option<&RefName>, shown: String) -> Line {
+    Line {
+        name: name.to_string(),
+        commit: target.map(|target| target.to_hex()),
+        collection: None,
+        alias_of: alias_of.map(ToString::to_string),
+        shown,
+    }
 }
 
-/// What is printed of a ref that matches the prefix; `None` if it does not.
-fn matching(name: &Refspec, prefix: &str, whole: bool) -> Option<String> {
-    let (remote, prefix) = match prefix.split_once(':') {
-        Some((remote, prefix)) => (Some(remote), prefix),
-        None => (None, prefix),
+/// Which refs are meant: one and those below it, or all of a remote.
+#[derive(Debug)]
+enum Prefix {
+    At(Refspec),
+    Remote(RemoteName),
+}
+
+/// The prefixes that are given, all of them understood before anything is done about one.
+fn prefixes(args: &Args) -> anyhow::Result<Vec<Prefix>> {
+    let parse = |text: &String| {
+        // As in OSTree, what names all refs of a remote lists them and deletes none.
+        let remote = text.strip_suffix('.').unwrap_or(text).strip_suffix(':').filter(|_| !args.delete);
+        match remote.map(RemoteName::new) {
+            Some(Ok(remote)) => Ok(Prefix::Remote(remote)),
+            _ => Refspec::parse(text)
+                .map(Prefix::At)
+                .or_usage(|| format!("Listing refs: Invalid refspec {text}")),
+        }
     };
-    if name.remote().map(sapwood_repo::RemoteName::as_str) != remote {
-        return None;
+    args.prefixes.iter().map(parse).collect()
+}
+
+impl Prefix {
+    /// What is printed of a ref that matches; `None` if it does not.
+    fn shown(&self, name: &Refspec, whole: bool) -> Option<String> {
+        let prefix = match self {
+            Self::Remote(remote) => return (name.remote() == Some(remote)).then(|| name.to_string()),
+            Self::At(prefix) => prefix,
+        };
+        if name == prefix {
+            return Some(name.to_string());
+        }
+        if name.namespace != prefix.namespace {
+            return None;
+        }
+        let below = name.name.as_str().strip_prefix(prefix.name.as_str())?.strip_prefix('/')?;
+        Some(match name.remote() {
+            _ if whole => name.to_string(),
+            Some(remote) => format!("{remote}:{below}"),
+            None => below.to_owned(),
+        })
     }
-    let text = name.name.as_str();
-    if matches!(prefix, "" | ".") || text == prefix {
-        return Some(name.to_string());
-    }
-    let below = text.strip_prefix(prefix)?.strip_prefix('/')?;
-    Some(match remote {
-        _ if whole => name.to_string(),
-        Some(remote) => format!("{remote}:{below}"),
-        None => below.to_owned(),
-    })
 }
 
 fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
     if args.prefixes.is_empty() {
         return Err(usage("At least one PREFIX is required when deleting refs"));
     }
-    let doomed: Vec<RefEntry> = if args.collections {
+    let (mut aliases, mut others) = (Vec::new(), Vec::new());
+    let mut doom = |name: Refspec, expected, is_alias| {
+        let edits = if is_alias { &mut aliases } else { &mut others };
+        edits.push(RefEdit::Delete { name, expected });
+    };
+    let mut doom_good = |entry: RefEntry| match entry.alias_of {
+        Some(_) => doom(entry.name, Expected::Any, true),
+        None => doom(entry.name, Expected::At(entry.target), false),
+    };
+    if args.collections {
         // What is known of a remote is left alone: the next pull would bring it back.
         let wanted = collections(args)?;
         let all = repo.collection_refs()?.into_iter();
         all.filter(|((id, _), entry)| wanted.contains(id) && entry.name.remote().is_none())
-            .map(|(_, entry)| entry)
-            .collect()
+            .for_each(|(_, entry)| doom_good(entry));
     } else {
-        let goes = |entry: &RefEntry| args.prefixes.iter().any(|p| matching(&entry.name, p, true).is_some());
-        repo.refs()?.into_iter().filter(goes).collect()
-    };
+        let prefixes = prefixes(args)?;
+        let goes = |name: &Refspec| prefixes.iter().any(|prefix| prefix.shown(name, true).is_some());
+        let (good, broken) = repo.survey_refs()?;
+        good.into_iter().filter(|entry| goes(&entry.name)).for_each(doom_good);
+        for BrokenRef { name, alias_of } in broken.into_iter().filter(|broken| goes(&broken.name)) {
+            doom(name, Expected::Any, alias_of.is_some());
+        }
+    }
     // An alias goes before what it follows.
-    let (aliases, others): (Vec<_>, Vec<_>) = doomed.iter().partition(|entry| entry.alias_of.is_some());
     let mut deleted = Vec::new();
-    for entries in [aliases, others] {
-        let edits = entries.iter().map(|entry: &&RefEntry| RefEdit::Delete {
-            name: entry.name.clone(),
-            expected: if entry.alias_of.is_some() { Expected::Any } else { Expected::At(entry.target) },
+    for edits in [aliases, others] {
+        let names = edits.iter().filter_map(|edit| match edit {
+            RefEdit::Delete { name, .. } => Some(name.to_string()),
+            RefEdit::Set { .. } | RefEdit::Alias { .. } => None,
         });
-        repo.edit_refs(edits.collect())?;
-        deleted.extend(entries.iter().map(|entry| entry.name.to_string()));
+        let names: Vec<_> = names.collect();
+        repo.edit_refs(edits)?;
+        deleted.extend(names);
     }
     Ok(Outcome { deleted, ..Default::default() })
 }
@@ -226,10 +289,17 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
     } else {
         Refspec::parse(name).or_usage(|| format!("Invalid refspec {name}"))?
     };
-    let now = repo.ref_target(&refspec)?;
-    let was_alias = || repo.refs().map(|refs| refs.iter().any(|r| r.name == refspec && r.alias_of.is_some()));
     // Refs of collections are carried on: there, OSTree lets each take the place of the last.
     let may_replace = args.force || args.collections;
+    let now = match repo.ref_target(&refspec) {
+        // What leads nowhere can be replaced all the same.
+        Err(Error::MalformedRef { .. }) if may_replace => None,
+        found => found?,
+    };
+    let was_alias = || {
+        let (refs, _) = repo.survey_refs()?;
+        anyhow::Ok(refs.iter().any(|entry| entry.name == refspec && entry.alias_of.is_some()))
+    };
     if now.is_some() && !may_replace && !(args.alias && was_alias()?) {
         return Err(usage(format!("--create specified but ref {name} already exists")));
     }
@@ -244,7 +314,8 @@ fn create(args: &Args, name: &str, repo: &Repo) -> anyhow::Result<Outcome> {
         RefEdit::Alias { name: refspec.name, of }
     } else {
         let target: Id<Commit> = repo.resolve(target)?;
-        RefEdit::Set { name: refspec, expected: now.map_or(Expected::Absent, Expected::At), target }
+        let nowhere = if may_replace { Expected::Any } else { Expected::Absent };
+        RefEdit::Set { name: refspec, expected: now.map_or(nowhere, Expected::At), target }
     };
     repo.edit_refs(vec![edit])?;
     Ok(Outcome { created: Some(name.to_owned()), ..Default::default() })

@@ -59,9 +59,12 @@ fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
         RepoError::UnknownRevision { .. } => ("unknown-revision", hint("`sapwood refs` lists what there is")),
         RepoError::AmbiguousRevision { .. } => ("ambiguous-revision", hint("give more digits of the id")),
         RepoError::NoParent { .. } => ("no-parent", Vec::new()),
-        RepoError::MalformedRef { .. } => {
-            ("malformed-ref", hint("`sapwood refs --create=REF COMMIT --force` points it somewhere again"))
-        }
+        RepoError::MalformedRef { .. } => (
+            "malformed-ref",
+            hint(
+                "`sapwood refs --delete REF` removes it, `sapwood refs --create=REF COMMIT --force` points it somewhere again",
+            ),
+        ),
         RepoError::NotFresh(error) => of_freshness(error),
         RepoError::OwnStatement => (
             "not-fresh",

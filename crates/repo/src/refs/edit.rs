@@ -155,7 +155,7 @@ impl PreparedRefs<'_> {
                 }
                 Ok(New::File(file))
             }
-            Stored::Absent => Err(Error::MalformedRef { name: name.clone() }),
+            Stored::Absent | Stored::Malformed => Err(Error::MalformedRef { name: name.clone() }),
         }
     }
 

@@ -50,7 +50,7 @@ impl<'a> RefDb<'a> {
 
     /// What is stored under the name; an alias is not followed.
     pub(super) fn stored(&self, name: &Refspec) -> Result<Stored> {
-        read_one(self.dir, &base_of(&name.namespace), name)
+        read_one(self.dir, &base_of(&name.namespace), &name.name)
     }
 
     /// Where a ref points, through aliases; `None` where there is none.
@@ -86,6 +86,7 @@ impl<'a> RefDb<'a> {
             let (target, alias_of) = match stored {
                 Stored::At(id) => (Some(id), None),
                 Stored::Alias(of) => (self.target(&name)?, Some(of)),
+                Stored::Malformed => return Err(Error::MalformedRef { name }),
                 Stored::Absent => continue,
             };
             if let Some(target) = target {
@@ -111,11 +112,11 @@ impl<'a> RefDb<'a> {
             let base = base_of(&namespace);
             for name in names_below(self.dir, &base)? {
                 let name = spec(name);
-                let (target, alias_of) = match self.stored(&name) {
-                    Ok(Stored::At(target)) => (Ok(Some(target)), None),
-                    Ok(Stored::Alias(of)) => (self.target(&name), Some(of)),
-                    Ok(Stored::Absent) => continue,
-                    Err(error) => (Err(error), None),
+                let (target, alias_of) = match self.stored(&name)? {
+                    Stored::At(target) => (Ok(Some(target)), None),
+                    Stored::Alias(of) => (self.target(&name), Some(of)),
+                    Stored::Malformed => (Ok(None), None),
+                    Stored::Absent => continue,
                 };
                 match target {
                     Ok(Some(target)) => good.push(RefEntry { name, target, alias_of }),
@@ -125,6 +126,7 @@ impl<'a> RefDb<'a> {
             }
         }
         good.sort_by(|a, b| a.name.cmp(&b.name));
+        broken.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((good, broken))
     }
 
@@ -142,10 +144,18 @@ impl<'a> RefDb<'a> {
             .collect())
     }
 
-    /// All refs of one tree as they are stored. Files whose name no ref can have are left out.
+    /// All refs of one tree as they are stored, sorted. Files whose name no ref can have are left out.
     pub(super) fn list_stored(&self, namespace: &Namespace) -> Result<Vec<(RefName, Stored)>> {
-        let spec = |name| Refspec { namespace: namespace.clone(), name };
-        list_below(self.dir, &base_of(namespace), &spec)
+        let base = base_of(namespace);
+        let mut all = Vec::new();
+        for name in names_below(self.dir, &base)? {
+            match read_one(self.dir, &base, &name)? {
+                // Removed in the meantime.
+                Stored::Absent => {}
+                stored => all.push((name, stored)),
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -160,22 +170,10 @@ pub(super) fn follow(
             Stored::Absent => return Ok(None),
             Stored::At(id) => return Ok(Some(id)),
             Stored::Alias(next) => at.name = next,
+            Stored::Malformed => return Err(Error::MalformedRef { name: at }),
         }
     }
     Err(Error::MalformedRef { name: name.clone() })
-}
-
-/// The refs below a directory, sorted, and what they hold.
-fn list_below(dir: &Dir, base: &str, spec: &dyn Fn(RefName) -> Refspec) -> Result<Vec<(RefName, Stored)>> {
-    let mut all = Vec::new();
-    for name in names_below(dir, base)? {
-        match read_one(dir, base, &spec(name.clone()))? {
-            // Removed in the meantime.
-            Stored::Absent => {}
-            stored => all.push((name, stored)),
-        }
-    }
-    Ok(all)
 }
 
 /// The names of the files below a directory that refs can have, sorted.
@@ -200,28 +198,27 @@ fn names_below(dir: &Dir, base: &str) -> Result<Vec<RefName>> {
     Ok(all)
 }
 
-fn read_one(dir: &Dir, base: &str, name: &Refspec) -> Result<Stored> {
-    let path = format!("{base}/{}", name.name);
-    let malformed = || Error::MalformedRef { name: name.clone() };
+fn read_one(dir: &Dir, base: &str, name: &RefName) -> Result<Stored> {
+    let path = format!("{base}/{name}");
     let stat = match sapwood_fsio::stat_optional(dir, &path) {
         // Another ref is where a directory would have to be.
         Err(error) if error.source.kind() == ErrorKind::NotADirectory => None,
         other => other?,
     };
     let Some(stat) = stat else { return Ok(Stored::Absent) };
-    match stat.kind {
-        Kind::Dir => Ok(Stored::Absent),
-        Kind::File if stat.size > MAX_FILE_BYTES => Err(malformed()),
+    Ok(match stat.kind {
+        Kind::Dir => Stored::Absent,
+        Kind::File if stat.size > MAX_FILE_BYTES => Stored::Malformed,
         Kind::File => match sapwood_fsio::read_optional(dir, &path, MAX_FILE_BYTES)? {
-            None => Ok(Stored::Absent),
-            Some(bytes) => parse_file(&bytes).map(Stored::At).ok_or_else(malformed),
+            None => Stored::Absent,
+            Some(bytes) => parse_file(&bytes).map_or(Stored::Malformed, Stored::At),
         },
         Kind::Symlink => {
             let link = sapwood_fsio::read_link(dir, &path)?;
-            parse_alias(&name.name, &link).map(Stored::Alias).ok_or_else(malformed)
+            parse_alias(name, &link).map_or(Stored::Malformed, Stored::Alias)
         }
-        _ => Err(malformed()),
-    }
+        _ => Stored::Malformed,
+    })
 }
 
 /// Reads the content of a ref file: an id, and white space after it.

@@ -6,8 +6,8 @@ use super::*;
 use crate::{CollectionId, Error, Result};
 use cap_tempfile::TempDir;
 use proptest::prelude::*;
-use sapwood_fsio::fault;
 use sapwood_fsio::lock::Wait;
+use sapwood_fsio::{Dir, fault};
 use sapwood_objstore::ObjectId;
 use std::collections::BTreeMap;
 
@@ -178,6 +178,42 @@ fn malformed_refs_are_errors_that_name_them() {
             "{name}: {error}"
         );
         assert!(RefDb::new(&dir).list().is_err(), "{name}");
+    }
+}
+
+#[test]
+fn what_leads_nowhere_can_be_replaced_and_removed_and_is_in_nobodys_way() {
+    type Make = fn(&Dir);
+    let file: Make = |dir| dir.write("refs/heads/bad", "garbage").unwrap();
+    let link: Make = |dir| dir.symlink("../remotes/o/x", "refs/heads/bad").unwrap();
+    let pipe: Make = |dir| {
+        use rustix::fs::{FileType, Mode, mknodat};
+        mknodat(dir, "refs/heads/bad", FileType::Fifo, Mode::RUSR, 0).unwrap();
+    };
+    for make in [file, link, pipe] {
+        let dir = directory();
+        edit(&dir, vec![set("good", 1), set("x/y", 2), alias("follows", "good")]).unwrap();
+        make(&dir);
+        let (good, broken) = RefDb::new(&dir).survey().unwrap();
+        assert_eq!((good.len(), broken), (3, vec![BrokenRef { name: spec("bad"), alias_of: None }]));
+        // Others move and go.
+        edit(&dir, vec![set("good", 3), delete("x/y"), set("new", 4)]).unwrap();
+        assert!(matches!(edit(&dir, vec![delete("good")]), Err(Error::HasAlias { .. })));
+        // Nothing is built upon it.
+        for expected in [Expected::Absent, Expected::At(id(1)), Expected::Still(None)] {
+            let on_it = RefEdit::Set { name: spec("bad"), expected, target: id(5) };
+            assert!(matches!(edit(&dir, vec![on_it]), Err(Error::MalformedRef { .. })), "{expected:?}");
+        }
+        assert!(matches!(edit(&dir, vec![set("bad/below", 5)]), Err(Error::RefConflict { .. })));
+        edit(&dir, vec![delete("bad")]).unwrap();
+        assert_eq!(shown(&dir), ["follows>good", "good=3", "new=4"]);
+        make(&dir);
+        edit(&dir, vec![set("bad", 6)]).unwrap();
+        assert_eq!(shown(&dir), ["bad=6", "follows>good", "good=3", "new=4"]);
+        edit(&dir, vec![delete("bad")]).unwrap();
+        make(&dir);
+        edit(&dir, vec![alias("bad", "new")]).unwrap();
+        assert_eq!(shown(&dir), ["bad>new", "follows>good", "good=3", "new=4"]);
     }
 }
 
