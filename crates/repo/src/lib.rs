@@ -91,6 +91,6 @@ pub use reflog::{RefMove, name_command};
 pub use refs::{BrokenRef, Expected, RefEdit, RefEntry};
 pub use remote::{NewRemotes, Remote};
 pub use repo::{CreateOptions, Repo};
-pub use summary::{Listed, Summary, SummaryCopy, SummaryRef, SummaryState};
+pub use summary::{Listed, Summary, SummaryCopy, SummaryRef, SummaryState, Vouching};
 pub use tree::{Node, Root, TreePath, Walk, WalkEntry};
 pub use txn::Transaction;

@@ -173,13 +173,21 @@ impl Repo {
         Ok(sapwood_fsio::read_optional(self.dir(), keyring_of(name), 64 << 20)?)
     }
 
-    /// Replaces that keyring, atomically.
+    /// Replaces that keyring by what `change` makes of it, atomically; no other process of ours changes it meanwhile.
     ///
     /// # Errors
-    /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].
-    pub fn set_remote_keyring(&self, name: &RemoteName, bytes: &[u8]) -> Result<()> {
+    /// What `change` fails with; [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`], [`Error::Io`].
+    /// Then it is as it was.
+    pub fn change_remote_keyring<E: From<Error>>(
+        &self,
+        name: &RemoteName,
+        change: impl FnOnce(Option<Vec<u8>>) -> std::result::Result<Vec<u8>, E>,
+    ) -> std::result::Result<(), E> {
         self.config().check_writable()?;
-        crate::write::replace(self.dir(), &keyring_of(name), bytes, self.config().fsync)
+        let _lock = self.lock_refs()?;
+        let bytes = change(self.remote_keyring(name)?)?;
+        crate::write::replace(self.dir(), &keyring_of(name), &bytes, self.config().fsync)?;
+        Ok(())
     }
 
     /// Removes a remote, its refs' last known states, its keyring, and what is known of its statements.
@@ -194,8 +202,11 @@ impl Repo {
         self.config().check_writable()?;
         {
             let _lock = self.store().lock(LockKind::Shared)?;
-            let refs = self.refs()?.into_iter().filter(|entry| entry.name.remote() == Some(name));
-            let deletions = refs.map(|entry| RefEdit::Delete { name: entry.name, expected: Expected::Any });
+            let (good, broken) = self.survey_refs()?;
+            let refs =
+                good.into_iter().map(|entry| entry.name).chain(broken.into_iter().map(|entry| entry.name));
+            let refs = refs.filter(|found| found.remote() == Some(name));
+            let deletions = refs.map(|name| RefEdit::Delete { name, expected: Expected::Any });
             self.edit_refs_locked(deletions.collect(), &|| Ok(()))?;
         }
         self.edit_description(name, |keyfile| {

@@ -277,8 +277,8 @@ impl Repo {
     /// Moves refs without adding objects; each is checked to be where the edit expects it before any moves.
     ///
     /// Edits are checked in order, each on what those before it would leave. A ref is the old one or the new one whatever
-    /// moment the power fails, but some may have moved and others not. Where that is configured, the summary is renewed; one that publishers' keys must vouch
-    /// for is left as it is, and the log says so.
+    /// moment the power fails, but some may have moved and others not. Where that is configured, the summary is renewed;
+    /// one that publishers' keys must vouch for is left as it is, and the log says so.
     ///
     /// # Errors
     /// [`Error::RefMoved`], [`Error::RefConflict`], [`Error::HasAlias`], [`Error::UnknownRevision`] (an alias of
@@ -289,10 +289,7 @@ impl Repo {
         let _lock = self.store.lock(LockKind::Shared)?;
         let any = !edits.is_empty();
         self.edit_refs_locked(edits, &|| Ok(()))?;
-        if any && self.config.auto_update_summary {
-            self.write_summary_locked()?;
-        }
-        Ok(())
+        if any { self.follow_with_summary() } else { Ok(()) }
     }
 
     /// As [`edit_refs`](Self::edit_refs), for a caller that holds the repository's lock, and if `holds` says so when nobody

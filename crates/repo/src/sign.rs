@@ -134,13 +134,22 @@ pub fn signatures<'m>(metadata: &'m Metadata, key: &str) -> &'m [Vec<u8>] {
     }
 }
 
-/// Adds a signature to such a list.
+/// Signs, and adds the signature to such a list.
 ///
 /// # Errors
 /// [`SignError::AlreadySigned`]; [`SignError::Signing`].
 pub fn add_signature(metadata: &mut Metadata, data: &[u8], signer: &dyn Signer) -> Result<(), SignError> {
-    let key = signer.metadata_key();
     let signature = signer.sign(data)?;
+    keep_signature(metadata, signer, signature)
+}
+
+/// Adds a signature that a signer made.
+pub(crate) fn keep_signature(
+    metadata: &mut Metadata,
+    signer: &dyn Signer,
+    signature: Vec<u8>,
+) -> Result<(), SignError> {
+    let key = signer.metadata_key();
     let mut list = signatures(metadata, key).to_vec();
     if let Some(new) = signer.made_by(&signature)
         && list.iter().any(|old| signer.made_by(old).as_ref() == Some(&new))

@@ -9,14 +9,15 @@ mod deltas;
 mod listed;
 mod native;
 mod ostree;
+mod publish;
 #[cfg(test)]
 mod tests;
 
 pub use copy::{SummaryCopy, SummaryState};
 pub use listed::Listed;
+pub use publish::Vouching;
 
 use crate::{CollectionId, RefEntry, RefName, Refspec, Repo, Result, glib};
-use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Commit, DecodeError, Format, Id, Metadata, Value};
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -145,54 +146,6 @@ fn ordered(facts: &Metadata) -> Metadata {
 }
 
 impl Repo {
-    /// Writes the summary of all local refs, atomically; removes a signature that it makes stale. In the OSTree format
-    /// the indexes of static deltas are renewed first, and `core.indexed-deltas` is set. In the native one closures are: a
-    /// crash may leave some without a summary that is new, which does no harm.
-    ///
-    /// # Errors
-    /// [`crate::Error::Store`] with a missing object if a ref points to a commit that is not here;
-    /// [`crate::Error::MalformedRef`], [`crate::Error::NewerFormat`], [`crate::Error::Lock`], [`crate::Error::Io`]. The
-    /// summary is then the old one, unless only removing the signature failed.
-    pub fn update_summary(&self) -> Result<Summary> {
-        self.update_summary_with(&Metadata::default())
-    }
-
-    /// As [`update_summary`](Self::update_summary), with further facts in it.
-    ///
-    /// # Errors
-    /// As [`update_summary`](Self::update_summary).
-    pub fn update_summary_with(&self, extra: &Metadata) -> Result<Summary> {
-        self.config().check_writable()?;
-        let _lock = self.store().lock(LockKind::Shared)?;
-        self.write_summary(extra)
-    }
-
-    /// As [`update_summary`](Self::update_summary), for a caller that holds the repository's lock.
-    pub(crate) fn write_summary_locked(&self) -> Result<Summary> {
-        self.write_summary(&Metadata::default())
-    }
-
-    fn write_summary(&self, extra: &Metadata) -> Result<Summary> {
-        // Not under the lock below: it takes a while, and a ref that moves meanwhile only lacks its closure.
-        self.renew_closures(&self.local_targets()?);
-        let _lock = self.lock_refs()?;
-        let has_deltas = self.config().format == Format::Ostree;
-        let deltas = if has_deltas { deltas::renew_indexes(self, None)? } else { Vec::new() };
-        let mut refs = Vec::new();
-        for entry in self.refs()?.into_iter().filter(|entry| entry.name.is_local()) {
-            refs.push(self.summary_ref(entry.name, entry.target)?);
-        }
-        let facts = self.summary_facts(extra, has_deltas, &deltas)?;
-        let summary = Summary { refs, metadata: facts };
-        let bytes = summary.encode(self.config().format);
-        let fsync = self.config().fsync;
-        crate::write::replace(self.dir(), SUMMARY, &bytes, fsync)?;
-        if sapwood_fsio::remove_file_optional(self.dir(), SIGNATURE)? && fsync {
-            sapwood_fsio::sync_dir(self.dir())?;
-        }
-        Ok(summary)
-    }
-
     /// The refs of other collections that the summary lists, sorted.
     fn refs_of_others(&self) -> Result<Vec<(CollectionId, RefEntry)>> {
         let own = self.config().collection_id.as_ref();

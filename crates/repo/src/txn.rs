@@ -19,6 +19,17 @@ pub struct Transaction<'repo> {
     believed: Option<(RemoteName, Seen)>,
 }
 
+/// What becomes of the summary once the refs have moved.
+#[derive(Clone, Copy)]
+enum Then<'a> {
+    /// Where that is configured, it is renewed.
+    Follow,
+    /// This copy takes its place, if it still is as it was then.
+    Copy(&'a SummaryCopy<'a>, &'a SummaryState),
+    /// Nothing.
+    Leave,
+}
+
 impl<'repo> Transaction<'repo> {
     pub(crate) fn begin(repo: &'repo Repo) -> Result<Self> {
         let objects = repo.store().begin()?;
@@ -62,7 +73,7 @@ impl<'repo> Transaction<'repo> {
     /// [`Error::NotFresh`](crate::Error::NotFresh) where a remote was not to be believed any more: the objects are there, no
     /// ref has moved (or, when the disk failed, some). Those of [`Repo::update_summary`]: all is done but the summary.
     pub fn commit(self) -> Result<Published> {
-        self.commit_then(None)
+        self.commit_then(Then::Follow)
     }
 
     /// As [`commit`](Self::commit), but keeps a copy of another repository's summary in place of renewing it from the refs here;
@@ -71,10 +82,15 @@ impl<'repo> Transaction<'repo> {
     /// # Errors
     /// As [`commit`](Self::commit), and those of [`Repo::copy_summary`]: all is done but the summary.
     pub fn commit_with_summary(self, copy: &SummaryCopy<'_>, before: &SummaryState) -> Result<Published> {
-        self.commit_then(Some((copy, before)))
+        self.commit_then(Then::Copy(copy, before))
     }
 
-    fn commit_then(self, copy: Option<(&SummaryCopy<'_>, &SummaryState)>) -> Result<Published> {
+    /// As [`commit`](Self::commit), for a caller that writes the summary next.
+    pub(crate) fn commit_before_summary(self) -> Result<Published> {
+        self.commit_then(Then::Leave)
+    }
+
+    fn commit_then(self, then: Then<'_>) -> Result<Published> {
         let (published, guard) = self.objects.publish()?;
         // As OSTree does; a failure can be made up for by any later one.
         if let Err(error) = self.repo.store().clean_tmp(self.repo.config().tmp_expiry) {
@@ -91,12 +107,10 @@ impl<'repo> Transaction<'repo> {
                 None => Ok(()),
             })?;
         }
-        match copy {
-            Some((copy, before)) => self.repo.copy_summary(copy, before)?,
-            None if moved && self.repo.config().auto_update_summary => {
-                self.repo.write_summary_locked()?;
-            }
-            None => {}
+        match then {
+            Then::Copy(copy, before) => self.repo.copy_summary(copy, before)?,
+            Then::Follow if moved => self.repo.follow_with_summary()?,
+            Then::Follow | Then::Leave => {}
         }
         drop(guard);
         Ok(published)

@@ -87,6 +87,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     } else {
         Repo::create(&dir, &CreateOptions { format, mode, collection_id: None })?
     };
+    if stick.statement()?.is_some() {
+        let hint = "pull-local carries refs onto it, `summary -u` there writes its summary".to_owned();
+        let message =
+            format!("{place} has a key set: its summary is written with its publishers' keys alone");
+        return Err(Usage::new(message, vec![hint]).into());
+    }
     if args.disable_fsync {
         stick.set_fsync(false);
     }

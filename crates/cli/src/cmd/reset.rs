@@ -38,8 +38,5 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let new = repo.resolve(&args.commit)?;
     repo.store().load(new)?;
     repo.edit_refs(vec![RefEdit::Set { name, expected: Expected::At(old), target: new }])?;
-    if repo.config().auto_update_summary {
-        repo.update_summary()?;
-    }
     Ok(Outcome { name: args.name.clone(), old: old.to_hex(), new: new.to_hex() })
 }

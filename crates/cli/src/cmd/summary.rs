@@ -7,7 +7,7 @@ use crate::time;
 use crate::ui::{Render, human};
 use sapwood_objstore::{Format, Metadata, Value};
 use sapwood_repo::sign::Ed25519;
-use sapwood_repo::{Repo, Summary, SummaryRef};
+use sapwood_repo::{Repo, Summary, SummaryRef, Vouching};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -64,20 +64,15 @@ impl Publishing {
         Ok(is_stated.then(|| Duration::from_secs(u64::from(self.valid_for) * DAY_SECONDS)))
     }
 
-    /// Writes the summary anew, signed and stated. Where the keys for that are not here, the old one stays.
+    /// Writes the summary anew, signed and stated; in a repository of a collection, after a commit that says the same, signed by
+    /// the same keys. Where the keys for that are not here, or fail, the old ones stay.
     pub(crate) fn publish(&self, repo: &Repo, facts: &Metadata) -> anyhow::Result<Summary> {
         let signers = self.signing.signers()?;
         let publishers = publishers(repo, &self.signing)?;
-        repo.commit_metadata(facts)?;
-        let summary = repo.update_summary_with(facts)?;
-        if !signers.is_empty() {
-            repo.sign_summary(&signers)?;
-        }
-        if !publishers.is_empty() {
-            let lasts = (self.valid_for != 0).then(|| u64::from(self.valid_for) * DAY_SECONDS);
-            repo.state_summary(lasts, &publishers)?;
-        }
-        Ok(summary)
+        repo.commit_metadata(facts, &signers)?;
+        let lasts_seconds = (self.valid_for != 0).then(|| u64::from(self.valid_for) * DAY_SECONDS);
+        let by = Vouching { signers: &signers, publishers: &publishers, lasts_seconds };
+        Ok(repo.publish_summary(facts, &by)?)
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::ordered;
 use crate::commit::{COLLECTION_BINDING, REF_BINDING};
-use crate::{CommitOptions, ImportedTree, RefName, Refspec, Repo, Result, Root};
+use crate::sign::{Signer, add_signature};
+use crate::{CommitOptions, Error, ImportedTree, RefName, Refspec, Repo, Result, Root};
 use sapwood_objstore::{Commit, DirMeta, DirTree, Id, Metadata, Totals, Value, Xattrs};
 
 /// Its name.
@@ -11,11 +12,16 @@ const BRANCH: &str = "ostree-metadata";
 
 impl Repo {
     /// Records facts about the repository as a commit on the branch `ostree-metadata`, bound to it and to the repository's
-    /// collection. `None`, and nothing done, in a repository of no collection.
+    /// collection, signed before the branch shows it; for a caller that writes the summary next. `None`, and nothing done, in a
+    /// repository of no collection.
     ///
     /// # Errors
-    /// As [`Transaction::commit`](crate::Transaction::commit).
-    pub fn commit_metadata(&self, facts: &Metadata) -> Result<Option<Id<Commit>>> {
+    /// [`Error::Sign`] where a key fails: the branch is where it was. As [`Transaction::commit`](crate::Transaction::commit).
+    pub fn commit_metadata(
+        &self,
+        facts: &Metadata,
+        signers: &[Box<dyn Signer>],
+    ) -> Result<Option<Id<Commit>>> {
         let Some(collection) = &self.config().collection_id else { return Ok(None) };
         let mut metadata = facts.clone();
         metadata.set(REF_BINDING, Value::Strs(vec![BRANCH.to_owned()]));
@@ -33,7 +39,16 @@ impl Repo {
             ..CommitOptions::default()
         };
         let id = self.stage_commit(&mut txn, tree, &options)?;
-        txn.commit()?;
+        if !signers.is_empty() {
+            let bytes = txn.objects().load_bytes(id.name())?;
+            let mut beside = Metadata::default();
+            for signer in signers {
+                add_signature(&mut beside, &bytes, &**signer)
+                    .map_err(|error| Error::Sign(Box::new(error)))?;
+            }
+            txn.objects().put_detached(id, &beside)?;
+        }
+        txn.commit_before_summary()?;
         Ok(Some(id))
     }
 }

@@ -1,8 +1,8 @@
 //! A summary as another repository has it, kept for that one's clients: the part of a mirror that is not objects.
 
-use super::{SIGNATURE, SUMMARY};
-use crate::statement::{self, StatementFile, check_summary};
-use crate::{Error, Repo, Result, write};
+use super::SUMMARY;
+use crate::statement::{StatementFile, check_summary};
+use crate::{Error, Repo, Result};
 use sapwood_objstore::Format;
 
 /// Files of another repository, as they came.
@@ -20,6 +20,12 @@ pub struct SummaryCopy<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryState(Option<[u8; 32]>);
 
+impl SummaryState {
+    pub(super) fn of(summary: &[u8]) -> Self {
+        Self(Some(*blake3::hash(summary).as_bytes()))
+    }
+}
+
 impl Repo {
     /// Which summary is here now.
     ///
@@ -27,7 +33,7 @@ impl Repo {
     /// [`Error::Io`].
     pub fn summary_state(&self) -> Result<SummaryState> {
         let bytes = sapwood_fsio::read_optional(self.dir(), SUMMARY, Format::MAX_META_BYTES)?;
-        Ok(SummaryState(bytes.map(|bytes| *blake3::hash(&bytes).as_bytes())))
+        Ok(bytes.map_or(SummaryState(None), |bytes| SummaryState::of(&bytes)))
     }
 
     /// Whether these can be kept here, beside the statement that may be here.
@@ -39,8 +45,9 @@ impl Repo {
         self.fitting_statement(copy).map(drop)
     }
 
-    /// Keeps them, durably. The old signatures go first: they would not fit the new summary. What is stated of it comes last,
-    /// and only if it is about this summary: clients would refuse anything else. Whose statement it is they find out.
+    /// Keeps them, durably; what is here already stays as it is. Where the summary is another, the old signatures go first: they
+    /// would not fit it. What is stated of it comes last, and only if it is about this summary: clients would refuse anything
+    /// else. Whose statement it is they find out.
     ///
     /// The summary here must be the one that was here `before` the copied one was fetched, or the copied one already: else it
     /// may be newer.
@@ -52,17 +59,11 @@ impl Repo {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;
         let now = self.summary_state()?;
-        if now != *before && now != SummaryState(Some(*blake3::hash(copy.summary).as_bytes())) {
+        if now != *before && now != SummaryState::of(copy.summary) {
             return Err(Error::SummaryMoved);
         }
         let statement = self.fitting_statement(copy)?;
-        let fsync = self.config().fsync;
-        sapwood_fsio::remove_file_optional(self.dir(), SIGNATURE)?;
-        write::replace(self.dir(), SUMMARY, copy.summary, fsync)?;
-        for (name, bytes) in [(SIGNATURE, copy.signatures), (statement::FILE, statement)] {
-            bytes.map_or(Ok(()), |bytes| write::replace(self.dir(), name, bytes, fsync))?;
-        }
-        Ok(())
+        self.put_summary(&SummaryCopy { statement, ..*copy })
     }
 
     /// The statement that comes, if it fits.

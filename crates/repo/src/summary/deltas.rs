@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 
 /// The value of the key `ostree.static-deltas`.
 pub(super) fn as_value(deltas: &[ListedDelta]) -> Value {
-    let by_name: Vec<(String, &ListedDelta)> =
-        deltas.iter().map(|delta| (delta.name.to_string(), delta)).collect();
-    let names: Vec<&str> = by_name.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<String> = deltas.iter().map(|delta| delta.name.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let by_name: BTreeMap<&str, &ListedDelta> = names.iter().copied().zip(deltas).collect();
     let mut writer = Writer::new();
     writer.dict(|w| {
         for name in glib::order(&names) {
-            if let Some((_, delta)) = by_name.iter().find(|(this, _)| this == name) {
+            if let Some(delta) = by_name.get(name) {
                 w.entry(name, |w| w.variant("ay", |w| w.bytes(delta.superblock.as_bytes())));
             }
         }

@@ -21,6 +21,7 @@ mod maintain;
 mod partial;
 mod prune;
 mod prune_beside;
+mod publishing;
 mod reflog;
 mod repository;
 mod selinux;

@@ -424,7 +424,7 @@ fn a_summary_that_says_it_is_expired_is_refused() {
     for (expires, passes) in [(1_000_u64, false), (u64::MAX, true)] {
         let mut facts = sapwood_objstore::Metadata::default();
         facts.set("ostree.summary.expires", sapwood_objstore::Value::U64(expires.swap_bytes()));
-        from.repo.update_summary_with(&facts).unwrap();
+        from.repo.publish_summary(&facts, &sapwood_repo::Vouching::default()).unwrap();
         let outcome = pull_quietly(&into.repo, http(&server.url), &want(BRANCH));
         assert_eq!(outcome.is_ok(), passes, "{outcome:?}");
         assert!(passes || matches!(outcome, Err(PullError::SummaryExpired { .. })));

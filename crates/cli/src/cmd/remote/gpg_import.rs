@@ -80,17 +80,27 @@ fn exported() -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Adds keys to those of a remote; gives how many it did not have.
+/// Adds keys to those of a remote; gives how many it did not have. An id that none of them has is an error: a keyring without it,
+/// empty perhaps, would take the place of the machine's.
 fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) -> anyhow::Result<usize> {
-    let mut keyring = Keyring::default();
-    if let Some(bytes) = repo.remote_keyring(remote)?.filter(|bytes| !bytes.is_empty()) {
-        keyring.add(&bytes)?;
+    let mut offered = Keyring::default();
+    for source in sources {
+        offered.add(source)?;
+    }
+    if let Some(id) = ids.iter().find(|id| !offered.knows(id)) {
+        return Err(usage(format!("GPG: Unable to find key \"{id}\"")));
     }
     let mut imported = 0;
-    for source in sources {
-        imported += keyring.add_some(source, ids)?;
-    }
-    repo.set_remote_keyring(remote, &keyring.to_bytes()?)?;
+    repo.change_remote_keyring(remote, |there| {
+        let mut keyring = Keyring::default();
+        if let Some(bytes) = there.filter(|bytes| !bytes.is_empty()) {
+            keyring.add(&bytes)?;
+        }
+        for source in sources {
+            imported += keyring.add_some(source, ids)?;
+        }
+        anyhow::Ok(keyring.to_bytes()?)
+    })?;
     Ok(imported)
 }
 

@@ -81,10 +81,7 @@ impl Keyring {
         let keys = read::keys(bytes)?;
         let mut added = 0;
         for key in keys {
-            let names: Vec<String> = std::iter::once(hex(&key.primary_key))
-                .chain(key.public_subkeys.iter().map(|sub| hex(&sub.key)))
-                .collect();
-            if !ids.is_empty() && !ids.iter().any(|id| names.iter().any(|name| is_called(name, id))) {
+            if !ids.is_empty() && !ids.iter().any(|id| has_id(&key, id)) {
                 continue;
             }
             if let Some(old) = self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key))
@@ -99,6 +96,11 @@ impl Keyring {
             return Err(bad("too many keys"));
         }
         Ok(added)
+    }
+
+    /// Whether a key has this id or fingerprint.
+    pub fn knows(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| has_id(key, id))
     }
 
     /// Whether there is no key.
@@ -155,6 +157,12 @@ impl Keyring {
         }
         found
     }
+}
+
+/// Whether a key, or one of its subkeys, has this id or fingerprint.
+fn has_id(key: &SignedPublicKey, id: &str) -> bool {
+    let mut subkeys = key.public_subkeys.iter().map(|sub| hex(&sub.key));
+    is_called(&hex(&key.primary_key), id) || subkeys.any(|name| is_called(&name, id))
 }
 
 fn listing(key: &SignedPublicKey) -> KeyListing {
