@@ -188,10 +188,13 @@ impl Repo {
     /// Deletes one commit object, and what is kept beside it; refuses while a ref points to it. What it reaches stays
     /// until a prune.
     ///
+    /// As OSTree does, it notes that this was done on purpose, and sets `core.tombstone-commits`, so that this is noted of
+    /// every commit from now on: those who pull can tell what was deleted from what is missing.
+    ///
     /// # Errors
-    /// [`Error::InUse`]; [`Error::Store`] with a missing object if it is not here; [`Error::NewerFormat`],
-    /// [`Error::Lock`], [`Error::Io`].
-    pub fn delete_commit(&self, commit: Id<Commit>) -> Result<()> {
+    /// [`Error::InUse`], [`Error::Store`] with a missing object if it is not here: then nothing is changed.
+    /// [`Error::NewerFormat`], [`Error::Lock`], [`Error::Io`].
+    pub fn delete_commit(&mut self, commit: Id<Commit>) -> Result<()> {
         self.config().check_writable()?;
         let _lock = self.store().lock(LockKind::Exclusive)?;
         let mut refs = self.refs()?.into_iter().chain(self.mirrored_refs()?);
@@ -200,6 +203,9 @@ impl Repo {
         }
         if !self.store().contains(commit.name())? {
             return Err(Error::Store(sapwood_objstore::Error::Missing { name: commit.name() }));
+        }
+        if !self.config().tombstones {
+            self.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
         }
         apply::delete_commit(self, commit)?;
         self.store().sync()?;

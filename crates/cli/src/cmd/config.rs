@@ -3,6 +3,7 @@
 use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::ui::Render;
+use sapwood_repo::Keyfile;
 use std::io::{self, Write};
 
 /// Read or change the configuration: get KEY, set KEY VALUE, unset KEY
@@ -59,6 +60,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     };
     let value = match (args.operation.as_str(), args.value.clone()) {
         ("set", Some(value)) => {
+            if !Keyfile::default().set(&group, &key, &value) {
+                return Err(usage(format!("no configuration can hold a key “{key}” in a group “{group}”")));
+            }
             repo.edit_config(|file| _ = file.set(&group, &key, &value))?;
             Some(value)
         }

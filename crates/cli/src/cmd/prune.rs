@@ -87,11 +87,6 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     let mut repo = ctx.open_repo()?;
     let options = options(args, &repo)?;
-    // As OSTree does, so that those who pull can tell what was deleted from what is missing.
-    if !args.no_prune && !args.static_deltas_only && args.delete_commit.is_some() && !repo.config().tombstones
-    {
-        repo.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
-    }
     if let Some(text) = &args.delete_commit {
         let id = ObjectId::from_hex(text)
             .or_usage(|| format!("Invalid commit '{text}': the whole id is needed"))?;

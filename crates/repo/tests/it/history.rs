@@ -113,7 +113,7 @@ fn a_prefix_names_the_only_commit_that_begins_so() {
 fn histories_are_the_same_in_both_programs() {
     let Some(ostree) = Ostree::find() else { return skipped("the real ostree is not installed") };
     let lab = Lab::new();
-    let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
+    let mut repo = lab.repo("repo", Format::Ostree, Mode::Archive);
     for n in 0..5 {
         lab.tree(&format!("t{n}"), &small(&n.to_string()));
         let options = CommitOptions { subject: format!("commit {n}"), timestamp: Some(n), ..on("main") };

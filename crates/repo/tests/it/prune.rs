@@ -102,7 +102,7 @@ fn a_prune_deletes_what_ostree_deletes() {
 fn a_prune_keeps_every_stored_commit_unless_told_otherwise() {
     for format in FORMATS {
         let lab = Lab::new();
-        let repo = lab.repo("repo", format, Mode::BareUser);
+        let mut repo = lab.repo("repo", format, Mode::BareUser);
         let ids = history(&lab, &repo);
         assert_eq!(prune(&repo, &PruneOptions::default()).deleted_objects, 0);
         repo.delete_commit(ids[5]).unwrap();
@@ -116,7 +116,7 @@ fn a_prune_keeps_every_stored_commit_unless_told_otherwise() {
 #[test]
 fn mirrors_and_remotes_keep_commits_alive() {
     let lab = Lab::new();
-    let repo = lab.repo("repo", Format::Native, Mode::BareUser);
+    let mut repo = lab.repo("repo", Format::Native, Mode::BareUser);
     let ids = history(&lab, &repo);
     let mirrors = lab.path("repo/refs/mirrors/org.example.Os");
     std::fs::create_dir_all(&mirrors).unwrap();
