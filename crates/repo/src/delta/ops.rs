@@ -3,6 +3,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::{DeltaError, PartInfo, PartPayload};
+use crate::leb128;
 use sapwood_objstore::{DecodeError, FileHeader, FileType, Id, ObjectId, ObjectKind, ObjectName, kind};
 use std::ops::Range;
 
@@ -93,20 +94,10 @@ impl<'a> Operations<'a> {
     }
 
     fn number(&mut self) -> Result<u64, DecodeError> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at).ok_or_else(|| self.error("operations end in a number"))?;
-            self.at += 1;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(self.error("a number of more than 64 bits"))
+        let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+        let number = leb128::take(&mut rest);
+        self.at = self.bytes.len() - rest.len();
+        number.ok_or_else(|| self.error("a number that is cut off, or has more than 64 bits"))
     }
 
     /// The next one, while objects of this kind are made; `None` at the end.

@@ -2,7 +2,7 @@
 
 use super::plan::Item;
 use crate::delta::{DeltaError, ModeRow, PartInfo, PartPayload, delta_digest};
-use crate::{Repo, Result};
+use crate::{Repo, Result, leb128};
 use sapwood_fsio::At as _;
 use sapwood_objstore::{FileHeader, FileType, Id, ObjectKind, Xattrs, kind};
 use std::collections::HashMap;
@@ -76,13 +76,7 @@ impl Builder {
     fn operation(&mut self, code: u8, numbers: &[usize]) {
         self.operations.push(code);
         for number in numbers {
-            let mut rest = *number;
-            while rest >= 0x80 {
-                let [low, ..] = rest.to_le_bytes();
-                self.operations.push(low | 0x80);
-                rest >>= 7;
-            }
-            self.operations.extend(rest.to_le_bytes().first());
+            leb128::write(&mut self.operations, *number as u64);
         }
     }
 
