@@ -31,5 +31,6 @@ mod reflog;
 mod repair;
 mod story;
 mod trust;
+mod upkeep;
 mod volumes;
 mod watch;
