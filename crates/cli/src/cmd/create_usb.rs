@@ -82,11 +82,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let volume = open_dir(volume_path)?;
     let dir = sapwood_fsio::ensure_dir(&volume, &place, 0o775)?;
     let (format, mode) = (repo.store().format(), Mode::Archive);
-    let mut stick = if sapwood_fsio::stat_optional(&dir, "config")?.is_some() {
-        Repo::open(&dir)?
-    } else {
-        Repo::create(&dir, &CreateOptions { format, mode, collection_id: None })?
-    };
+    let mut stick = Repo::create(&dir, &CreateOptions { format, mode, collection_id: None })?;
     if stick.statement()?.is_some() {
         let hint = "pull-local carries refs onto it, `summary -u` there writes its summary".to_owned();
         let message =

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Pull refs, and all they reach, from another repository of this machine
 ///
-/// Without refs, all. Files are hardlinked where both repositories' modes allow it.
+/// Without refs, all. Files are hardlinked where both repositories' modes and owners allow it.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options of the command")]
 pub(crate) struct Args {
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// How many parents of each commit are fetched; -1 is all
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     depth: i64,
-    /// Read and verify everything; hardlink nothing
+    /// Read and verify everything
     #[arg(long)]
     untrusted: bool,
     /// Do not check for which refs commits were made

@@ -236,3 +236,32 @@ fn whatever_a_web_server_is_set_to_do_pulls_bring_the_same() {
         assert_eq!((none.code, none.files.is_empty()), (1, true), "{repo}");
     }
 }
+
+/// Which ref a commit was made for is looked at also where all refs are pulled.
+#[test]
+fn a_commit_under_another_ref_than_its_own_is_refused_as_ostree_does() {
+    let Some(ostree) = Ostree::find() else { return skipped("no ostree to compare with") };
+    let place = Place::new();
+    fs::create_dir(place.path("t")).unwrap();
+    place.ok("init --repo=r --mode=archive --format=ostree");
+    place.ok("commit --repo=r -b a t");
+    place.ok("refs --repo=r --create=b a");
+    place.ok("summary --repo=r -u");
+    let server = place.serve("r");
+    for (number, pull) in
+        ["pull --mirror o", "pull-local r", "pull-local --remote=o r", "pull --mirror o a", "pull-local r a"]
+            .into_iter()
+            .enumerate()
+    {
+        let outcome = |by: &str, run: &dyn Fn(&str) -> crate::place::Ran| {
+            let to = format!("{by}{number}");
+            place.ok(&format!("init --repo={to} --mode=archive --format=ostree"));
+            place.ok(&format!("remote add --repo={to} --no-gpg-verify o {}", server.url));
+            let ran = run(&format!("--repo={to} {pull}"));
+            (ran.code, place.ok(&format!("refs --repo={to}")))
+        };
+        let ours = outcome("ours", &|line| place.run_as_ostree(line));
+        assert_eq!(ours, outcome("theirs", &|line| real(&place, &ostree, line)), "{pull}");
+        assert_eq!(ours.0 == 0, pull.ends_with('a'), "{pull}");
+    }
+}

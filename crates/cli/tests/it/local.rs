@@ -138,3 +138,45 @@ fn a_pull_from_beside_links_what_both_keep_alike_and_untrusted_only_what_is_righ
     assert!(refused.err.contains("Corrupted file object; checksum expected='"), "{refused:?}");
     assert_eq!(objects(&place.path("careful"), "").len(), 0);
 }
+
+/// Whoever owns a repository may write to what is in it, also by a second name.
+#[test]
+fn nothing_is_linked_from_a_repository_of_another_user() {
+    let place = Place::new();
+    if !rustix::process::geteuid().is_root() {
+        return sapwood_testkit::skipped("only root can give files away");
+    }
+    fs::create_dir_all(place.path("t")).unwrap();
+    fs::write(place.path("t/file"), "content").unwrap();
+    for mode in ["bare", "bare-user", "bare-user-only"] {
+        let from = format!("from-{mode}");
+        place.ok(&format!("init --repo={from} --mode={mode} --format=ostree"));
+        place.ok(&format!("commit --repo={from} -b os --canonical-permissions --no-xattrs t"));
+        place.ok(&format!("init --repo=archive-{mode} --mode=archive --format=ostree"));
+        place.ok(&format!("pull-local --repo=archive-{mode} {from}"));
+        let owned = fs::metadata(place.path(&from).join("objects")).unwrap().uid();
+        place.ok_of("chown", &["65534", &from, &format!("{from}/objects")]);
+        for shard in fs::read_dir(place.path(&from).join("objects")).unwrap() {
+            place.ok_of("chown", &["65534", &shard.unwrap().path().to_string_lossy()]);
+        }
+        let server = place.serve(&format!("archive-{mode}"));
+        for (to, pull) in [
+            ("local", format!("pull-local --repo=local-{mode} {from} os")),
+            ("url", format!("pull --repo=url-{mode} beside os")),
+            ("cache", format!("pull --repo=cache-{mode} -L {from} far os")),
+        ] {
+            let to = format!("{to}-{mode}");
+            place.ok(&format!("init --repo={to} --mode={mode} --format=ostree"));
+            let beside = place.path(&from);
+            place.ok(&format!("remote add --repo={to} --no-gpg-verify beside file://{}", beside.display()));
+            place.ok(&format!("remote add --repo={to} --no-gpg-verify far {}", server.url));
+            place.ok(&pull);
+            for (object, inode) in objects(&place.path(&to), "") {
+                let beside = place.path(&from).join(&object).metadata().unwrap();
+                assert_ne!(beside.ino(), inode, "{to}: {}", object.display());
+                assert_eq!(place.path(&to).join(&object).metadata().unwrap().uid(), owned, "{to}");
+            }
+            place.ok(&format!("fsck --repo={to}"));
+        }
+    }
+}

@@ -104,6 +104,18 @@ fn what_we_put_on_a_volume_ostree_reads_and_what_ostree_puts_there_we_pull() {
 }
 
 #[test]
+fn a_volume_on_which_making_the_repository_was_cut_short_is_gone_on_with() {
+    let place = Place::new();
+    let [first, _] = vendor_and_machines(&place);
+    // What is written first.
+    fs::create_dir_all(place.path("usb/.ostree/repo")).unwrap();
+    place.ok("init --repo=whole --mode=archive --format=ostree");
+    fs::copy(place.path("whole/config"), place.path("usb/.ostree/repo/config")).unwrap();
+    place.ok(&format!("create-usb --repo=m usb {COLLECTION} os/main"));
+    assert!(place.ok(FIND).contains(&first));
+}
+
+#[test]
 fn a_volume_brings_in_nothing_that_is_not_vouched_for() {
     let place = Place::new();
     let [first, second] = vendor_and_machines(&place);
