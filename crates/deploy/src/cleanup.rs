@@ -187,7 +187,10 @@ pub(crate) fn remove_unused_kernels(sysroot: &Sysroot) -> Result<()> {
     if kernels.is_empty() {
         return Ok(());
     }
-    write::sync_all(sysroot, &fsio::open_dir(sysroot.root(), layout::BOOT)?)?;
+    let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
+    // One that boots what it was told last may not know of the current list yet.
+    bootloader::of(sysroot, &boot)?.switched(&boot)?;
+    write::sync_all(sysroot, &boot)?;
     for path in kernels {
         fsio::remove_tree(sysroot.root(), path)?;
     }

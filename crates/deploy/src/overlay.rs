@@ -94,10 +94,28 @@ impl Locked<'_> {
         if fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_some() {
             return Ok(true);
         }
-        let left = format!("{}/{}", layout::STAGED_INITRDS, checksum(name));
-        let left = self.run().map(|run| fsio::open_file_optional(run, left)).transpose()?.flatten();
-        let added = left.map(|left| self.add_overlay(&left)).transpose()?;
+        let added = self.left_by_ostree(name)?.map(|left| self.add_overlay(&left)).transpose()?;
         Ok(added.as_deref() == Some(name))
+    }
+
+    /// The sizes in bytes of overlays that the boot directory lacks, of those that can be taken in.
+    pub(crate) fn missing_overlays(&self, names: &[String]) -> Result<Vec<u64>> {
+        let mut sizes = Vec::new();
+        for name in names {
+            if fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_none()
+                && let Some(left) = self.left_by_ostree(name)?
+            {
+                sizes.push(left.metadata().at("stat", name)?.len());
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// An overlay in the run-time directory.
+    fn left_by_ostree(&self, name: &str) -> Result<Option<File>> {
+        let path = format!("{}/{}", layout::STAGED_INITRDS, checksum(name));
+        let Some(run) = self.run() else { return Ok(None) };
+        Ok(fsio::open_file_optional(run, path)?)
     }
 }
 

@@ -54,7 +54,8 @@ impl Locked<'_> {
         Err(Error::NoDiskRoom { needed_bytes, available_bytes, reserve_bytes })
     }
 
-    /// Makes sure that the kernel of a new deployment, whose tree is there, fits into the boot directory: where it does not,
+    /// Makes sure that the kernel of a new deployment, whose tree is there, fits into the boot directory, with overlays that are
+    /// still elsewhere: where it does not,
     /// those that the new list will not have anyway are removed first.
     ///
     /// # Errors
@@ -69,7 +70,11 @@ impl Locked<'_> {
         let kernel = self.kernel(&blueprint.id, &tree)?;
         let dir = layout::kernel_dir(&blueprint.id.stateroot, &kernel.boot_id);
         let space = fsio::free_space(&boot)?;
-        let needed_bytes = missing_bytes(&tree, &kernel, &boot, &dir, space)?;
+        let overlays = self.missing_overlays(&blueprint.overlays)?;
+        let needed_bytes =
+            overlays.into_iter().fold(missing_bytes(&tree, &kernel, &boot, &dir, space)?, |sum, bytes| {
+                sum.saturating_add(blocks(bytes, space))
+            });
         if needed_bytes == 0 || needed_bytes.saturating_add(MARGIN_BYTES) <= space.available_bytes {
             return Ok(());
         }

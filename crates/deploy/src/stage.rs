@@ -320,7 +320,8 @@ impl Locked<'_> {
         {
             return Err(Error::MergeGone { merge: merge.clone() });
         }
-        self.write_record(&Record { begun: true, ..record.clone() })?;
+        // Its overlays are taken into the boot directory when there is room.
+        self.put_record(&Record { begun: true, ..record.clone() })?;
         // An earlier attempt may have got into the middle of the merge.
         etc::recreate(self, &blueprint.id)?;
         self.make_boot_room(blueprint)?;

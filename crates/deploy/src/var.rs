@@ -83,7 +83,11 @@ pub(crate) fn forget_update(sysroot: &Sysroot, stateroot: &StaterootName) -> Res
         dirs.push(VAR.to_owned());
     }
     for dir in dirs {
-        if fsio::remove_file_optional(sysroot.root(), format!("{dir}/{UPDATED}"))? {
+        let stamp = format!("{dir}/{UPDATED}");
+        // On what is mounted read-only, removing fails even where there is nothing.
+        if fsio::stat_optional(sysroot.root(), &stamp)?.is_some()
+            && fsio::remove_file_optional(sysroot.root(), stamp)?
+        {
             fsio::sync_dir(&fsio::open_dir_followed(sysroot.root(), &dir)?)?;
         }
     }
@@ -108,7 +112,7 @@ pub(crate) fn prepare(
         fsio::create_dir(&dir, VAR, 0o755)?;
     }
     let var = fsio::open_dir(&dir, VAR)?;
-    // Before Linux 5.8 nobody can tell; then exchanging fails, and nothing is lost.
+    // Before Linux 5.8, and where it is mounted out of sight, nobody can tell: then it cannot be exchanged.
     let is_mounted = fsio::mount::is_mount_point(&var).unwrap_or(false);
     let new = !is_mounted && is_new(&var)?;
     if new {
@@ -137,6 +141,10 @@ pub(crate) fn prepare(
             }
             fsio::rename(&dir, NEW_VAR, &dir, VAR)?;
         }
+        Err(error) if is_in_use(&error) => {
+            fsio::remove_tree(&dir, NEW_VAR)?;
+            return Ok(Var::Ignored);
+        }
         exchanged => exchanged?,
     }
     fsio::sync_dir(&dir)?;
@@ -148,6 +156,11 @@ pub(crate) fn prepare(
 fn cannot_exchange(error: &fsio::Error) -> bool {
     let unsupported = [Errno::INVAL, Errno::NOSYS].map(Errno::raw_os_error);
     error.source.raw_os_error().is_some_and(|errno| unsupported.contains(&errno))
+}
+
+/// Whether something is mounted there, in this mount namespace or another.
+fn is_in_use(error: &fsio::Error) -> bool {
+    error.source.raw_os_error() == Some(Errno::BUSY.raw_os_error())
 }
 
 /// Whether a `/var` in a commit has more than directories, and the links that each has.

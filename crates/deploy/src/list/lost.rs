@@ -2,7 +2,8 @@
 //!
 //! The links tell one from the other. An empty list has a set of links with nothing in it: the last deployment was removed,
 //! or without links to switch entries by, the first list was begun (see [`write`](crate::write)). Where entries are
-//! switched by a link, a first list that was interrupted has its entries, too.
+//! switched by a link, a first list that was interrupted has its entries, too. Where there is no directory of a boot loader
+//! at all, `/boot` is not mounted: an empty set that lies beside one with deployments then says nothing.
 
 use super::{BootVersion, Current, Entries, is_there, linked_deployment, own_entries};
 use crate::deployment::{DeploymentId, StaterootName};
@@ -14,19 +15,22 @@ use sapwood_fsio::{self as fsio, Dir, Kind};
 /// # Errors
 /// [`Error::NoEntries`] where entries were lost.
 pub(super) fn without_entries(root: &Dir, mut current: Current) -> Result<Current> {
-    let mut lost = None;
+    let (mut empty, mut lost) = (None, None);
     for version in [BootVersion::Zero, BootVersion::One] {
         let Some(sub) = current.sub(version) else { continue };
         match set_of_links(root, version, sub)? {
-            SetOfLinks::Empty => {
-                if current.entries != Entries::Linked {
-                    current.version = version;
-                }
-                return Ok(current);
-            }
+            SetOfLinks::Empty => _ = empty.get_or_insert(version),
             SetOfLinks::Dangling => {}
             SetOfLinks::Leads => lost = Some(version),
         }
+    }
+    if let Some(version) = empty
+        && (lost.is_none() || has_loader(root)?)
+    {
+        if current.entries != Entries::Linked {
+            current.version = version;
+        }
+        return Ok(current);
     }
     let Some(version) = lost else { return Ok(current) };
     if current.entries == Entries::Linked {
@@ -40,6 +44,17 @@ pub(super) fn without_entries(root: &Dir, mut current: Current) -> Result<Curren
         }
     }
     Err(Error::NoEntries { link: format!("{}/{}", layout::OSTREE, layout::boot_link(version)) })
+}
+
+/// Whether the boot directory has anything of a list, new or old.
+fn has_loader(root: &Dir) -> Result<bool> {
+    let dirs = [layout::loader_dir(BootVersion::Zero), layout::loader_dir(BootVersion::One)];
+    for name in dirs.iter().map(String::as_str).chain([layout::LOADER]) {
+        if fsio::stat_optional(root, layout::boot(name))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where the links of a set lead.

@@ -125,7 +125,9 @@ impl Record {
         let (merge, merged) = dict.remove("merge-deployment").as_ref().map(to_id).transpose()?.unzip();
         let kargs = take_strs(&mut dict, "kargs");
         let overlays = take_strs(&mut dict, "overlay-initrds").unwrap_or_default();
-        let overlays = overlays.iter().map(|checksum| overlay::of_checksum(checksum)).collect::<Option<_>>();
+        // Older records of ours have the names instead.
+        let name = |text: &String| overlay::of_checksum(overlay::checksum(text));
+        let overlays = overlays.iter().map(name).collect::<Option<_>>();
         let superseded_by = take_strs(&mut dict, "sapwood.superseded-by").unwrap_or_default();
         Ok(Self {
             blueprint: Blueprint {

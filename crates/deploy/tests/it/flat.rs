@@ -169,6 +169,31 @@ fn where_all_entries_are_lost_nothing_is_taken_for_unneeded() {
     }
 }
 
+/// What is left of a first list that was not cleaned up after, seen while the boot directory is not mounted.
+#[test]
+fn an_empty_set_of_links_beside_another_means_nothing_where_there_is_no_boot_directory() {
+    let linked = Machine::new(&InitOptions::default());
+    prepare(&linked, 2, None);
+    for machine in [flat(2), linked] {
+        let (used, empty) =
+            if machine.exists("ostree/boot.1") { ("boot.1", "boot.0") } else { ("boot.0", "boot.1") };
+        fsio::ensure_dir(&machine.dir(), format!("ostree/{empty}.0"), 0o755).unwrap();
+        let ostree = fsio::open_dir(&machine.dir(), "ostree").unwrap();
+        fsio::symlink(format!("{empty}.0"), &ostree, empty).unwrap();
+        assert_eq!(machine.boots().len(), 2, "it means nothing beside entries");
+        for entry in fsio::entries(&fsio::open_dir(&machine.dir(), "boot").unwrap()).unwrap() {
+            fsio::remove_tree(&machine.dir(), format!("boot/{}", entry.name.display())).unwrap();
+        }
+        let before = machine.snapshot("ostree/deploy");
+        let refused =
+            run(&machine, &|locked| locked.cleanup(&CleanupOptions::default()).map(drop)).unwrap_err();
+        let text =
+            format!("no boot entry is there, though ostree/{used} leads to deployments: is /boot mounted?");
+        assert_eq!(refused.to_string(), text);
+        assert_eq!(machine.snapshot("ostree/deploy"), before);
+    }
+}
+
 #[test]
 fn a_crash_at_any_step_on_fat_leaves_a_set_whose_default_comes_first() {
     let Some(machine) = on_fat(2) else { return };

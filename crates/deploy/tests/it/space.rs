@@ -6,6 +6,7 @@ use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Origin, 
 use sapwood_fsio as fsio;
 use sapwood_fsio::fault::{self, Failure};
 use sapwood_testkit::Tree;
+use std::collections::BTreeSet;
 
 const MIB: usize = 1 << 20;
 
@@ -162,4 +163,36 @@ fn when_making_room_fails_after_its_switch_nothing_is_said_to_be_deployed() {
             assert!(!machine.exists(&format!("ostree/deploy/os/deploy/{commit}.0")));
         },
     );
+}
+
+/// Such a boot loader boots what it was told last, whatever the list says.
+#[test]
+fn no_kernel_goes_that_a_boot_loader_still_boots_which_was_not_told_of_the_list() {
+    const NAME: &str = "space::no_kernel_goes_that_a_boot_loader_still_boots_which_was_not_told_of_the_list";
+    in_mount_namespace(NAME, || {
+        let machine = Machine::new(&InitOptions::default());
+        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &machine.path().join("boot"));
+        for number in 1..=2 {
+            machine
+                .deploy(
+                    machine.commit(number, &tree(number, &number.to_string().repeat(3 * MIB))),
+                    &options(),
+                )
+                .unwrap();
+        }
+        let config = fsio::read(&machine.dir(), "ostree/repo/config", 1 << 16).unwrap();
+        let config = [&config[..], b"\n[sysroot]\nbootloader=zipl\n"].concat();
+        fsio::replace(&machine.dir(), "ostree/repo/config", 0o644, &config).unwrap();
+        let kernels = || {
+            let dir = fsio::open_dir(&machine.dir(), "boot/ostree").unwrap();
+            fsio::entries(&dir).unwrap().into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>()
+        };
+        let before = kernels();
+        let third = machine.commit(3, &tree(3, &"3".repeat(3 * MIB)));
+        // There is no zipl on this machine, which runs after the switch that makes room.
+        let failed = machine.deploy(third, &options()).unwrap_err();
+        assert!(matches!(failed, Error::Program { .. }), "{failed}");
+        assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)"]);
+        assert!(kernels().is_superset(&before), "{before:?}");
+    });
 }

@@ -35,7 +35,9 @@ fn overlays_have_their_checksums_in_a_record_as_ostree_has_them() {
     let decoded = Record::decode(&record(&keys)).unwrap();
     assert_eq!(decoded.blueprint.overlays, [format!("{OVERLAY}.img")]);
     assert!(again(&decoded).contains(&keys), "{}", again(&decoded));
-    for malformed in [&OVERLAY[1..], "../../x", &format!("{OVERLAY}.img")] {
+    let older = Record::decode(&record(&format!(", 'overlay-initrds': <['{OVERLAY}.img']>"))).unwrap();
+    assert_eq!(older, decoded);
+    for malformed in [&OVERLAY[1..], "../../x", &format!("{OVERLAY}.img.img")] {
         let keys = format!(", 'overlay-initrds': <['{malformed}']>");
         assert!(matches!(Record::decode(&record(&keys)), Err(Error::Record { .. })), "{malformed}");
     }
