@@ -267,16 +267,13 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
         }
     }
     // An alias goes before what it follows.
-    let mut deleted = Vec::new();
-    for edits in [aliases, others] {
-        let names = edits.iter().filter_map(|edit| match edit {
-            RefEdit::Delete { name, .. } => Some(name.to_string()),
-            RefEdit::Set { .. } | RefEdit::Alias { .. } => None,
-        });
-        let names: Vec<_> = names.collect();
-        repo.edit_refs(edits)?;
-        deleted.extend(names);
-    }
+    let edits: Vec<_> = aliases.into_iter().chain(others).collect();
+    let names = edits.iter().filter_map(|edit| match edit {
+        RefEdit::Delete { name, .. } => Some(name.to_string()),
+        RefEdit::Set { .. } | RefEdit::Alias { .. } => None,
+    });
+    let deleted = names.collect();
+    repo.edit_refs(edits)?;
     Ok(Outcome { deleted, ..Default::default() })
 }
 

@@ -65,7 +65,7 @@ impl Publishing {
     }
 
     /// Writes the summary anew, signed and stated; in a repository of a collection, after a commit that says the same, signed by
-    /// the same keys. Where the keys for that are not here, or fail, the old ones stay.
+    /// the same keys. Where the keys for that are not here, or fail, summary and signatures stay; the commit may be new.
     pub(crate) fn publish(&self, repo: &Repo, facts: &Metadata) -> anyhow::Result<Summary> {
         let signers = self.signing.signers()?;
         let publishers = publishers(repo, &self.signing)?;

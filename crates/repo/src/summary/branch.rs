@@ -13,7 +13,7 @@ const BRANCH: &str = "ostree-metadata";
 impl Repo {
     /// Records facts about the repository as a commit on the branch `ostree-metadata`, bound to it and to the repository's
     /// collection, signed before the branch shows it; for a caller that writes the summary next. `None`, and nothing done, in a
-    /// repository of no collection.
+    /// repository of no collection. As for any commit, a prune waits while keys sign.
     ///
     /// # Errors
     /// [`Error::Sign`] where a key fails: the branch is where it was. As [`Transaction::commit`](crate::Transaction::commit).

@@ -1,7 +1,7 @@
 //! Publishing: the summary, and what vouches for it, renewed together.
 //!
-//! All is made in memory before any of it is written: where a key fails, everything stays as it was. Keys may be asked for,
-//! and slow; nobody else is kept waiting for them. So what was signed is looked at again under the lock, and written only if
+//! All is made in memory before any of it is written: where a key fails, summary, signatures and statement stay as they were.
+//! Keys may be asked for, and slow; nobody else is kept waiting for them. So what was signed is looked at again under the lock, and written only if
 //! it still is what the repository has to say. No signature ever lies beside a summary that it is not of: what is killed halfway
 //! leaves none.
 
@@ -9,7 +9,7 @@ use super::{SIGNATURE, SUMMARY, Summary, SummaryCopy, SummaryState, deltas};
 use crate::sign::{Ed25519, SignError, Signer, add_signature};
 use crate::{Error, Repo, Result, statement, write};
 use sapwood_fsio::lock::LockKind;
-use sapwood_objstore::{Format, Metadata};
+use sapwood_objstore::{Format, Metadata, RepoLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What vouches for a summary that is written; by default nothing.
@@ -56,8 +56,8 @@ impl Repo {
     /// few publishers sign; [`Error::Statement`].
     pub fn publish_summary(&self, extra: &Metadata, by: &Vouching<'_>) -> Result<Summary> {
         self.config().check_writable()?;
-        let _lock = self.store().lock(LockKind::Shared)?;
-        self.write_summary(extra, by)
+        let mut lock = self.store().lock(LockKind::Shared)?;
+        self.write_summary(extra, by, &mut lock)
     }
 
     /// Renews the summary after refs moved, where that is configured; for a caller that holds the repository's lock. One that is
@@ -72,10 +72,18 @@ impl Repo {
             );
             return Ok(());
         }
-        self.write_summary(&Metadata::default(), &Vouching::default()).map(drop)
+        // Without keys, the caller's lock is never given up.
+        self.write_summary(&Metadata::default(), &Vouching::default(), &mut None).map(drop)
     }
 
-    fn write_summary(&self, extra: &Metadata, by: &Vouching<'_>) -> Result<Summary> {
+    /// `repo_lock` keeps commits here that refs point to. It is given up while keys sign, and taken again: a prune that waits for
+    /// it would have all others wait behind it.
+    fn write_summary(
+        &self,
+        extra: &Metadata,
+        by: &Vouching<'_>,
+        repo_lock: &mut Option<RepoLock>,
+    ) -> Result<Summary> {
         // Not under the lock below: it takes a while, and a ref that moves meanwhile only lacks its closure.
         self.renew_closures(&self.local_targets()?);
         let mut patience = if by.signers.is_empty() { 0 } else { MAX_OVERTAKEN };
@@ -86,10 +94,12 @@ impl Repo {
             let seen = (summary.listed().map_err(Error::Summary)?, self.summary_state()?);
             if patience > 0 {
                 lock = None;
+                *repo_lock = None;
             }
             let signatures = self.signatures_of(&bytes, by.signers)?;
             if patience > 0 {
                 drop(lock);
+                *repo_lock = self.store().lock(LockKind::Shared)?;
                 lock = self.lock_refs()?;
                 if (self.to_be_listed()?, self.summary_state()?) != seen {
                     patience -= 1;
