@@ -149,8 +149,9 @@ impl<'store> Transaction<'store> {
         if self.contains(name)? {
             return Ok(());
         }
-        self.budget.take(bytes.len() as u64)?;
+        let taken = self.budget.take(bytes.len() as u64)?;
         if self.staging.write_meta(self.store.mode(), name, bytes)? {
+            taken.keep();
             add(&self.counts.meta_written, 1);
         }
         Ok(())
@@ -169,9 +170,11 @@ impl<'store> Transaction<'store> {
 
     /// Takes an object over from another store of the same format.
     ///
-    /// A file is hardlinked where both stores keep files alike and have the same owner: unread from one that is trusted; else
-    /// when it was read and verified, if it has that owner itself. Otherwise it is read, verified and written. Metadata is
-    /// read and verified in any case, and hardlinked from a trusted store of the same owner.
+    /// A file is hardlinked where both stores keep files alike, and the directories that lead to it there and the file itself
+    /// have the owner of this store: unread from a store that is trusted; from another of the same mode when it was read and
+    /// verified. Whom a file of a trusted `bare` or `bare-split-xattrs` store belongs to does not matter: its commit says
+    /// that. Otherwise a file is read, verified and written. Metadata is read and verified in any case, and hardlinked from
+    /// a trusted store if it and the directories that lead to it have that owner.
     ///
     /// # Errors
     /// What reading there and writing here can fail with; then nothing of it is kept, and the transaction can go on.
@@ -262,8 +265,10 @@ impl<'store> Transaction<'store> {
     pub fn put_detached(&self, commit: Id<Commit>, metadata: &Metadata) -> Result<(), Error> {
         let bytes = self.store.format().encode_metadata(metadata);
         check_meta_size(commit.name(), &bytes)?;
-        self.budget.take(bytes.len() as u64)?;
-        self.staging.write_detached(commit.raw(), &bytes)
+        let taken = self.budget.take(bytes.len() as u64)?;
+        self.staging.write_detached(commit.raw(), &bytes)?;
+        taken.keep();
+        Ok(())
     }
 
     /// Reads a metadata object that is in the store or in this transaction, verified.
@@ -352,7 +357,8 @@ impl<'store> Transaction<'store> {
         }
     }
 
-    /// Whether so many bytes more fit beside what is to stay free, as things stand; nothing is set aside for them.
+    /// Whether so many bytes more fit beside what is to stay free, as things stand; nothing is set aside for them. What has
+    /// [room](Self::rooms) counts as free, since it goes again.
     ///
     /// # Errors
     /// [`Error::NoSpace`] if they do not.
@@ -389,7 +395,8 @@ fn is_plain(header: &FileHeader) -> bool {
 /// Whether a store that objects come from is believed to hold what its names say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// Its files may be linked unread, where they have the same owner.
+    /// Its files may be linked unread, where the directories that lead to them have the owner of the store they come to, and,
+    /// but between `bare` or between `bare-split-xattrs` stores, they have it themselves.
     Trusted,
     /// Everything is verified on the way.
     Untrusted,

@@ -2,45 +2,88 @@
 
 use crate::{Error, Reserve};
 use sapwood_fsio::FreeSpace;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Free space beyond the reserve, used up as objects are written.
 #[derive(Debug)]
 pub(super) struct Budget {
-    left: AtomicU64,
+    left: Mutex<Left>,
     configured: Reserve,
     reserve: u64,
     block: u64,
 }
 
+/// Bytes beyond the reserve.
+#[derive(Debug)]
+struct Left {
+    /// What can be written as things stand.
+    now: u64,
+    /// What can be kept: that, and what files take that go again.
+    to_keep: u64,
+}
+
+/// What was taken for content that is to stay. Dropped, it is given back.
+#[derive(Debug)]
+#[must_use = "dropped, it is given back"]
+pub(super) struct Taken<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
 impl Budget {
     pub(super) fn new(space: FreeSpace, configured: Reserve) -> Self {
         let reserve = configured.on(space);
-        let left = AtomicU64::new(space.free_bytes.saturating_sub(reserve));
+        let left = space.free_bytes.saturating_sub(reserve);
+        let left = Mutex::new(Left { now: left, to_keep: left });
         Self { left, configured, reserve, block: space.block_bytes.max(1) }
     }
 
-    /// Whether the blocks that `bytes` fill could be taken.
+    /// Whether the blocks that `bytes` fill could be taken once all is gone that goes again.
     pub(super) fn check(&self, bytes: u64) -> Result<(), Error> {
-        let (needed, left) = (self.blocks(bytes), self.left.load(Ordering::Relaxed));
+        let (needed, left) = (self.blocks(bytes), self.left().to_keep);
         if needed <= left { Ok(()) } else { Err(self.refusal(needed, left)) }
     }
 
     /// Takes the blocks that `bytes` fill. Refused, nothing is taken.
-    pub(super) fn take(&self, bytes: u64) -> Result<(), Error> {
-        self.grow(0, bytes)
+    pub(super) fn take(&self, bytes: u64) -> Result<Taken<'_>, Error> {
+        // Without a reserve the disk itself says when it is full.
+        if self.reserve != 0 {
+            let needed = self.blocks(bytes);
+            let mut left = self.left();
+            left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
+            left.to_keep = left.to_keep.saturating_sub(needed);
+        }
+        Ok(Taken { budget: self, bytes })
     }
 
-    /// Takes the blocks that a file fills in addition which had `from` bytes and gets `by` more. Refused, nothing is taken.
-    pub(super) fn grow(&self, from: u64, by: u64) -> Result<(), Error> {
-        // Without a reserve the disk itself says when it is full.
+    /// Notes a file that was there before and will go: what it fills can then be kept for others.
+    pub(super) fn will_regain(&self, bytes: u64) {
+        let mut left = self.left();
+        left.to_keep = left.to_keep.saturating_add(self.blocks(bytes));
+    }
+
+    /// Takes, for a while, the blocks that a file fills in addition which had `from` bytes and gets `by` more. Refused,
+    /// nothing is taken.
+    pub(super) fn lend(&self, from: u64, by: u64) -> Result<(), Error> {
         if self.reserve == 0 {
             return Ok(());
         }
         let needed = self.blocks(from.saturating_add(by)) - self.blocks(from);
-        let taken =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
-        taken.map(drop).map_err(|available| self.refusal(needed, available))
+        let mut left = self.left();
+        left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
+        Ok(())
+    }
+
+    /// A file is gone that had so many bytes: lent, or noted as going.
+    pub(super) fn regain(&self, bytes: u64) {
+        if self.reserve != 0 {
+            let mut left = self.left();
+            left.now = left.now.saturating_add(self.blocks(bytes));
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusal(&self, needed: u64, available: u64) -> Error {
@@ -52,15 +95,26 @@ impl Budget {
         }
     }
 
-    /// Gives back what was taken for content that the store turned out to have, or for a file that is gone.
-    pub(super) fn give_back(&self, bytes: u64) {
-        if self.reserve != 0 {
-            self.left.fetch_add(self.blocks(bytes), Ordering::Relaxed);
-        }
-    }
-
     fn blocks(&self, bytes: u64) -> u64 {
         bytes.div_ceil(self.block).saturating_mul(self.block)
+    }
+}
+
+impl Taken<'_> {
+    /// The content is there, and stays.
+    pub(super) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if self.budget.reserve != 0 {
+            let bytes = self.budget.blocks(self.bytes);
+            let mut left = self.budget.left();
+            left.now = left.now.saturating_add(bytes);
+            left.to_keep = left.to_keep.saturating_add(bytes);
+        }
     }
 }
 
@@ -87,8 +141,8 @@ mod tests {
     #[test]
     fn whole_blocks_are_taken_until_the_reserve_is_reached() {
         let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
-        assert!(budget.take(1).is_ok());
-        assert!(budget.take(4096).is_ok());
+        budget.take(1).unwrap().keep();
+        budget.take(4096).unwrap().keep();
         assert!(matches!(
             budget.take(1),
             Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000, .. })
@@ -96,13 +150,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn what_is_not_kept_can_be_taken_again() {
         let budget = Budget::new(SPACE, Reserve::Percent(9));
         for _ in 0..3 {
-            assert!(budget.take(8192).is_ok());
-            assert!(budget.take(1).is_err());
-            budget.give_back(8192);
+            let _taken = budget.take(8192).unwrap();
+            budget.take(1).unwrap_err();
+            budget.check(1809).unwrap_err();
         }
+        budget.check(8192).unwrap();
+    }
+
+    #[test]
+    fn what_is_lent_cannot_be_written_but_is_there_to_be_kept() {
+        let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
+        budget.lend(0, 4097).unwrap();
+        budget.take(1).unwrap_err();
+        budget.check(8192).unwrap();
+        budget.check(8193).unwrap_err();
+        budget.regain(4097);
+        budget.take(1).unwrap().keep();
+        budget.lend(0, 4096).unwrap();
+        budget.lend(4096, 1).unwrap_err();
+        budget.check(4096).unwrap();
+        budget.check(4097).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_there_before_and_goes_again_can_be_kept_at_once_and_written_when_it_is_gone() {
+        let budget = Budget::new(SPACE, Reserve::Percent(9));
+        budget.will_regain(4096);
+        budget.check(12_288).unwrap();
+        budget.take(12_288).unwrap_err();
+        budget.regain(4096);
+        budget.check(12_288).unwrap();
+        budget.take(12_288).unwrap().keep();
+        let without = Budget::new(SPACE, Reserve::Bytes(0));
+        without.check(24 * 4096 + 1).unwrap_err();
+        without.will_regain(4096);
+        without.check(25 * 4096).unwrap();
     }
 
     #[test]

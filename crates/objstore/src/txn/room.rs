@@ -5,7 +5,7 @@ use super::budget::Budget;
 use crate::Error;
 use std::sync::Arc;
 
-/// Sets space aside for files that a caller writes on the store's filesystem, such as half-done downloads.
+/// Sets space aside for files that a caller writes on the store's filesystem and removes again, such as half-done downloads.
 #[derive(Debug, Clone)]
 pub struct Rooms(Arc<Budget>);
 
@@ -26,6 +26,7 @@ impl Transaction<'_> {
 impl Rooms {
     /// For a file that had so many bytes before the transaction began: 0 if it is new.
     pub fn of(&self, bytes: u64) -> Room {
+        self.0.will_regain(bytes);
         Room { budget: Arc::clone(&self.0), bytes }
     }
 }
@@ -36,7 +37,7 @@ impl Room {
     /// # Errors
     /// [`Error::NoSpace`]; then it is as it was.
     pub fn grow(&mut self, bytes: u64) -> Result<(), Error> {
-        self.budget.grow(self.bytes, bytes)?;
+        self.budget.lend(self.bytes, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -44,7 +45,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
+        self.budget.regain(self.bytes);
     }
 }
 

@@ -117,7 +117,7 @@ impl Transaction<'_> {
         }
         let dir = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         let file = layout::file_name(self.store.mode(), id.name());
-        self.budget.take(size)?;
+        let taken = self.budget.take(size)?;
         let payload = self.payload_digest(size).map(|mut payload| {
             payload.update(buffer);
             payload.finish()
@@ -134,6 +134,7 @@ impl Transaction<'_> {
         }
         self.dress(header, &staged)?;
         if finish(staged, &dir, &file)? {
+            taken.keep();
             self.count_written(size);
         }
         Ok(id)
@@ -157,7 +158,7 @@ impl Transaction<'_> {
         mut digest: Digest,
         expected: Option<Id<kind::File>>,
     ) -> Result<Id<kind::File>, Error> {
-        self.budget.take(size)?;
+        let taken = self.budget.take(size)?;
         // Until its id is known it lies in the staging directory itself, on the filesystem of all shards.
         let mut staged = Staged::create_named(self.staging.dir(), self.staging.unfinished())?;
         let format = self.store.format();
@@ -180,7 +181,6 @@ impl Transaction<'_> {
         }
         let id = named(digest.finish(), expected)?;
         if self.contains(id.name())? {
-            self.budget.give_back(size);
             return Ok(id);
         }
         if let Some(payload) = payload {
@@ -189,6 +189,7 @@ impl Transaction<'_> {
         self.dress(header, &staged)?;
         let dir = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         if finish(staged, &dir, &layout::file_name(self.store.mode(), id.name()))? {
+            taken.keep();
             self.count_written(size);
         }
         Ok(id)
@@ -222,7 +223,7 @@ impl Transaction<'_> {
         if self.contains(name)? {
             return Ok(());
         }
-        self.budget.take(size)?;
+        let taken = self.budget.take(size)?;
         let dir = self.staging.content().shard_or_create(layout::shard(name.id))?;
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&format.encode_archive_header(&header, size)).at("write", name.to_string())?;
@@ -243,6 +244,7 @@ impl Transaction<'_> {
         named(digest.finish(), Some(expected))?;
         self.dress(&header, &staged)?;
         if finish(staged, &dir, &layout::file_name(self.store.mode(), name))? {
+            taken.keep();
             self.count_written(size);
         }
         Ok(())

@@ -8,4 +8,5 @@ mod limits;
 mod locks;
 mod modes;
 mod resume;
+mod space;
 mod support;

@@ -204,4 +204,34 @@ mod tests {
         assert!(matches!(write(&scratch, id).await, Err(Error::NoSpace { .. })));
         assert!(sapwood_fsio::entries(&dir).expect("lists").is_empty());
     }
+
+    /// What could still be kept in the store, in bytes.
+    fn left_to_keep(txn: &Transaction<'_>) -> u64 {
+        match txn.check_space(u64::MAX) {
+            Err(Error::NoSpace { available_bytes, .. }) => available_bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_parts_take_is_not_held_against_what_is_still_to_come() {
+        let id = ObjectId::from_bytes([5; 32]);
+        let (_dir, store) = store(Reserve::Bytes(1));
+        let txn = store.begin().expect("begins");
+        let dir = txn.scratch().expect("a directory");
+        let before = left_to_keep(&txn);
+        sapwood_fsio::replace(&dir, name(id, 0), 0o600, &[7; 5000]).expect("writes");
+        let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
+        // What an earlier pull left was not free when this one began, and will be.
+        let with_found = left_to_keep(&txn);
+        assert!(with_found >= before + 5000, "{before} {with_found}");
+        let parts = write(&scratch, id).await.expect("there is room");
+        let other = write(&scratch, ObjectId::from_bytes([6; 32])).await.expect("there is room");
+        assert_eq!((parts.bytes, other.bytes), (10_000, 5000));
+        assert_eq!(left_to_keep(&txn), with_found);
+        for parts in [parts, other] {
+            scratch.remove(&parts).expect("removes");
+        }
+        assert_eq!(left_to_keep(&txn), with_found);
+    }
 }
