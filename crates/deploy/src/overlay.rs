@@ -91,7 +91,7 @@ impl Locked<'_> {
 
     /// Puts an overlay that the boot directory lacks there, if it is in the run-time directory. Says whether it is there.
     fn take_in_overlay(&self, name: &str) -> Result<bool> {
-        if fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_some() {
+        if self.has_overlay(name)? {
             return Ok(true);
         }
         let added = self.left_by_ostree(name)?.map(|left| self.add_overlay(&left)).transpose()?;
@@ -102,13 +102,18 @@ impl Locked<'_> {
     pub(crate) fn missing_overlays(&self, names: &[String]) -> Result<Vec<u64>> {
         let mut sizes = Vec::new();
         for name in names {
-            if fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_none()
+            if !self.has_overlay(name)?
                 && let Some(left) = self.left_by_ostree(name)?
             {
                 sizes.push(left.metadata().at("stat", name)?.len());
             }
         }
         Ok(sizes)
+    }
+
+    /// Whether the boot directory has an overlay.
+    fn has_overlay(&self, name: &str) -> Result<bool> {
+        Ok(fsio::stat_optional(self.root(), layout::boot(layout::overlay(name)))?.is_some())
     }
 
     /// An overlay in the run-time directory.

@@ -203,7 +203,7 @@ impl Locked<'_> {
         {
             labels::relabel(&etc, "/etc", &labels, Relabel::All)?;
         }
-        var::forget_update(self, &id.stateroot)?;
+        var::forget_update(self, &id.stateroot, current)?;
         if self.immutable() {
             // A guard against mistakes; not every filesystem and user can have it.
             fsio::set_immutable(&tree, true)?;

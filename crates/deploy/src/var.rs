@@ -4,7 +4,7 @@
 //! from the first commit that has content for it: beside it, durable, then exchanged. One that is mounted there is not
 //! new, whatever is in it: it is that of a running system, or of whoever mounted it, and cannot be exchanged.
 
-use crate::deployment::StaterootName;
+use crate::deployment::{Deployment, StaterootName};
 use crate::labels::{self, Relabel};
 use crate::{Result, Sysroot, layout, tree};
 use rustix::io::Errno;
@@ -72,13 +72,13 @@ fn is_new(var: &Dir) -> Result<bool> {
 }
 
 /// Removes the stamp by which systemd would take the system for not updated. Durable when it returns.
-pub(crate) fn forget_update(sysroot: &Sysroot, stateroot: &StaterootName) -> Result<()> {
+pub(crate) fn forget_update(
+    sysroot: &Sysroot,
+    stateroot: &StaterootName,
+    current: &[Deployment],
+) -> Result<()> {
     let mut dirs = vec![layout::var_dir(stateroot)];
-    if sysroot
-        .deployments()?
-        .iter()
-        .any(|deployment| deployment.booted && deployment.id.stateroot == *stateroot)
-    {
+    if current.iter().any(|deployment| deployment.booted && deployment.id.stateroot == *stateroot) {
         // What runs may have a filesystem of its own there.
         dirs.push(VAR.to_owned());
     }

@@ -268,3 +268,9 @@ pub enum Error {
     #[error(transparent)]
     Lock(#[from] sapwood_fsio::lock::LockError),
 }
+
+impl From<SignError> for Error {
+    fn from(error: SignError) -> Self {
+        Self::Sign(Box::new(error))
+    }
+}

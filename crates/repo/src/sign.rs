@@ -143,6 +143,16 @@ pub fn add_signature(metadata: &mut Metadata, data: &[u8], signer: &dyn Signer) 
     keep_signature(metadata, signer, signature)
 }
 
+/// The signatures of all of these, as they are kept beside what they sign.
+///
+/// # Errors
+/// As [`add_signature`].
+pub(crate) fn sign_by_all(signers: &[Box<dyn Signer>], data: &[u8]) -> Result<Metadata, SignError> {
+    let mut made = Metadata::default();
+    signers.iter().try_for_each(|signer| add_signature(&mut made, data, &**signer))?;
+    Ok(made)
+}
+
 /// Adds a signature that a signer made.
 pub(crate) fn keep_signature(
     metadata: &mut Metadata,

@@ -9,6 +9,8 @@ mod check;
 mod codec;
 mod store;
 
+pub(crate) use store::state_now;
+
 pub use check::{Checked, FreshnessError, check, check_summary};
 
 use crate::sign::{Ed25519, SignError, Signer as _, ed25519};

@@ -242,38 +242,33 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
     if args.prefixes.is_empty() {
         return Err(usage("At least one PREFIX is required when deleting refs"));
     }
-    let (mut aliases, mut others) = (Vec::new(), Vec::new());
-    let mut doom = |name: Refspec, expected, is_alias| {
-        let edits = if is_alias { &mut aliases } else { &mut others };
-        edits.push(RefEdit::Delete { name, expected });
+    let good = |entry: RefEntry| match entry.alias_of {
+        Some(_) => (true, entry.name, Expected::Any),
+        None => (false, entry.name, Expected::At(entry.target)),
     };
-    let mut doom_good = |entry: RefEntry| match entry.alias_of {
-        Some(_) => doom(entry.name, Expected::Any, true),
-        None => doom(entry.name, Expected::At(entry.target), false),
-    };
-    if args.collections {
+    // Whether it is an alias, and what it is now.
+    let mut doomed: Vec<(bool, Refspec, Expected)> = if args.collections {
         // What is known of a remote is left alone: the next pull would bring it back.
         let wanted = collections(args)?;
         let all = repo.collection_refs()?.into_iter();
         all.filter(|((id, _), entry)| wanted.contains(id) && entry.name.remote().is_none())
-            .for_each(|(_, entry)| doom_good(entry));
+            .map(|(_, entry)| good(entry))
+            .collect()
     } else {
         let prefixes = prefixes(args)?;
         let goes = |name: &Refspec| prefixes.iter().any(|prefix| prefix.shown(name, true).is_some());
-        let (good, broken) = repo.survey_refs()?;
-        good.into_iter().filter(|entry| goes(&entry.name)).for_each(doom_good);
-        for BrokenRef { name, alias_of } in broken.into_iter().filter(|broken| goes(&broken.name)) {
-            doom(name, Expected::Any, alias_of.is_some());
-        }
-    }
+        let (found, broken) = repo.survey_refs()?;
+        let found = found.into_iter().filter(|entry| goes(&entry.name)).map(good);
+        let broken = broken.into_iter().filter(|broken| goes(&broken.name));
+        found
+            .chain(broken.map(|BrokenRef { name, alias_of }| (alias_of.is_some(), name, Expected::Any)))
+            .collect()
+    };
     // An alias goes before what it follows.
-    let edits: Vec<_> = aliases.into_iter().chain(others).collect();
-    let names = edits.iter().filter_map(|edit| match edit {
-        RefEdit::Delete { name, .. } => Some(name.to_string()),
-        RefEdit::Set { .. } | RefEdit::Alias { .. } => None,
-    });
-    let deleted = names.collect();
-    repo.edit_refs(edits)?;
+    doomed.sort_by_key(|(is_alias, ..)| !is_alias);
+    let deleted = doomed.iter().map(|(_, name, _)| name.to_string()).collect();
+    let edits = doomed.into_iter().map(|(_, name, expected)| RefEdit::Delete { name, expected });
+    repo.edit_refs(edits.collect())?;
     Ok(Outcome { deleted, ..Default::default() })
 }
 

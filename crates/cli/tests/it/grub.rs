@@ -1,18 +1,12 @@
 //! What `grub2-mkconfig` asks for: the deployments as a menu, from the script that OSTree puts into `/etc/grub.d`.
 
 use crate::place::Place;
-use sapwood_testkit::Release;
 
 /// A machine with two deployments, and entries of others.
 fn machine() -> Place {
     let place = Place::new();
-    place.os("one", Release::One);
-    place.os("two", Release::Two);
-    std::fs::create_dir(place.path("machine")).unwrap();
-    place.ok("admin init-fs machine --format=ostree --mode=bare-user");
-    place.ok("admin os-init os --sysroot=machine");
+    place.machine();
     for tree in ["one", "two"] {
-        place.ok(&format!("commit --repo=machine/ostree/repo -b {tree} {tree}"));
         place.ok(&format!("admin deploy --sysroot=machine --os=os --karg=quiet {tree}"));
     }
     let entries = place.path("machine/boot/loader/entries");

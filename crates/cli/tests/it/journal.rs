@@ -1,7 +1,7 @@
 //! What the system's journal is told, as a socket in its place hears it.
 
 use crate::place::Place;
-use sapwood_testkit::{Release, skipped};
+use sapwood_testkit::skipped;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -65,14 +65,7 @@ fn every_change_is_told_with_the_ids_that_are_known() {
     }
     let place = Place::new();
     let journal = Journal::new(&place);
-    place.os("one", Release::One);
-    place.os("two", Release::Two);
-    std::fs::create_dir(place.path("machine")).unwrap();
-    place.ok("admin init-fs machine --format=ostree --mode=bare-user");
-    place.ok("admin os-init os --sysroot=machine");
-    for tree in ["one", "two"] {
-        place.ok(&format!("commit --repo=machine/ostree/repo -b {tree} {tree}"));
-    }
+    place.machine();
     let complete = "dd440e3e549083b63d0efc7dc15255f1";
     let first = journal.hear("admin deploy --sysroot=machine --os=os one");
     let ids = |heard: &[BTreeMap<String, String>]| -> Vec<String> {

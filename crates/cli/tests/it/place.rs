@@ -85,6 +85,17 @@ impl Place {
         os_tree(release).write_to(&self.path(name)).unwrap();
     }
 
+    /// Makes `machine`, whose repository has two releases of a system, on the branches `one` and `two`; none is deployed.
+    pub(crate) fn machine(&self) {
+        std::fs::create_dir(self.path("machine")).unwrap();
+        self.ok("admin init-fs machine --format=ostree --mode=bare-user");
+        self.ok("admin os-init os --sysroot=machine");
+        for (branch, release) in [("one", Release::One), ("two", Release::Two)] {
+            self.os(branch, release);
+            self.ok(&format!("commit --repo=machine/ostree/repo -b {branch} {branch}"));
+        }
+    }
+
     /// Serves a repository until the value is dropped.
     pub(crate) fn serve(&self, repo: &str) -> Server {
         self.serve_with(repo, "")

@@ -2,8 +2,8 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::DeltaFiles;
-use crate::sign::{Mechanism, SignError, Signer, add_signature};
-use crate::{Error, Result};
+use crate::Result;
+use crate::sign::{Mechanism, SignError, Signer, sign_by_all};
 use sapwood_objstore::gvariant::{Layout, Reader, Writer};
 use sapwood_objstore::{DecodeError, Format, Metadata};
 
@@ -51,17 +51,13 @@ impl Envelope {
 /// The file of a superblock: signed by each of these, or as it is where there are none.
 ///
 /// # Errors
-/// [`Error::Sign`].
+/// [`Error::Sign`](crate::Error::Sign).
 pub(super) fn seal(superblock: Vec<u8>, signers: &[Box<dyn Signer>]) -> Result<Vec<u8>> {
     if signers.is_empty() {
         return Ok(superblock);
     }
-    let mut envelope = Envelope { superblock, signatures: Metadata::default() };
-    for signer in signers {
-        let added = add_signature(&mut envelope.signatures, &envelope.superblock, &**signer);
-        added.map_err(|error| Error::Sign(Box::new(error)))?;
-    }
-    Ok(envelope.encode())
+    let signatures = sign_by_all(signers, &superblock)?;
+    Ok(Envelope { superblock, signatures }.encode())
 }
 
 impl DeltaFiles {

@@ -1,7 +1,7 @@
 //! Signatures of commits and of the summary that are in a repository.
 
-use super::{SignError, Signer, keep_signature, signatures};
-use crate::{Error, Repo, Result};
+use super::{Signer, keep_signature, signatures};
+use crate::{Repo, Result};
 use sapwood_objstore::{Commit, Id, Metadata, Value};
 
 /// The signatures of the summary.
@@ -15,11 +15,11 @@ impl Repo {
     pub fn sign_commit(&self, commit: Id<Commit>, signers: &[Box<dyn Signer>]) -> Result<()> {
         let bytes = self.store().load_bytes(commit.name())?;
         // Not under the lock: keys may be asked for.
-        let made = signers.iter().map(|signer| signer.sign(&bytes).map_err(sign_error));
-        let made: Vec<_> = made.collect::<Result<_>>()?;
+        let made = signers.iter().map(|signer| signer.sign(&bytes));
+        let made: Vec<_> = made.collect::<std::result::Result<_, _>>()?;
         self.edit_beside(commit, |beside| {
             for (signer, signature) in signers.iter().zip(made) {
-                keep_signature(beside, &**signer, signature).map_err(sign_error)?;
+                keep_signature(beside, &**signer, signature)?;
             }
             Ok(())
         })
@@ -73,8 +73,4 @@ impl Repo {
     pub fn has_summary_signatures(&self) -> Result<bool> {
         Ok(sapwood_fsio::stat_optional(self.dir(), SIGNATURES)?.is_some())
     }
-}
-
-fn sign_error(error: SignError) -> Error {
-    Error::Sign(Box::new(error))
 }

@@ -15,6 +15,27 @@ fn seen_of(remote: &RemoteName) -> String {
     format!("{SEEN}/{remote}")
 }
 
+fn cannot_sign(reason: &str) -> SignError {
+    SignError::Signing { reason: reason.to_owned() }
+}
+
+/// States of a summary that it is the newest, for so many seconds from now, or for good.
+///
+/// # Errors
+/// [`Error::Sign`] where there is no key set, or too few publishers sign; those of `summary`.
+pub(crate) fn state_now<S: AsRef<[u8]>>(
+    file: Option<StatementFile>,
+    summary: impl FnOnce() -> Result<S>,
+    lasts_seconds: Option<u64>,
+    publishers: &[Ed25519],
+) -> Result<StatementFile> {
+    let mut file = file.ok_or_else(|| cannot_sign("the repository has no key set"))?;
+    let summary = summary()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    file.state(summary.as_ref(), now, lasts_seconds, publishers)?;
+    Ok(file)
+}
+
 impl Repo {
     /// The key sets of this repository, and what is stated now; `None` if it has none.
     ///
@@ -49,16 +70,11 @@ impl Repo {
     /// [`Error::Sign`] where there is no key set or no summary, or too few publishers sign; [`Error::Statement`],
     /// [`Error::Io`].
     pub fn state_summary(&self, lasts_seconds: Option<u64>, signers: &[Ed25519]) -> Result<StatementFile> {
-        let none = |what: &str| Error::Sign(Box::new(SignError::Signing { reason: what.to_owned() }));
-        self.change_statement(|file| {
-            let mut file = file.ok_or_else(|| none("the repository has no key set"))?;
-            let summary = sapwood_fsio::read_optional(self.dir(), "summary", Format::MAX_META_BYTES)?;
-            let summary = summary.ok_or_else(|| none("there is no summary"))?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            file.state(&summary, now, lasts_seconds, signers)
-                .map_err(|error| Error::Sign(Box::new(error)))?;
-            Ok(file)
-        })
+        let summary = || {
+            let bytes = sapwood_fsio::read_optional(self.dir(), "summary", Format::MAX_META_BYTES)?;
+            Ok::<_, Error>(bytes.ok_or_else(|| cannot_sign("there is no summary"))?)
+        };
+        self.change_statement(|file| state_now(file, summary, lasts_seconds, signers))
     }
 
     /// What is known of a remote's statements.

@@ -3,8 +3,8 @@
 
 use super::ordered;
 use crate::commit::{COLLECTION_BINDING, REF_BINDING};
-use crate::sign::{Signer, add_signature};
-use crate::{CommitOptions, Error, ImportedTree, RefName, Refspec, Repo, Result, Root};
+use crate::sign::{Signer, sign_by_all};
+use crate::{CommitOptions, ImportedTree, RefName, Refspec, Repo, Result, Root};
 use sapwood_objstore::{Commit, DirMeta, DirTree, Id, Metadata, Totals, Value, Xattrs};
 
 /// Its name.
@@ -16,7 +16,7 @@ impl Repo {
     /// repository of no collection. As for any commit, a prune waits while keys sign.
     ///
     /// # Errors
-    /// [`Error::Sign`] where a key fails: the branch is where it was. As [`Transaction::commit`](crate::Transaction::commit).
+    /// [`Error::Sign`](crate::Error::Sign) where a key fails: the branch is where it was. As [`Transaction::commit`](crate::Transaction::commit).
     pub fn commit_metadata(
         &self,
         facts: &Metadata,
@@ -41,12 +41,7 @@ impl Repo {
         let id = self.stage_commit(&mut txn, tree, &options)?;
         if !signers.is_empty() {
             let bytes = txn.objects().load_bytes(id.name())?;
-            let mut beside = Metadata::default();
-            for signer in signers {
-                add_signature(&mut beside, &bytes, &**signer)
-                    .map_err(|error| Error::Sign(Box::new(error)))?;
-            }
-            txn.objects().put_detached(id, &beside)?;
+            txn.objects().put_detached(id, &sign_by_all(signers, &bytes)?)?;
         }
         txn.commit_before_summary()?;
         Ok(Some(id))

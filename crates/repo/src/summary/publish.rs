@@ -6,11 +6,10 @@
 //! leaves none.
 
 use super::{SIGNATURE, SUMMARY, Summary, SummaryCopy, SummaryState, deltas};
-use crate::sign::{Ed25519, SignError, Signer, add_signature};
+use crate::sign::{Ed25519, SignError, Signer, sign_by_all};
 use crate::{Error, Repo, Result, statement, write};
 use sapwood_fsio::lock::LockKind;
 use sapwood_objstore::{Format, Metadata, RepoLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What vouches for a summary that is written; by default nothing.
 #[derive(Clone, Copy, Default)]
@@ -130,11 +129,8 @@ impl Repo {
 
     /// The file of signatures of a summary; `None` without signers.
     fn signatures_of(&self, summary: &[u8], signers: &[Box<dyn Signer>]) -> Result<Option<Vec<u8>>> {
-        let mut beside = Metadata::default();
-        for signer in signers {
-            add_signature(&mut beside, summary, &**signer).map_err(sign_error)?;
-        }
-        Ok((!signers.is_empty()).then(|| self.store().format().encode_metadata(&beside)))
+        let made = sign_by_all(signers, summary)?;
+        Ok((!signers.is_empty()).then(|| self.store().format().encode_metadata(&made)))
     }
 
     /// What the publishers state of a summary, with the key sets of this repository; `None` without publishers.
@@ -142,10 +138,7 @@ impl Repo {
         if by.publishers.is_empty() {
             return Ok(None);
         }
-        let none = || failed("the repository has no key set");
-        let mut file = self.statement()?.ok_or_else(none)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        file.state(summary, now, by.lasts_seconds, by.publishers).map_err(sign_error)?;
+        let file = statement::state_now(self.statement()?, || Ok(summary), by.lasts_seconds, by.publishers)?;
         Ok(Some(file.encode()))
     }
 
@@ -187,7 +180,8 @@ impl Repo {
     pub fn sign_summary(&self, signers: &[Box<dyn Signer>]) -> Result<()> {
         self.config().check_writable()?;
         let summary = sapwood_fsio::read_optional(self.dir(), SUMMARY, Format::MAX_META_BYTES)?;
-        let summary = summary.ok_or_else(|| failed("there is no summary"))?;
+        let none = || SignError::Signing { reason: "there is no summary".to_owned() };
+        let summary = summary.ok_or_else(none)?;
         let signatures = self.signatures_of(&summary, signers)?;
         let _lock = self.lock_refs()?;
         if self.summary_state()? != SummaryState::of(&summary) {
@@ -199,12 +193,4 @@ impl Repo {
             statement: None,
         })
     }
-}
-
-fn failed(reason: &str) -> Error {
-    sign_error(SignError::Signing { reason: reason.to_owned() })
-}
-
-fn sign_error(error: SignError) -> Error {
-    Error::Sign(Box::new(error))
 }
