@@ -11,7 +11,8 @@ impl Repo {
     /// Adds signatures to a commit that is here. All of them are added, or none.
     ///
     /// # Errors
-    /// [`Error::Sign`]; [`Error::Store`] where the commit cannot be read; [`Error::Lock`]; those of [`begin`](Self::begin).
+    /// [`Error::Sign`](crate::Error::Sign); [`Error::Store`](crate::Error::Store) where the commit cannot be read;
+    /// [`Error::Lock`](crate::Error::Lock); those of [`begin`](Self::begin).
     pub fn sign_commit(&self, commit: Id<Commit>, signers: &[Box<dyn Signer>]) -> Result<()> {
         let bytes = self.store().load_bytes(commit.name())?;
         // Not under the lock: keys may be asked for.
@@ -69,7 +70,7 @@ impl Repo {
     /// Whether there is a file of signatures of the summary. Whose they are, and of which summary, is not looked at.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`](crate::Error::Io).
     pub fn has_summary_signatures(&self) -> Result<bool> {
         Ok(sapwood_fsio::stat_optional(self.dir(), SIGNATURES)?.is_some())
     }
