@@ -60,20 +60,25 @@ impl Locked<'_> {
         }
         name.push_str(SUFFIX);
         put(file, self.root(), &layout::boot(layout::OVERLAYS), &name)?;
+        // Their directory may be new, too.
+        fsio::sync_dir(&fsio::open_dir(self.root(), layout::boot(layout::BOOT_OSTREE))?)?;
         Ok(name)
     }
 
     /// Puts overlays of what is staged where they lack: into the boot directory, which outlives the boot, and into the
-    /// run-time directory, where OSTree looks for them. Those that are in neither stay so.
-    pub(crate) fn share_overlays(&self, names: &[String]) -> Result<()> {
+    /// run-time directory, where OSTree looks for them. Those that are in neither stay so. Says whether the boot directory
+    /// got any.
+    pub(crate) fn share_overlays(&self, names: &[String]) -> Result<bool> {
+        let mut took_in = false;
         for name in names {
-            self.take_in_overlay(name)?;
+            let lacked = !self.has_overlay(name)?;
+            took_in |= self.take_in_overlay(name)? && lacked;
             let kept = fsio::open_file_optional(self.root(), layout::boot(layout::overlay(name)))?;
             if let (Some(kept), Some(run)) = (kept, self.run()) {
                 put(&kept, run, layout::STAGED_INITRDS, checksum(name))?;
             }
         }
-        Ok(())
+        Ok(took_in)
     }
 
     /// Makes sure that overlays are in the boot directory.

@@ -21,7 +21,7 @@ use crate::deployment::{Deployment, DeploymentId};
 use crate::list::Current;
 use crate::origin::Origin;
 use crate::plan::Slot;
-use crate::space::WhereFull;
+use crate::space::{self, WhereFull};
 use crate::{Error, Kargs, Locked, Result, StaterootName, Sysroot, etc, layout, write};
 use record::{BootIds, Record};
 use sapwood_fsio::{self as fsio, Dir, Kind};
@@ -195,16 +195,19 @@ impl Locked<'_> {
 
     /// Writes the record, with the overlays that it names wherever it is.
     fn write_record(&self, record: &Record) -> Result<()> {
-        self.share_overlays(&record.blueprint.overlays)?;
+        self.share_overlays(&record.blueprint.overlays)
+            .map_err(|error| space::name_full_boot(self, error))?;
         self.put_record(record)
     }
 
-    /// Writes the record, and what says that it is held, in all places or in none.
+    /// Writes the record, and what says that it is held, in all places or in none. Where the run-time directory alone has an
+    /// overlay that it names, no record outlives the boot, since that does not.
     fn put_record(&self, record: &Record) -> Result<()> {
         let bytes = record.encode();
         let held = record.finalization == Finalization::Held;
         let lock = held.then(Vec::new);
-        let mut places = vec![(self.root(), layout::STAGED, Some(&bytes))];
+        let outlives = self.missing_overlays(&record.blueprint.overlays)?.is_empty();
+        let mut places = vec![(self.root(), layout::STAGED, outlives.then_some(&bytes))];
         if let Some(run) = self.run() {
             places.push((run, layout::STAGED_NAME, Some(&bytes)));
             // At no moment does a record that is held look as if it were not.
@@ -320,11 +323,17 @@ impl Locked<'_> {
         {
             return Err(Error::MergeGone { merge: merge.clone() });
         }
-        // Its overlays are taken into the boot directory when there is room.
-        self.put_record(&Record { begun: true, ..record.clone() })?;
+        let begun = Record { begun: true, ..record.clone() };
+        self.put_record(&begun)?;
+        let room = self.make_boot_room(blueprint);
+        // What does not fit as a whole stays staged, also over a reboot, if its overlays do.
+        let kept = match self.share_overlays(&blueprint.overlays) {
+            Ok(true) => self.put_record(&begun),
+            shared => shared.map(drop).map_err(|error| space::name_full_boot(self, error)),
+        };
+        room.and(kept)?;
         // An earlier attempt may have got into the middle of the merge.
         etc::recreate(self, &blueprint.id)?;
-        self.make_boot_room(blueprint)?;
         let placed = self.place(blueprint, on_event).inspect_err(|error| {
             if !matches!(error, Error::AfterSwitch { .. }) {
                 self.abandon_kernel();

@@ -2,6 +2,7 @@
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
+use crate::staged::{boots_with_the_overlay, reboot, running, with_an_overlay_of_ostree};
 use sapwood_deploy::{CleanupOptions, DeployOptions, Error, InitOptions, Origin, Retain};
 use sapwood_fsio as fsio;
 use sapwood_fsio::fault::{self, Failure};
@@ -137,6 +138,28 @@ fn deployments_that_would_go_anyway_make_room() {
         machine.deploy(commit, &options()).unwrap();
         assert_eq!(machine.boots(), ["Tiny OS 3.0 (ostree:0)", "Tiny OS 2.0 (ostree:1)"]);
         assert_eq!(machine.read(0, "etc/untouched").as_deref(), Some("default 3\n"));
+    });
+}
+
+#[test]
+fn what_ostree_staged_and_does_not_fit_into_the_boot_directory_stays_staged_over_a_reboot_with_its_overlay() {
+    const NAME: &str = "space::what_ostree_staged_and_does_not_fit_into_the_boot_directory_stays_staged_over_a_reboot_with_its_overlay";
+    in_mount_namespace(NAME, || {
+        let machine = Machine::new(&InitOptions::default());
+        mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &machine.path().join("boot"));
+        machine.deploy(machine.commit(1, &tree(1, "kernel 1")), &options()).unwrap();
+        machine.commit(2, &tree(2, &"2".repeat(3 * MIB)));
+        with_an_overlay_of_ostree(&machine);
+        fsio::replace(&machine.dir(), "boot/ballast", 0o644, &vec![b'x'; 5 * MIB]).unwrap();
+        let refused = running(&machine).lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap_err();
+        assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
+        reboot(&machine);
+        let complete = running(&machine).lock(WAIT).unwrap().boot_complete().unwrap();
+        assert_eq!(complete.failure, Some(refused.to_string()));
+        assert!(complete.staged.is_some());
+        fsio::remove_file(&machine.dir(), "boot/ballast").unwrap();
+        running(&machine).lock(WAIT).unwrap().finalize_staged(&|_| {}).unwrap().unwrap();
+        assert!(boots_with_the_overlay(&machine));
     });
 }
 

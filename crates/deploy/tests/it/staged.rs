@@ -7,6 +7,7 @@ use sapwood_deploy::{
 };
 use sapwood_fsio::fault::{self, Failure};
 use sapwood_fsio::{self as fsio, Dir};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 fn options() -> DeployOptions {
@@ -14,7 +15,7 @@ fn options() -> DeployOptions {
 }
 
 /// The sysroot as its first deployment sees it when it runs, with a run-time directory of its own.
-fn running(machine: &Machine) -> Sysroot {
+pub(crate) fn running(machine: &Machine) -> Sysroot {
     running_at(machine, 0)
 }
 
@@ -226,7 +227,7 @@ fn a_crash_at_any_step_of_a_finalisation_leaves_the_old_order_with_the_update_st
 }
 
 /// What a boot finds: the run-time directory is empty, and the record on the disk is all there is.
-fn reboot(machine: &Machine) {
+pub(crate) fn reboot(machine: &Machine) {
     fsio::remove_tree(&machine.dir(), "run").unwrap();
 }
 
@@ -259,6 +260,68 @@ fn a_finalisation_that_a_power_loss_ended_at_any_step_is_told_of_and_still_stage
     }
 }
 
+/// The name of the overlay that [`with_an_overlay_of_ostree`] has, by `printf overlay | sha256sum`.
+const OVERLAY: &str = "b4b33d2441645d4dd0a0694b5989a0a14a5cc22fe9865e6b7b7eae966e0de36c.img";
+
+/// Stages version 2 with an overlay, and leaves of that what OSTree leaves: the record and the overlay are in the run-time
+/// directory alone.
+pub(crate) fn with_an_overlay_of_ostree(machine: &Machine) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"overlay").unwrap();
+    let sysroot = running(machine);
+    let locked = sysroot.lock(WAIT).unwrap();
+    let overlays = vec![locked.add_overlay(&file).unwrap()];
+    assert_eq!(overlays, [OVERLAY]);
+    let commit = sysroot.repo().resolve(REF).unwrap();
+    let options = DeployOptions { overlays, ..options() };
+    locked.stage(&os(), commit, &options, Finalization::AtShutdown, &|_| {}).unwrap();
+    for path in [&format!("boot/ostree/initramfs-overlays/{OVERLAY}"), "ostree/staged-deployment"] {
+        fsio::remove_file(&machine.dir(), path).unwrap();
+    }
+}
+
+/// Whether the default boots with the overlay, which is there.
+pub(crate) fn boots_with_the_overlay(machine: &Machine) -> bool {
+    let entry = machine.open().deployments().unwrap().remove(0).entry;
+    let named = format!("/ostree/initramfs-overlays/{OVERLAY}");
+    entry.all("initrd").any(|initrd| initrd == named)
+        && fsio::read(&machine.dir(), format!("boot{named}"), 100).is_ok_and(|bytes| bytes == b"overlay")
+}
+
+#[test]
+fn an_overlay_that_only_the_run_time_directory_has_is_lost_with_what_names_it_or_outlives_a_power_loss() {
+    let before = two_deployments();
+    before.commit(2, &tree(2, "kernel 2"));
+    with_an_overlay_of_ostree(&before);
+    let old = before.boots();
+    for (what, act) in
+        [("finalize", &finalize as &Replace), ("rollback", &|locked| locked.rollback().map(drop))]
+    {
+        let mut kept = 0;
+        for step in 1.. {
+            let machine = before.copy();
+            let crashed = fault::crash_at(step, || act(&running(&machine).lock(WAIT)?));
+            reboot(&machine);
+            let sysroot = running(&machine);
+            let locked = sysroot.lock(WAIT).unwrap();
+            if locked.boot_complete().unwrap().staged.is_some() {
+                assert_eq!(machine.boots(), old, "{what}: step {step}");
+                finalize(&locked).unwrap();
+                assert!(boots_with_the_overlay(&machine), "{what}: step {step}");
+                kept += 1;
+            } else if machine.boots() == old {
+                // As long as it is as OSTree left it, nothing of it outlives the boot.
+                assert_eq!(kept, 0, "{what}: step {step}");
+            }
+            if !crashed.fired {
+                assert_eq!(boots_with_the_overlay(&machine), what == "finalize");
+                assert_eq!(kept > 20, what == "finalize", "kept {kept} times in {step} steps");
+                break;
+            }
+        }
+    }
+}
+
 type Replace = dyn Fn(&Locked<'_>) -> Result<()>;
 
 /// What replaces what is staged: another deployment, and another default.
@@ -269,13 +332,18 @@ fn replacements(machine: &Machine) -> [(&'static str, Box<Replace>); 2] {
     [("deploy", Box::new(deploy)), ("rollback", Box::new(rollback))]
 }
 
-/// A machine with two deployments and something staged.
-fn two_and_staged() -> Machine {
+fn two_deployments() -> Machine {
     let machine = Machine::new(&InitOptions::default());
     for number in 0..=1 {
         let commit = machine.commit(number, &tree(number, &format!("kernel {number}")));
         machine.deploy(commit, &options()).unwrap();
     }
+    machine
+}
+
+/// A machine with two deployments and something staged.
+fn two_and_staged() -> Machine {
+    let machine = two_deployments();
     machine.commit(2, &tree(2, "kernel 2"));
     stage(&machine).unwrap();
     machine
