@@ -30,6 +30,18 @@ pub struct ArchiveHeader {
     pub encoded_len: usize,
 }
 
+impl ArchiveHeader {
+    /// Whether nothing follows the header of a file that is not regular.
+    ///
+    /// # Errors
+    /// The outer one when `input` fails, the inner one when it has not ended.
+    pub fn check_end(&self, input: &mut dyn Read) -> std::io::Result<Result<(), DecodeError>> {
+        let what = "bytes after the header of what is no regular file";
+        let ends = read_exactly(input, 1)?.is_empty();
+        Ok(if ends { Ok(()) } else { Err(DecodeError { offset: self.encoded_len, what }) })
+    }
+}
+
 /// Largest header of a file in an archive repository, in bytes.
 const MAX_HEADER_BYTES: usize = 16 << 20;
 
@@ -157,8 +169,8 @@ impl Format {
             Self::Ostree => ostree::encode_archive_header(header, size),
         }
     }
-    /// Reads that from the beginning of an archived file, and not a byte more; refuses one of over 16 MiB. Files that
-    /// are not regular have no content: nothing may follow, which is for the caller to check.
+    /// Reads that from the beginning of an archived file, and not a byte more; refuses one of over 16 MiB. Of a regular file
+    /// the [content](Self::archived_content) follows, of others [nothing](ArchiveHeader::check_end).
     ///
     /// # Errors
     /// The outer one when `input` fails, the inner one when what it yields is not a header.
@@ -238,6 +250,35 @@ impl Format {
             Self::Native => Ok(compress::zstd_writer(to, level)),
             Self::Ostree => Ok(compress::deflate_writer(to, level)),
         }
+    }
+    /// Most bytes that content of this size may take when it is compressed: more than any honest compressor makes of it. As
+    /// compressed bytes take part in no id, anything could be put between them.
+    ///
+    /// Zstd adds 3 bytes to a block that it cannot make smaller, and so to each piece that a careful writer flushes. Deflate,
+    /// at the least thrifty settings of zlib, adds an eighth and some, and 5 bytes to each flush.
+    pub fn max_compressed(self, size: u64) -> u64 {
+        const BESIDE: u64 = 64 << 10;
+        let grown = match self {
+            Self::Native => size / 128,
+            Self::Ostree => size / 4,
+        };
+        size.saturating_add(grown).saturating_add(BESIDE)
+    }
+    /// Decompresses the content of an archived file, of which `from` yields what comes after the header.
+    ///
+    /// As [`decompressor`](Self::decompressor); and content of another size than the header says is an error of the reader, as
+    /// are more compressed bytes than [`max_compressed`](Self::max_compressed) allows. Then a [`DecodeError`] is in it.
+    ///
+    /// # Errors
+    /// When the compression library has no memory.
+    pub fn archived_content<'r>(
+        self,
+        archive: &ArchiveHeader,
+        from: Box<dyn Read + Send + 'r>,
+    ) -> std::io::Result<Box<dyn Read + Send + 'r>> {
+        let (at, size) = (archive.encoded_len, archive.size);
+        let bounded = compress::AtMost::new(from, self.max_compressed(size), at);
+        Ok(Box::new(compress::Exactly::new(self.decompressor(Box::new(bounded))?, size, at)))
     }
     /// Decompresses such content. The caller limits how much it reads: a few bytes may become many. Compressed data
     /// that ends too early, and anything after it, is an error of the reader.

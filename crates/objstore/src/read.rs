@@ -1,8 +1,8 @@
 //! Reading files out of the store, verified.
 
 use crate::{
-    Commit, DecodeError, Digest, DirMeta, DirTree, Error, FileHeader, FileType, Format, Id, MetaObject, Mode,
-    ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs, kind, layout,
+    ArchiveHeader, Commit, DecodeError, Digest, DirMeta, DirTree, Error, FileHeader, FileType, Format, Id,
+    MetaObject, Mode, ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs, kind, layout,
 };
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Stat};
 use std::fs::File;
@@ -36,7 +36,8 @@ impl std::fmt::Debug for FileReader {
 }
 
 impl Read for FileReader {
-    /// At the end: [`io::ErrorKind::InvalidData`] holding [`crate::Error::Corrupt`] if it hashes to something else.
+    /// At the end: [`io::ErrorKind::InvalidData`] holding [`crate::Error::Corrupt`] if it hashes to something else, or
+    /// [`crate::DecodeError`] if an archive's header says another size.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buf)
     }
@@ -47,6 +48,8 @@ pub(crate) struct RawFile {
     pub(crate) header: FileHeader,
     /// Size of the content before compression.
     pub(crate) size: u64,
+    /// Where in the file the content begins.
+    pub(crate) content_at: usize,
     /// The content as stored; nothing where there is none.
     pub(crate) content: Option<File>,
 }
@@ -87,21 +90,21 @@ impl Store {
 
     /// Opens the content of a file that was located in this store.
     pub(crate) fn reader(&self, id: Id<kind::File>, raw: RawFile) -> Result<FileObject, Error> {
-        let RawFile { header, size, content } = raw;
+        let RawFile { header, size, content_at, content } = raw;
         let mut digest = Digest::new(self.format(), ObjectKind::File);
         digest.update(&self.format().file_prefix(&header));
-        // One byte more than promised, so that content which does not end there cannot hash right.
-        let limit = size.saturating_add(1);
+        let archive = ArchiveHeader { header, size, encoded_len: content_at };
         let content: Box<dyn Read + Send> = match content {
             None => Box::new(io::empty()),
             Some(file) if self.mode() == Mode::Archive => {
                 let stored = Box::new(BufReader::with_capacity(CHUNK, file));
-                Box::new(self.format().decompressor(stored).at("decompress", id.to_hex())?.take(limit))
+                self.format().archived_content(&archive, stored).at("decompress", id.to_hex())?
             }
-            Some(file) => Box::new(file.take(limit)),
+            // One byte more than it had, so that content which has grown cannot hash right.
+            Some(file) => Box::new(file.take(size.saturating_add(1))),
         };
         let inner = VerifyReader::new(content, digest, id.raw());
-        Ok(FileObject { header, size, content: FileReader { inner } })
+        Ok(FileObject { header: archive.header, size, content: FileReader { inner } })
     }
 
     /// The store that has the file (this or a parent), and the file.
@@ -162,7 +165,7 @@ impl Store {
             FileHeader { uid: stat.uid, gid: stat.gid, mode, file_type, xattrs }
         };
         let size = if content.is_some() { stat.size } else { 0 };
-        Ok(RawFile { header, size, content })
+        Ok(RawFile { header, size, content_at: 0, content })
     }
 
     /// The attributes of a file that lie beside it.
@@ -192,18 +195,23 @@ impl Store {
             *target = utf8(bytes, name)?;
         }
         if header.is_regular() {
-            Ok(RawFile { header, size, content: Some(content) })
+            Ok(RawFile { header, size, content_at: 0, content: Some(content) })
         } else {
-            Ok(RawFile { header, size: 0, content: None })
+            Ok(RawFile { header, size: 0, content_at: 0, content: None })
         }
     }
 
     fn open_archived(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<RawFile, Error> {
         let mut stored = fsio::open_file(dir, file)?;
         let archived = self.format().read_archive_header(&mut stored).at("read", file)?;
-        let archived = archived.map_err(|source| Error::Malformed { name, source })?;
+        let malformed = |source| Error::Malformed { name, source };
+        let archived = archived.map_err(malformed)?;
+        if !archived.header.is_regular() {
+            archived.check_end(&mut stored).at("read", file)?.map_err(malformed)?;
+        }
         let content = archived.header.is_regular().then_some(stored);
-        Ok(RawFile { header: archived.header, size: archived.size, content })
+        let ArchiveHeader { header, size, encoded_len: content_at } = archived;
+        Ok(RawFile { header, size, content_at, content })
     }
 
     /// Size of the content of a file before any compression, without reading it.
@@ -257,27 +265,20 @@ impl Store {
 
     fn verify_file(&self, dir: &Dir, file: &str, name: ObjectName) -> Result<(), Error> {
         let raw = self.open_raw(dir, file, name)?.ok_or(Error::Missing { name })?;
-        let size = raw.size;
         let mut object = self.reader(Id::new(name.id), raw)?;
         let mut buf = vec![0; CHUNK];
-        let mut seen = 0_u64;
-        loop {
-            match object.content.read(&mut buf) {
-                Ok(0) if seen == size => return Ok(()),
-                Ok(0) => return Err(malformed(name, "size differs from the one in the header")),
-                Ok(n) => seen += n as u64,
-                Err(e) => return Err(read_error(e, name, file)),
-            }
-        }
+        while object.content.read(&mut buf).map_err(|e| read_error(e, name, file))? > 0 {}
+        Ok(())
     }
 }
 
 /// What a failed read of an object's content means: the [`Error`] a [`VerifyReader`] put in, bad compressed data, or I/O.
 pub(crate) fn read_error(e: io::Error, name: ObjectName, file: &str) -> Error {
     if is_malformation(&e) {
-        return match e.downcast::<Error>() {
+        return match e.downcast::<Error>().map_err(io::Error::downcast::<DecodeError>) {
             Ok(inner) => inner,
-            Err(_other) => malformed(name, "compressed content"),
+            Err(Ok(source)) => Error::Malformed { name, source },
+            Err(Err(_other)) => malformed(name, "compressed content cannot be decompressed"),
         };
     }
     fsio::Error { op: "read", path: file.into(), source: e }.into()

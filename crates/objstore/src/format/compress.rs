@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::Compressor;
+use crate::DecodeError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -246,4 +247,62 @@ impl<R: BufRead> Read for Unzstd<'_, R> {
         }
         Ok(count)
     }
+}
+
+/// Compressed bytes, up to a limit.
+pub(super) struct AtMost<R> {
+    from: R,
+    left: u64,
+    /// Where the compressed bytes begin.
+    at: usize,
+}
+
+impl<R> AtMost<R> {
+    pub(super) fn new(from: R, limit: u64, at: usize) -> Self {
+        Self { from, left: limit, at }
+    }
+}
+
+impl<R: Read> Read for AtMost<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = (&mut self.from).take(self.left.saturating_add(1)).read(buf)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            wrong(self.at, "compressed content is larger than any compressor makes of so much")
+        })?;
+        Ok(read)
+    }
+}
+
+/// Content that must have a size.
+pub(super) struct Exactly<R> {
+    from: R,
+    left: u64,
+    /// Where the compressed bytes begin.
+    at: usize,
+}
+
+impl<R> Exactly<R> {
+    pub(super) fn new(from: R, size: u64, at: usize) -> Self {
+        Self { from, left: size, at }
+    }
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let read = (&mut self.from).take(self.left.saturating_add(1)).read(buf)?;
+        if read == 0 && self.left > 0 {
+            return Err(wrong(self.at, "content is smaller than the header says"));
+        }
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| wrong(self.at, "content is larger than the header says"))?;
+        Ok(read)
+    }
+}
+
+/// What the header of an archived file makes wrong.
+fn wrong(offset: usize, what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, DecodeError { offset, what })
 }

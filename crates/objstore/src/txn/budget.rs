@@ -48,12 +48,16 @@ impl Budget {
     pub(super) fn take(&self, bytes: u64) -> Result<Taken<'_>, Error> {
         // Without a reserve the disk itself says when it is full.
         if self.reserve != 0 {
-            let needed = self.blocks(bytes);
-            let mut left = self.left();
-            left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
-            left.to_keep = left.to_keep.saturating_sub(needed);
+            self.use_up(self.blocks(bytes))?;
         }
         Ok(Taken { budget: self, bytes })
+    }
+
+    fn use_up(&self, needed: u64) -> Result<(), Error> {
+        let mut left = self.left();
+        left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
+        left.to_keep = left.to_keep.saturating_sub(needed);
+        Ok(())
     }
 
     /// Notes a file that was there before and will go: what it fills can then be kept for others.
@@ -101,6 +105,17 @@ impl Budget {
 }
 
 impl Taken<'_> {
+    /// Takes, in addition, the blocks that a file fills which gets `by` bytes more. Refused, nothing more is taken.
+    pub(super) fn grow(&mut self, by: u64) -> Result<(), Error> {
+        let bytes = self.bytes.saturating_add(by);
+        if self.budget.reserve != 0 {
+            let needed = self.budget.blocks(bytes) - self.budget.blocks(self.bytes);
+            self.budget.use_up(needed)?;
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
     /// The content is there, and stays.
     pub(super) fn keep(mut self) {
         self.bytes = 0;
@@ -147,6 +162,19 @@ mod tests {
             budget.take(1),
             Err(Error::NoSpace { needed_bytes: 4096, available_bytes: 1808, reserve_bytes: 90_000, .. })
         ));
+    }
+
+    #[test]
+    fn what_grows_takes_whole_blocks_once_and_gives_back_all() {
+        let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
+        let mut taken = budget.take(0).unwrap();
+        for _ in 0..8192 {
+            taken.grow(1).unwrap();
+        }
+        assert!(matches!(taken.grow(1), Err(Error::NoSpace { needed_bytes: 4096, .. })));
+        budget.check(1809).unwrap_err();
+        drop(taken);
+        budget.check(8192).unwrap();
     }
 
     #[test]

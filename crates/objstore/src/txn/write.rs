@@ -3,11 +3,13 @@
 //! A file of up to [`SMALL`] bytes is read whole and hashed before anything is written, so that content which the store
 //! has costs no write at all. A larger one is written while it is hashed.
 
+use super::budget::Taken;
 use super::staging::finish;
 use super::{Transaction, add};
 use crate::read::{CHUNK, MAX_TARGET_BYTES, read_error};
 use crate::{Digest, Error, FileHeader, FileType, Id, Mode, ObjectId, ObjectKind, ObjectName, kind, layout};
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Staged};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 
@@ -117,18 +119,17 @@ impl Transaction<'_> {
         }
         let dir = self.staging.content().shard_or_create(layout::shard(id.raw()))?;
         let file = layout::file_name(self.store.mode(), id.name());
-        let taken = self.budget.take(size)?;
+        let stored = match self.store.mode() {
+            Mode::Archive => Cow::Owned(self.archive(header, buffer).at("compress", &file)?),
+            _ => Cow::Borrowed(buffer),
+        };
+        let taken = self.budget.take(stored.len() as u64 + self.beside(header))?;
         let payload = self.payload_digest(size).map(|mut payload| {
             payload.update(buffer);
             payload.finish()
         });
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
-        if self.store.mode() == Mode::Archive {
-            let stored = self.archive(header, buffer).at("compress", &file)?;
-            staged.write_all(&stored).at("write", &file)?;
-        } else {
-            staged.write_all(buffer).at("write", &file)?;
-        }
+        staged.write_all(&stored).at("write", &file)?;
         if let Some(payload) = payload {
             self.share_payload(payload, id, &staged)?;
         }
@@ -138,6 +139,16 @@ impl Transaction<'_> {
             self.count_written(size);
         }
         Ok(id)
+    }
+
+    /// What attributes take on the disk beside the content, where they are attributes there, too.
+    fn beside(&self, header: &FileHeader) -> u64 {
+        match self.store.mode() {
+            Mode::Archive | Mode::BareUserOnly => 0,
+            Mode::Bare | Mode::BareUser | Mode::BareSplitXattrs => {
+                header.xattrs.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+            }
+        }
     }
 
     fn archive(&self, header: &FileHeader, content: &[u8]) -> io::Result<Vec<u8>> {
@@ -158,20 +169,23 @@ impl Transaction<'_> {
         mut digest: Digest,
         expected: Option<Id<kind::File>>,
     ) -> Result<Id<kind::File>, Error> {
-        let taken = self.budget.take(size)?;
         // Until its id is known it lies in the staging directory itself, on the filesystem of all shards.
         let mut staged = Staged::create_named(self.staging.dir(), self.staging.unfinished())?;
         let format = self.store.format();
         let mut payload = self.payload_digest(size);
+        let mut taken = self.budget.take(self.beside(header))?;
         let total = if self.store.mode() == Mode::Archive {
-            staged.write_all(&format.encode_archive_header(header, size)).at("write", "a staged file")?;
+            let mut metered = Metered { to: &mut staged, taken: &mut taken };
+            let header = format.encode_archive_header(header, size);
+            metered.write_all(&header).map_err(write_error)?;
             let level = self.store.options().compression_level;
             let mut compressor =
-                format.compressor(Box::new(&mut staged), level).at("compress", "a staged file")?;
+                format.compressor(Box::new(metered), level).at("compress", "a staged file")?;
             let total = pump(content, size, &mut digest, &mut compressor, expected)?;
-            compressor.finish().at("compress", "a staged file")?;
+            compressor.finish().map_err(write_error)?;
             total
         } else {
+            taken.grow(size)?;
             let (mut to, mut failed) = (Hashing(payload.as_mut()), None);
             let mut tee = Tee { from: content, to: &mut to, failed: &mut failed };
             pump(&mut tee, size, &mut digest, &mut staged, expected)?
@@ -210,39 +224,39 @@ impl Transaction<'_> {
         let format = self.store.format();
         let header = format.read_archive_header(archived).map_err(Error::Source)?;
         let archive = header.map_err(|source| Error::Malformed { name, source })?;
-        let (header, size) = (archive.header, archive.size);
-        if !header.is_regular() || self.store.mode() != Mode::Archive {
-            if !header.is_regular() {
-                return self.put_file_as(expected, &header, 0, &mut io::empty());
-            }
-            let mut content = format.decompressor(Box::new(archived)).map_err(Error::Source)?;
-            return self.put_file_as(expected, &header, size, &mut content);
+        let (header, size) = (&archive.header, archive.size);
+        if !header.is_regular() {
+            let end = archive.check_end(archived).map_err(Error::Source)?;
+            end.map_err(|source| Error::Malformed { name, source })?;
+            return self.put_file_as(expected, header, 0, &mut io::empty());
+        }
+        if self.store.mode() != Mode::Archive {
+            let mut content = format.archived_content(&archive, Box::new(archived)).map_err(Error::Source)?;
+            return self.put_file_as(expected, header, size, &mut content);
         }
         add(&self.counts.files_total, 1);
-        self.check(&header)?;
+        self.check(header)?;
         if self.contains(name)? {
             return Ok(());
         }
-        let taken = self.budget.take(size)?;
+        let mut taken = self.budget.take(0)?;
         let dir = self.staging.content().shard_or_create(layout::shard(name.id))?;
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
-        staged.write_all(&format.encode_archive_header(&header, size)).at("write", name.to_string())?;
+        let mut metered = Metered { to: &mut staged, taken: &mut taken };
+        metered.write_all(&format.encode_archive_header(header, size)).map_err(write_error)?;
         let mut digest = Digest::new(format, ObjectKind::File);
-        digest.update(&format.file_prefix(&header));
+        digest.update(&format.file_prefix(header));
         let mut failed = None;
-        let tee = Tee { from: archived, to: &mut staged, failed: &mut failed };
+        let tee = Tee { from: archived, to: &mut metered, failed: &mut failed };
         let total = format
-            .decompressor(Box::new(tee))
+            .archived_content(&archive, Box::new(tee))
             .map_err(Error::Source)
             .and_then(|mut content| pump(&mut content, size, &mut digest, &mut io::sink(), Some(expected)));
         // Then what came is not at fault, whatever the decompressor makes of it.
-        failed.map_or(Ok(()), Err).at("write", name.to_string())?;
-        let total = total?;
-        if total != size {
-            return Err(wrong_size(size, total));
-        }
+        failed.map_or(Ok(()), |failed| Err(write_error(failed)))?;
+        total?;
         named(digest.finish(), Some(expected))?;
-        self.dress(&header, &staged)?;
+        self.dress(header, &staged)?;
         if finish(staged, &dir, &layout::file_name(self.store.mode(), name))? {
             taken.keep();
             self.count_written(size);
@@ -297,14 +311,25 @@ impl Transaction<'_> {
                 [target.as_bytes(), b"\0"].concat()
             }
             (Mode::BareUser, _) => Vec::new(),
-            (Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs, _) => {
-                return self.write_node(header, &dir, &file);
+            (Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs, file_type) => {
+                let target = if let FileType::Symlink(target) = file_type { target.len() as u64 } else { 0 };
+                let taken = self.budget.take(target + self.beside(header))?;
+                let is_new = self.write_node(header, &dir, &file)?;
+                if is_new {
+                    taken.keep();
+                }
+                return Ok(is_new);
             }
         };
+        let taken = self.budget.take(bytes.len() as u64 + self.beside(header))?;
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
         staged.write_all(&bytes).at("write", &file)?;
         self.dress(header, &staged)?;
-        finish(staged, &dir, &file)
+        let is_new = finish(staged, &dir, &file)?;
+        if is_new {
+            taken.keep();
+        }
+        Ok(is_new)
     }
 
     fn write_node(&self, header: &FileHeader, dir: &Dir, file: &str) -> Result<bool, Error> {
@@ -344,6 +369,33 @@ impl Transaction<'_> {
             fsio::set_mode_of(dir, new, header.mode)?;
         }
         Ok(())
+    }
+}
+
+/// Takes the space for what is written before it is written.
+struct Metered<'a, 'b> {
+    to: &'a mut Staged,
+    taken: &'a mut Taken<'b>,
+}
+
+impl Write for Metered<'_, '_> {
+    /// Where there is no more space the [`Error`] that says so is in it: see [`write_error`].
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.taken.grow(bytes.len() as u64).map_err(io::Error::other)?;
+        self.to.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Why writing to a staged file failed.
+fn write_error(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(refused) => refused,
+        Err(source) => fsio::Error { op: "write", path: "a staged file".into(), source }.into(),
     }
 }
 
@@ -418,7 +470,7 @@ fn pump(
         };
         let chunk = buf.get(..n).unwrap_or_default();
         digest.update(chunk);
-        to.write_all(chunk).at("write", "a staged file")?;
+        to.write_all(chunk).map_err(write_error)?;
         total += n as u64;
     }
     Ok(total)
