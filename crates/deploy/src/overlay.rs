@@ -71,8 +71,7 @@ impl Locked<'_> {
     pub(crate) fn share_overlays(&self, names: &[String]) -> Result<bool> {
         let mut took_in = false;
         for name in names {
-            let lacked = !self.has_overlay(name)?;
-            took_in |= self.take_in_overlay(name)? && lacked;
+            took_in |= !self.has_overlay(name)? && self.take_in_overlay(name)?;
             let kept = fsio::open_file_optional(self.root(), layout::boot(layout::overlay(name)))?;
             if let (Some(kept), Some(run)) = (kept, self.run()) {
                 put(&kept, run, layout::STAGED_INITRDS, checksum(name))?;

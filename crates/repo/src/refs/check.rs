@@ -37,6 +37,11 @@ impl<'a> Overlay<'a> {
         (set, removed)
     }
 
+    /// Whether a ref is an alias as it is on disk.
+    pub(super) fn was_alias(&self, name: &Refspec) -> bool {
+        self.changed.get(name).is_some_and(|change| matches!(change.before, Stored::Alias(_)))
+    }
+
     /// Where a ref is, and where it will be. What leads nowhere, or is malformed, is nowhere.
     pub(super) fn moved(&self, name: &Refspec) -> Moved {
         let old = follow(name, |name| self.db.stored(name)).ok().flatten();

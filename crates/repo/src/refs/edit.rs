@@ -2,7 +2,8 @@
 //!
 //! [`RefTxn`] becomes [`PreparedRefs`] once every edit is known to be possible, and that is committed. New ref files are
 //! written and synced in `tmp` before the first one is renamed into place; what is removed goes last, except where it
-//! stands in the way of a new ref.
+//! stands in the way of a new ref. An alias is gone, durably, before what it follows: OSTree cannot list refs of which one leads
+//! nowhere.
 
 use super::check::Overlay;
 use super::read::{HEADS, MIRRORS, REMOTES, alias_link, base_of};
@@ -40,6 +41,7 @@ pub(crate) struct PreparedRefs<'a> {
     fsync: bool,
     sets: Vec<(Refspec, Stored)>,
     removed_first: Vec<Refspec>,
+    removed_aliases: Vec<Refspec>,
     removed_last: Vec<Refspec>,
     moved: Vec<Moved>,
     _lock: Option<Lock>,
@@ -86,12 +88,15 @@ impl<'a> RefTxn<'a> {
                 new.namespace == gone.namespace && (is_below(gone, new) || is_below(new, gone))
             })
         };
-        let (removed_first, removed_last) = removed.into_iter().partition(in_the_way);
+        let (mut removed_first, others): (Vec<_>, Vec<_>) = removed.into_iter().partition(in_the_way);
+        removed_first.sort_by_key(|name| !overlay.was_alias(name));
+        let (removed_aliases, removed_last) = others.into_iter().partition(|name| overlay.was_alias(name));
         Ok(PreparedRefs {
             dir,
             fsync: self.writing.fsync,
             sets,
             removed_first,
+            removed_aliases,
             removed_last,
             moved,
             _lock: lock,
@@ -108,7 +113,7 @@ enum New {
 impl PreparedRefs<'_> {
     /// Makes the changes, durably.
     pub(crate) fn commit(self) -> Result<()> {
-        if self.sets.is_empty() && self.removed_first.is_empty() && self.removed_last.is_empty() {
+        if self.moved.is_empty() {
             return Ok(());
         }
         let tmp = sapwood_fsio::ensure_dir(self.dir, "tmp", 0o775)?;
@@ -124,10 +129,12 @@ impl PreparedRefs<'_> {
             self.publish(&tmp, name, new, &mut touched)?;
         }
         self.sync(&mut touched)?;
-        for name in &self.removed_last {
-            self.remove(name, &mut touched)?;
+        for names in [&self.removed_aliases, &self.removed_last] {
+            for name in names {
+                self.remove(name, &mut touched)?;
+            }
+            self.sync(&mut touched)?;
         }
-        self.sync(&mut touched)?;
         reflog::note(self.dir, self.moved);
         touch(self.dir)
     }

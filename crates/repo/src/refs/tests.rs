@@ -313,6 +313,25 @@ fn a_crash_at_any_step_leaves_each_ref_old_or_new_and_the_retry_succeeds() {
 }
 
 #[test]
+fn an_alias_goes_before_what_it_follows_whatever_their_names() {
+    for step in 1.. {
+        let dir = directory();
+        let edits = vec![set("m", 1), set("stays", 9), alias("a", "m"), alias("z", "m")];
+        edit(&dir, edits).unwrap();
+        let run = fault::crash_at(step, || edit(&dir, vec![delete("m"), delete("z"), delete("a")]));
+        for name in ["a", "z"] {
+            let stored = RefDb::new(&dir).stored(&spec(name)).unwrap();
+            let target = RefDb::new(&dir).target(&spec("m")).unwrap();
+            assert!(stored == Stored::Absent || target == Some(id(1)), "step {step}: {name} leads nowhere");
+        }
+        if !run.fired {
+            assert_eq!(shown(&dir), ["stays=9"]);
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_failing_disk_is_reported_and_leaves_nothing_half_written() {
     for failure in [fault::Failure::NoSpace, fault::Failure::Io] {
         for step in 1.. {
