@@ -63,10 +63,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => Format::Ostree,
     };
     let (parent, name) = open_parent(&path)?;
-    let dir = match sapwood_fsio::open_dir_optional(&parent, &name)? {
-        Some(dir) => dir,
-        None => sapwood_fsio::create_dir(&parent, &name, 0o775)?,
-    };
+    let dir = sapwood_fsio::ensure_dir(&parent, &name, 0o775)?;
     let created = sapwood_fsio::stat_optional(&dir, "objects")?.is_none();
     let repo = Repo::create(&dir, &CreateOptions { format, mode, collection_id })?;
     let format = if repo.config().format == Format::Native { "native" } else { "ostree" };

@@ -6,6 +6,7 @@
     reason = "tests may panic, and make files as anyone does"
 )]
 
+mod administer;
 mod attacks;
 mod collections;
 mod compatibility;
@@ -29,6 +30,7 @@ mod progress;
 mod proxy;
 mod reflog;
 mod repair;
+mod sides;
 mod story;
 mod trust;
 mod upkeep;

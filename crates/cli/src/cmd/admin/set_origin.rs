@@ -5,10 +5,12 @@ use crate::journal::Entry;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_deploy::{DeploymentId, Origin, Status};
-use sapwood_repo::{RefName, Refspec, RemoteName};
+use sapwood_repo::{Error as RepoError, RefName, Refspec, RemoteName};
 use std::io::{self, Write};
 
-/// Add a remote, and have a deployment follow a branch of it
+/// Have a deployment follow a branch of a remote, which is added if it is missing
+///
+/// A remote of that name stays as it is, whatever URL and options are given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Set an option of the remote
@@ -78,7 +80,11 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
         (None, Some(old)) => Refspec::parse(&old)?.name,
         (None, None) => return Err(usage("BRANCH must be specified: the deployment follows nothing yet")),
     };
-    sysroot.repo_mut().add_remote(&name, &args.url, &options, true)?;
+    // A remote that is there stays as it is: its configuration says who must vouch for what comes from it.
+    match sysroot.repo_mut().add_remote(&name, &args.url, &options, false) {
+        Ok(()) | Err(RepoError::RemoteExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     let refspec = format!("{name}:{branch}");
     let locked = sysroot.lock(PATIENCE)?;
     // Others may have changed the list, or the rest of the origin, since it was looked at.

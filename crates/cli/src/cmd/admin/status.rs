@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, show as emit};
-use sapwood_deploy::{EtcConflicts, Finalization, StagedEntry, StatusEntry, Sysroot};
+use sapwood_deploy::{EtcConflicts, Finalization, Origin, StagedEntry, StatusEntry, Sysroot};
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::Refspec;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Verify each object of what is deployed, and who vouches for it, as its remote asks; fails where that is not so. As
-    /// `ostree`: accepted, since signatures are shown anyway
+    /// `ostree`: who vouches for it alone, and fails where nobody is asked to
     #[arg(long, short = 'V')]
     verify: bool,
     /// Do not check signatures
@@ -35,6 +35,8 @@ pub(crate) struct Args {
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Outcome {
     deployments: Vec<Shown>,
+    #[serde(skip)]
+    persona: Persona,
 }
 
 #[derive(Debug, Default, serde::Serialize)]
@@ -60,6 +62,9 @@ struct Shown {
     /// Whether it tried as often as it may: it is the last resort then.
     failed: bool,
     origin: Option<String>,
+    /// Whether nothing at all is known of where it came from.
+    #[serde(skip)]
+    no_origin: bool,
     override_commit: Option<String>,
     options: String,
     path: Option<String>,
@@ -130,12 +135,19 @@ impl Render for Outcome {
             }
             match &shown.origin {
                 Some(refspec) => writeln!(out, "    origin refspec: {refspec}")?,
+                None if shown.no_origin => writeln!(out, "    origin: none")?,
                 None => writeln!(out, "    origin: <unknown origin type>")?,
             }
             for line in &shown.conflict_lines {
                 writeln!(out, "    Conflict: {line}")?;
             }
             let signatures = match &shown.verification {
+                Some(Verification::Good { of_ostree, .. }) if self.persona == Persona::Ostree => {
+                    writeln!(out, "{of_ostree}")?;
+                    continue;
+                }
+                // It is told as the failure that it is.
+                Some(_) if self.persona == Persona::Ostree => continue,
                 Some(verification) => verification.lines(),
                 None => shown.gpg_signatures.iter().flatten().map(|line| format!("GPG: {line}")).collect(),
             };
@@ -144,6 +156,16 @@ impl Render for Outcome {
             }
         }
         Ok(())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let refused = |shown: &Shown| match &shown.verification {
+            Some(Verification::Refused { why }) if self.persona == Persona::Ostree => {
+                Some(format!("error: {why}"))
+            }
+            _ => None,
+        };
+        self.deployments.iter().filter_map(refused).collect()
     }
 
     fn exit_code(&self) -> u8 {
@@ -180,8 +202,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
     let shift = usize::from(status.staged.is_some());
     let mut deployments: Vec<Shown> = Vec::new();
     let signatures = !args.skip_signatures || args.verify;
-    let mut verifier =
-        (args.verify && ctx.persona == Persona::Sapwood).then(|| Verifier::new(sysroot.repo()));
+    let mut verifier = args.verify.then(|| Verifier::new(sysroot.repo(), ctx.persona));
     if let Some(StagedEntry { staged, version, timestamp }) = status.staged {
         deployments.push(Shown {
             stateroot: staged.id.stateroot.to_string(),
@@ -192,6 +213,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
             staged: true,
             finalization_held: staged.finalization == Finalization::Held,
             origin: staged.origin.refspec(),
+            no_origin: staged.origin == Origin::default(),
             override_commit: staged.origin.override_commit(),
             options: staged.kargs.to_string(),
             verification: verifier
@@ -219,6 +241,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
             failed: deployment.failed(),
             unlocked: unlocked.map(sapwood_deploy::Unlock::as_str),
             origin: deployment.origin.refspec(),
+            no_origin: deployment.origin == Origin::default(),
             override_commit: deployment.origin.override_commit(),
             options: deployment.entry.get("options").unwrap_or_default().to_owned(),
             path: Some(deployment.path()),
@@ -229,7 +252,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u
         };
         deployments.push(shown.with_conflicts(&conflicts));
     }
-    emit(&Outcome { deployments }, ctx.json)
+    emit(&Outcome { deployments, persona: ctx.persona }, ctx.json)
 }
 
 /// What the commit says: a title, and signatures by the keys of the remote it came from, if that is to be verified.

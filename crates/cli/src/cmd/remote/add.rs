@@ -6,7 +6,7 @@ use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_repo::sign::ENGINES;
-use sapwood_repo::{RefName, Remote, RemoteName};
+use sapwood_repo::{RefName, Remote, RemoteName, Repo};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Trust the GPG keys in this file for it
     #[arg(long, value_name = "FILE")]
     gpg_import: Vec<PathBuf>,
-    /// Leave a remote of that name as it is
+    /// Leave a remote of that name as it is; keys to import are added to those it has
     #[arg(long, conflicts_with = "force")]
     if_not_exists: bool,
     /// Replace a remote of that name
@@ -78,12 +78,30 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    if args.no_sign_verify && !args.sign_verify.is_empty() {
+        return Err(usage("Cannot specify both --sign-verify and --no-sign-verify"));
+    }
     let name = RemoteName::new(&args.name).or_usage(|| format!("Invalid remote name {}", args.name))?;
     let mut repo = super::open(ctx, args.sysroot.as_ref())?;
     let there = repo.remotes()?.into_iter().find(|remote| remote.name == name);
-    if let Some(there) = there.filter(|_| args.if_not_exists) {
-        return Ok(Outcome { name: args.name.clone(), url: there.url, added: false, imported: None });
+    let there = there.filter(|_| args.if_not_exists);
+    let added = there.is_none();
+    let url = match there {
+        Some(there) => there.url,
+        None => add(args, &name, &mut repo)?,
+    };
+    let mut imported = None;
+    for path in &args.gpg_import {
+        *imported.get_or_insert(0) += gpg_import::add_file(&repo, &name, path)?;
     }
+    if added && ctx.persona == Persona::Sapwood {
+        warn_if_open(&repo.remote(&args.name)?);
+    }
+    Ok(Outcome { name: args.name.clone(), url, added, imported })
+}
+
+/// Writes its configuration; gives the address, as it was given.
+fn add(args: &Args, name: &RemoteName, repo: &mut Repo) -> anyhow::Result<String> {
     let mut options: Vec<(String, String)> = Vec::new();
     let mut set = |key: &str, value: &str| options.push((key.to_owned(), value.to_owned()));
     let given = args.url.as_deref().unwrap_or_default();
@@ -117,15 +135,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         set("collection-id", id);
     }
     let url = if metalink.is_some() { "" } else { given };
-    repo.add_remote(&name, url, &options, args.force)?;
-    let mut imported = None;
-    for path in &args.gpg_import {
-        *imported.get_or_insert(0) += gpg_import::add_file(&repo, &name, path)?;
-    }
-    if ctx.persona == Persona::Sapwood {
-        warn_if_open(&repo.remote(&args.name)?);
-    }
-    Ok(Outcome { name: args.name.clone(), url: given.to_owned(), added: true, imported })
+    repo.add_remote(name, url, &options, args.force)?;
+    Ok(given.to_owned())
 }
 
 /// Sets the keys for `TYPE=inline:KEY` and `TYPE=file:PATH`; the engines named are those that verify.

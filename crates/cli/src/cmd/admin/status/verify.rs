@@ -4,6 +4,8 @@
 //! with it what it signed. What is looked at are the repository's objects, which in one of mode `bare` are the files of the
 //! deployments.
 
+use crate::args::Persona;
+use crate::report::one_line;
 use crate::trust;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, Id, ObjectName, Verdict};
@@ -18,6 +20,9 @@ pub(super) enum Verification {
     Good {
         /// What is to be said of the signatures that count.
         signatures: Vec<String>,
+        /// The same as OSTree tells it.
+        #[serde(skip)]
+        of_ostree: String,
     },
     /// It is whole, and nobody asks who vouches for it.
     NotAsked {
@@ -35,7 +40,7 @@ impl Verification {
     /// The lines of text, without indentation.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
-            Self::Good { signatures } => signatures
+            Self::Good { signatures, .. } => signatures
                 .iter()
                 .flat_map(|words| words.lines())
                 .map(|line| format!("Verified: {line}"))
@@ -50,19 +55,30 @@ impl Verification {
 #[derive(Debug)]
 pub(super) struct Verifier<'r> {
     repo: &'r Repo,
+    persona: Persona,
     /// Objects that are as they should be.
     whole: HashSet<ObjectName>,
 }
 
 impl<'r> Verifier<'r> {
-    pub(super) fn new(repo: &'r Repo) -> Self {
-        Self { repo, whole: HashSet::new() }
+    pub(super) fn new(repo: &'r Repo, persona: Persona) -> Self {
+        Self { repo, persona, whole: HashSet::new() }
     }
 
-    /// Verifies a commit that was deployed from where its origin says.
+    /// Verifies a commit that was deployed from where its origin says. As `ostree`, signatures alone, and that nobody asks for
+    /// any is a failure.
     pub(super) fn verify(&mut self, commit: Id<Commit>, origin: Option<&str>) -> Verification {
-        let checked = self.check_objects(commit).and_then(|()| self.check_signatures(commit, origin));
-        checked.unwrap_or_else(|error| Verification::Refused { why: format!("{error:#}") })
+        let objects = match self.persona {
+            Persona::Sapwood => self.check_objects(commit),
+            Persona::Ostree => Ok(()),
+        };
+        let checked = objects.and_then(|()| self.check_signatures(commit, origin));
+        checked.unwrap_or_else(|error| Verification::Refused {
+            why: match self.persona {
+                Persona::Sapwood => format!("{error:#}"),
+                Persona::Ostree => one_line(&error),
+            },
+        })
     }
 
     fn check_objects(&mut self, commit: Id<Commit>) -> anyhow::Result<()> {
@@ -96,22 +112,47 @@ impl<'r> Verifier<'r> {
     }
 
     fn check_signatures(&self, commit: Id<Commit>, origin: Option<&str>) -> anyhow::Result<Verification> {
-        let not_asked = |why: String| Ok(Verification::NotAsked { why });
-        let refspec = origin.map(Refspec::parse).transpose()?;
-        let Some(name) = refspec.and_then(|refspec| refspec.remote().cloned()) else {
-            return not_asked("it is of no remote".to_owned());
+        let not_asked = |why: String, of_ostree: String| {
+            Ok(match self.persona {
+                Persona::Sapwood => Verification::NotAsked { why },
+                Persona::Ostree => Verification::Refused { why: of_ostree },
+            })
         };
-        let remote = self.repo.remote(name.as_str()).with_context(|| format!("the keys of remote {name}"))?;
+        let of_none = |of_ostree: &str| not_asked("it is of no remote".to_owned(), of_ostree.to_owned());
+        let Some(refspec) = origin else { return of_none("Cannot verify deployment with no origin") };
+        let Some(name) = Refspec::parse(refspec)?.remote().cloned() else {
+            return of_none("Cannot verify deployment without remote");
+        };
+        let remote = match self.persona {
+            Persona::Sapwood => {
+                self.repo.remote(name.as_str()).with_context(|| format!("the keys of remote {name}"))?
+            }
+            Persona::Ostree => self.repo.remote(name.as_str())?,
+        };
         let mechanisms = trust::policy(self.repo, &remote, trust::Asked::default())?.commit;
         if mechanisms.is_empty() {
-            return not_asked(format!("remote {name} asks for no signatures of commits"));
+            return not_asked(
+                format!("remote {name} asks for no signatures of commits"),
+                format!(
+                    "Cannot verify commit for remote {name}; GPG verification disabled, and no signapi verifiers \
+                     configured"
+                ),
+            );
         }
         let bytes = self.repo.store().load_bytes(commit.name())?;
-        let beside = self.repo.store().detached(commit)?.unwrap_or_default();
-        let mut signatures = Vec::new();
+        let beside = match (self.repo.store().detached(commit)?, self.persona) {
+            (None, Persona::Ostree) => anyhow::bail!("Can't verify commit without detached metadata"),
+            (beside, _) => beside.unwrap_or_default(),
+        };
+        let (mut signatures, mut of_ostree) = (Vec::new(), String::new());
         for mechanism in mechanisms {
-            signatures.extend(mechanism.check(&bytes, &beside)?);
+            let good = mechanism.check(&bytes, &beside)?;
+            let (before, after) = if mechanism.name == "GPG" { ("GPG: ", "\n") } else { ("", "") };
+            for line in good.iter().flat_map(|words| words.lines()) {
+                of_ostree.extend([before, line, after]);
+            }
+            signatures.extend(good);
         }
-        Ok(Verification::Good { signatures })
+        Ok(Verification::Good { signatures, of_ostree })
     }
 }
