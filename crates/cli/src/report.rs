@@ -1,5 +1,6 @@
 //! Failure, as it is told: one line with the causes, hints on what to do, and the exit code.
 
+mod causes;
 mod diagnosis;
 pub(crate) mod words;
 
@@ -83,7 +84,7 @@ pub(crate) fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
 /// The error and its causes, a cause that repeats what was said left out.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
-    for cause in error.chain() {
+    for cause in causes::causes(error) {
         let said = words::of_ostree(cause);
         let text = plain(&said.unwrap_or_else(|| cause.to_string()));
         if line.ends_with(&text) {

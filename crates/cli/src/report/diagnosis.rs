@@ -1,5 +1,6 @@
 //! What kind of failure an error is, and what can be done about it.
 
+use super::causes::causes;
 use super::{Advised, Usage};
 use sapwood_fsio::lock::LockError;
 use sapwood_repo::Error as RepoError;
@@ -17,30 +18,33 @@ pub(super) fn of(error: &anyhow::Error) -> (Kind, Vec<String>) {
     if let Some(advised) = error.downcast_ref::<Advised>() {
         return (advised.kind, vec![advised.hint.clone()]);
     }
-    for cause in error.chain() {
-        if let Some(found) = cause.downcast_ref::<RepoError>().and_then(of_repo) {
-            return found;
-        }
-        if let Some(found) = cause.downcast_ref::<sapwood_objstore::Error>().and_then(of_store) {
-            return found;
-        }
-        if let Some(LockError::Held { .. }) = cause.downcast_ref() {
-            return ("locked", hint("wait for the other process to end, and run it again"));
-        }
-        if let Some(found) = cause.downcast_ref::<sapwood_deploy::Error>().and_then(of_deploy) {
-            return found;
-        }
-        if let Some(found) = cause.downcast_ref::<PullError>().and_then(of_pull) {
-            return found;
-        }
-        if let Some(found) = cause.downcast_ref::<FetchError>() {
-            return of_fetch(found);
-        }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            return of_io(io);
-        }
+    causes(error).find_map(of_cause).unwrap_or(("failed", Vec::new()))
+}
+
+/// What an error says by itself, if anything.
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<(Kind, Vec<String>)> {
+    if let Some(error) = cause.downcast_ref() {
+        return of_repo(error);
     }
-    ("failed", Vec::new())
+    if let Some(error) = cause.downcast_ref() {
+        return of_store(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_deploy(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_pull(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_fetch(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_freshness(error));
+    }
+    if let Some(LockError::Held { .. }) = cause.downcast_ref() {
+        return Some(("locked", hint("wait for the other process to end, and run it again")));
+    }
+    cause.downcast_ref().map(of_io)
 }
 
 fn hint(text: &str) -> Vec<String> {
@@ -65,7 +69,6 @@ fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
                 "`sapwood refs --delete REF` removes it, `sapwood refs --create=REF COMMIT --force` points it somewhere again",
             ),
         ),
-        RepoError::NotFresh(error) => of_freshness(error),
         RepoError::OwnStatement => (
             "not-fresh",
             hint(
@@ -118,7 +121,7 @@ fn of_store(error: &sapwood_objstore::Error) -> Option<(Kind, Vec<String>)> {
 }
 
 fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
-    use sapwood_deploy::Error;
+    use sapwood_deploy::{Error, KernelError};
     Some(match error {
         Error::NotASysroot { .. } => {
             ("not-a-sysroot", hint("`sapwood admin init-fs PATH` makes one; --sysroot=PATH names another"))
@@ -157,7 +160,7 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
         Error::TwoEtcs { .. } => {
             ("two-etcs", hint("commit trees that have their defaults in /usr/etc alone"))
         }
-        Error::Kernel { .. } => (
+        Error::Kernel { source, .. } if !matches!(**source, KernelError::Io(_)) => (
             "no-kernel",
             hint("a tree that can be booted has its kernel at /usr/lib/modules/VERSION/vmlinuz"),
         ),
@@ -270,8 +273,10 @@ fn of_freshness(error: &FreshnessError) -> (Kind, Vec<String>) {
     }
 }
 
-fn of_fetch(error: &FetchError) -> (Kind, Vec<String>) {
-    match error {
+fn of_fetch(error: &FetchError) -> Option<(Kind, Vec<String>)> {
+    Some(match error {
+        // The remote is a directory of this machine.
+        FetchError::Io(_) => return None,
         FetchError::Status { status: 401 | 403, .. } => ("forbidden", hint("the server wants credentials")),
         FetchError::Status { .. } => ("http-status", hint("what was fetched is kept: run it again later")),
         FetchError::Connect { .. } => {
@@ -283,7 +288,7 @@ fn of_fetch(error: &FetchError) -> (Kind, Vec<String>) {
         FetchError::TooLarge { .. } => ("too-large", Vec::new()),
         FetchError::Redirect { .. } => ("redirect", Vec::new()),
         _ => ("network", hint("what was fetched is kept: run it again")),
-    }
+    })
 }
 
 const NO_SPACE: &str = "free some space (`sapwood prune --refs-only` deletes what no ref needs) and run it again: \

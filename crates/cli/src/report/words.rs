@@ -16,15 +16,10 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return of_store(error);
     }
-    // As the cause of a file that was not checked out.
-    if let Some(error) = error.downcast_ref::<Box<StoreError>>() {
-        return of_store(error);
-    }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return of_pull(error);
     }
     Some(match error.downcast_ref::<RepoError>()? {
-        RepoError::Store(error) => return of_store(error),
         RepoError::NoSuchPath { path } => format!("No such file or directory: {path}"),
         RepoError::WrongType { path, expected: "directory" } => format!("Not a directory: {path}"),
         RepoError::CheckoutConflict { path, detail } => format!("{path}: File exists{detail}"),

@@ -66,15 +66,18 @@ impl Budget {
         left.to_keep = left.to_keep.saturating_add(self.blocks(bytes));
     }
 
-    /// Takes, for a while, the blocks that a file fills in addition which had `from` bytes and gets `by` more. Refused,
-    /// nothing is taken.
-    pub(super) fn lend(&self, from: u64, by: u64) -> Result<(), Error> {
+    /// Takes, for a while, the blocks that a file fills in addition which had `from` bytes, gets `by` more, and is to have
+    /// `whole` in the end, as far as is known. Refused, nothing is taken, and it is the whole that does not fit.
+    pub(super) fn lend(&self, from: u64, by: u64, whole: u64) -> Result<(), Error> {
         if self.reserve == 0 {
             return Ok(());
         }
-        let needed = self.blocks(from.saturating_add(by)) - self.blocks(from);
+        let (had, has) = (self.blocks(from), from.saturating_add(by));
         let mut left = self.left();
-        left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
+        left.now = left
+            .now
+            .checked_sub(self.blocks(has) - had)
+            .ok_or_else(|| self.refusal(self.blocks(whole.max(has)), left.now.saturating_add(had)))?;
         Ok(())
     }
 
@@ -191,14 +194,17 @@ mod tests {
     #[test]
     fn what_is_lent_cannot_be_written_but_is_there_to_be_kept() {
         let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
-        budget.lend(0, 4097).unwrap();
+        budget.lend(0, 4097, 0).unwrap();
         budget.take(1).unwrap_err();
         budget.check(8192).unwrap();
         budget.check(8193).unwrap_err();
         budget.regain(4097);
         budget.take(1).unwrap().keep();
-        budget.lend(0, 4096).unwrap();
-        budget.lend(4096, 1).unwrap_err();
+        budget.lend(0, 4096, 0).unwrap();
+        assert!(matches!(
+            budget.lend(4096, 1, 50_000),
+            Err(Error::NoSpace { needed_bytes: 53_248, available_bytes: 5904, .. })
+        ));
         budget.check(4096).unwrap();
         budget.check(4097).unwrap_err();
     }

@@ -32,12 +32,12 @@ impl Rooms {
 }
 
 impl Room {
-    /// Sets aside so many bytes more.
+    /// Sets aside so many bytes more, of a file that is to have `whole` in the end, as far as that is known.
     ///
     /// # Errors
-    /// [`Error::NoSpace`]; then it is as it was.
-    pub fn grow(&mut self, bytes: u64) -> Result<(), Error> {
-        self.budget.lend(self.bytes, bytes)?;
+    /// [`Error::NoSpace`], which tells what the whole file needs; then it is as it was.
+    pub fn grow(&mut self, bytes: u64, whole: u64) -> Result<(), Error> {
+        self.budget.lend(self.bytes, bytes, whole)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -63,12 +63,12 @@ mod tests {
         for _ in 0..3 {
             let mut room = rooms.of(0);
             for _ in 0..8192 {
-                room.grow(1).unwrap();
+                room.grow(1, 0).unwrap();
             }
-            assert!(matches!(room.grow(1), Err(Error::NoSpace { needed_bytes: 4096, .. })));
+            assert!(matches!(room.grow(1, 0), Err(Error::NoSpace { needed_bytes: 12_288, .. })));
         }
         // What was there before the transaction is free when it is gone.
         drop(rooms.of(4096));
-        rooms.of(0).grow(12_288).unwrap();
+        rooms.of(0).grow(12_288, 12_288).unwrap();
     }
 }

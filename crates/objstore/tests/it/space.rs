@@ -199,7 +199,7 @@ fn what_is_set_aside_for_files_that_go_again_is_left_to_be_kept() -> TestResult 
         let txn = store.begin()?;
         let before = left(&txn);
         let mut room = txn.rooms().of(0);
-        room.grow(before - LARGE as u64 / 2)?;
+        room.grow(before - LARGE as u64 / 2, 0)?;
         assert_eq!(left(&txn), before);
         let (header, content) = (regular(store), noise(LARGE, 3));
         let refused = txn.put_file(&header, LARGE as u64, &mut &*content);

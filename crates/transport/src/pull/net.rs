@@ -95,7 +95,9 @@ impl Net {
             Ok(payload) => return self.queue.push(Job::Store(item, payload, place)),
             Err(Failure::NotThere) => News::NotThere(item),
             Err(Failure::Fetch(source)) => News::Broken(item, source),
-            Err(Failure::Disk(error)) => News::Failed(of_disk(error)),
+            Err(Failure::Disk(source)) => {
+                News::Failed(PullError::Store { object: item.name, source: Box::new(source) })
+            }
             Err(Failure::Shutdown) => {
                 News::Failed(PullError::Stopped { why: "the runtime is shutting down" })
             }
@@ -178,7 +180,7 @@ impl Net {
             }
         }
         let discard = response.start != found.bytes || whole;
-        let writer = self.scratch.write(item.name.id, found, discard);
+        let writer = self.scratch.write(item.name.id, found, response.length, discard);
         let mut more = Some(memory.freeze());
         let mut broken = None;
         while let Some(bytes) = more {

@@ -85,8 +85,14 @@ impl Scratch {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(id, parts);
     }
 
-    /// Begins the next part of an object. What is sent is written by another thread.
-    pub(super) fn write(self: &Arc<Self>, id: ObjectId, mut parts: Parts, discard: bool) -> Writer {
+    /// Begins the next part of an object, which has `whole` bytes if that is known. What is sent is written by another thread.
+    pub(super) fn write(
+        self: &Arc<Self>,
+        id: ObjectId,
+        mut parts: Parts,
+        whole: Option<u64>,
+        discard: bool,
+    ) -> Writer {
         let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(4);
         let scratch = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
@@ -98,7 +104,7 @@ impl Scratch {
             let next = name(id, u32::try_from(parts.names.len()).unwrap_or(u32::MAX));
             let mut staged = Staged::create_named(&scratch.dir, &next)?;
             while let Some(bytes) = receiver.blocking_recv() {
-                let taken = parts.room.grow(bytes.len() as u64);
+                let taken = parts.room.grow(bytes.len() as u64, whole.unwrap_or(0));
                 let written = taken.and_then(|()| Ok(staged.write_all(&bytes).at("write", &next)?));
                 if let Err(error) = written {
                     drop(staged);
@@ -178,7 +184,7 @@ mod tests {
     }
 
     async fn write(scratch: &Arc<Scratch>, id: ObjectId) -> Result<Parts, Error> {
-        let writer = scratch.write(id, scratch.take_found(id), false);
+        let writer = scratch.write(id, scratch.take_found(id), Some(50_000), false);
         writer.send(vec![7; 5000].into()).await;
         writer.finish().await.expect("the runtime runs")
     }
@@ -201,7 +207,8 @@ mod tests {
         sapwood_fsio::replace(&dir, name(id, 0), 0o600, b"from an earlier pull").expect("writes");
         let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
         assert_eq!(scratch.found_bytes(id), 20);
-        assert!(matches!(write(&scratch, id).await, Err(Error::NoSpace { .. })));
+        let refused = write(&scratch, id).await;
+        assert!(matches!(refused, Err(Error::NoSpace { needed_bytes: 50_000.., .. })), "{refused:?}");
         assert!(sapwood_fsio::entries(&dir).expect("lists").is_empty());
     }
 
