@@ -27,9 +27,24 @@ pub(crate) const MAX_PEM_BYTES: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) enum Source {
     /// A server, or whatever else is read file by file.
-    Files(Arc<dyn Remote>),
+    Files {
+        /** It. */
+        remote: Arc<dyn Remote>,
+        /** How many bytes of it a pull may receive in a second. */
+        max_bytes_per_second: Option<NonZeroU64>,
+    },
     /// A repository of this machine.
     Local(PathBuf),
+}
+
+impl Source {
+    /// As something to be read file by file; of local repositories only archives can be.
+    pub(crate) fn into_files(self) -> anyhow::Result<Arc<dyn Remote>> {
+        match self {
+            Self::Files { remote, .. } => Ok(remote),
+            Self::Local(path) => as_files(&path),
+        }
+    }
 }
 
 /// What the command line says about a connection, beyond the configuration.
@@ -45,7 +60,7 @@ pub(crate) struct Overrides {
     pub(crate) retries: Option<u32>,
     /// Below this many bytes a second a transfer is given up.
     pub(crate) min_bytes_per_second: Option<u64>,
-    /// How many bytes may come in a second, instead of what the configuration says.
+    /// How many bytes may come in a second, instead of what the remote's key `limit-rate` says.
     pub(crate) limit_rate: Option<NonZeroU64>,
     /// For how long it must be that slow.
     pub(crate) stall_seconds: Option<u64>,
@@ -58,6 +73,7 @@ pub(crate) struct Overrides {
 /// Connects to nothing yet, but says what would be.
 pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyhow::Result<Source> {
     refuse_what_cannot_be_done(remote)?;
+    let max_bytes_per_second = limit_rate(remote, overrides.limit_rate)?;
     let metalink = remote.option("metalink").filter(|_| overrides.url.is_none());
     let url = overrides.url.as_deref().unwrap_or(&remote.url);
     if !url.is_empty() {
@@ -65,12 +81,16 @@ pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) ->
     }
     if let Some(path) = url.strip_prefix("file://").filter(|_| metalink.is_none()) {
         return Ok(if overrides.file_by_file {
-            Source::Files(as_files(path.as_ref())?)
+            Source::Files { remote: as_files(path.as_ref())?, max_bytes_per_second }
         } else {
             Source::Local(PathBuf::from(path))
         });
     }
     let mut options = http_options(repo, remote, overrides)?;
+    if let Some(limit) = max_bytes_per_second {
+        // Who lets no more come must not give up for getting no more.
+        options.min_bytes_per_second = options.min_bytes_per_second.min(limit.get() / 64);
+    }
     let content_url = remote.content_url.as_deref().filter(|_| overrides.url.is_none());
     // These servers were named by who configured the remote, whoever leads to them.
     let named = metalink.into_iter().chain([url]).chain(content_url);
@@ -84,10 +104,11 @@ pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) ->
         None if url.is_empty() => return Err(no_url(remote)),
         None => at(url, options.clone())?,
     };
-    Ok(Source::Files(match content_url {
+    let remote = match content_url {
         Some(url) => Arc::new(SplitRemote { meta, content: at(url, options)? }),
         _ => meta,
-    }))
+    };
+    Ok(Source::Files { remote, max_bytes_per_second })
 }
 
 /// What is said of a remote without an address.
@@ -112,10 +133,7 @@ fn at(url: &str, options: HttpOptions) -> anyhow::Result<Arc<dyn Remote>> {
 }
 
 /// How many bytes a pull may receive in a second: what the command line says, or else the remote's key `limit-rate`.
-pub(crate) fn limit_rate(
-    remote: &Configured,
-    given: Option<NonZeroU64>,
-) -> anyhow::Result<Option<NonZeroU64>> {
+fn limit_rate(remote: &Configured, given: Option<NonZeroU64>) -> anyhow::Result<Option<NonZeroU64>> {
     let Some(text) = remote.option("limit-rate").filter(|_| given.is_none()) else { return Ok(given) };
     let of = || format!("Invalid limit-rate of remote \"{}\"", remote.name);
     parse_rate(text).map(Some).map_err(|why| usage(format!("{}: {why}", of())))
@@ -154,10 +172,6 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
         options.stall_window = Duration::from_secs(seconds);
     }
     options.proxies = proxies(remote);
-    if let Some(limit) = overrides.limit_rate {
-        // Who lets no more come must not give up for getting no more.
-        options.min_bytes_per_second = options.min_bytes_per_second.min(limit.get() / 64);
-    }
     options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;
     if remote.flag("tls-permissive", false) {
         options.server_check = ServerCheck::Nothing;
@@ -259,7 +273,7 @@ pub(crate) fn summary_cache(
     Ok(Some(cache))
 }
 
-/// Pulls with a progress line, what `terms` let pass.
+/// Pulls with a progress line, what `terms` let pass, and as fast as the source is to be read.
 pub(crate) fn pull_from(
     ctx: &Ctx,
     repo: &Repo,
@@ -268,15 +282,16 @@ pub(crate) fn pull_from(
     terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullOutcome> {
-    let remote = match from {
-        Source::Files(remote) => remote,
+    let (remote, max_bytes_per_second) = match from {
+        Source::Files { remote, max_bytes_per_second } => (remote, max_bytes_per_second),
         Source::Local(path) => {
             return pull_from_repo(ctx, repo, &crate::ctx::open_repo_at(&path)?, terms, options);
         }
     };
+    let options = PullOptions { max_bytes_per_second, ..on_terms(terms, options) };
     let report = PullReport::new(ctx)?;
     let on_event = |event: PullEvent<'_>| report.tell(event);
-    Ok(pull(runtime()?.handle(), repo, remote, caches, &on_terms(terms, options), &on_event)?)
+    Ok(pull(runtime()?.handle(), repo, remote, caches, &options, &on_event)?)
 }
 
 /// The same from a repository that is open.
@@ -307,18 +322,18 @@ pub(crate) fn plan(
     terms: Terms,
     options: &PullOptions,
 ) -> anyhow::Result<PullPlan> {
-    let options = &on_terms(terms, options);
+    let max_bytes_per_second = match &from {
+        Source::Files { max_bytes_per_second, .. } => *max_bytes_per_second,
+        Source::Local(_) => None,
+    };
+    let options = &PullOptions { max_bytes_per_second, ..on_terms(terms, options) };
     let progress = ctx.progress();
     let on_event = |event: PullEvent<'_>| {
         if let PullEvent::Progress(now) = event {
             progress.note(format!("{}/{} metadata objects", now.meta_done, now.meta_known));
         }
     };
-    let remote = match from {
-        Source::Files(remote) => remote,
-        Source::Local(path) => as_files(&path)?,
-    };
-    Ok(plan_pull(runtime()?.handle(), repo, remote, caches, options, &on_event)?)
+    Ok(plan_pull(runtime()?.handle(), repo, from.into_files()?, caches, options, &on_event)?)
 }
 
 /// A local repository as something to be read file by file: only archives can be.

@@ -2,7 +2,7 @@
 
 mod finders;
 
-use crate::connect;
+use crate::connect::{self, Overrides};
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, Usage, usage};
 use crate::time;
@@ -298,13 +298,12 @@ impl Found {
             collection: self.remote.collection_id(),
             trust: Trust::Untrusted,
             age: Age::NotBeforeRef,
-            max_bytes_per_second: connect::limit_rate(&self.remote, None)?,
             ..PullOptions::default()
         };
         if let Some(volume) = &self.volume {
             connect::pull_from_repo(ctx, repo, volume, terms, &options)?;
         } else {
-            let source = finders::source(repo, &self.remote)?;
+            let source = connect::source(repo, &self.remote, &Overrides::default())?;
             connect::pull_from(ctx, repo, source, &[], terms, &options)?;
         }
         Ok(())

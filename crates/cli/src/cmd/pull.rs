@@ -260,8 +260,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         _ => named,
     };
     let terms = trust::terms(&repo, &remote, args.cache_dir.as_deref())?;
-    let limit_rate = connect::limit_rate(&remote, args.limit_rate)?;
-    let mut defaults = PullOptions { max_bytes_per_second: limit_rate, ..PullOptions::default() };
+    let mut defaults = PullOptions::default();
     if let Some(requests) = args.max_outstanding_fetcher_requests {
         defaults.requests = requests.get();
     }
@@ -297,7 +296,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         url: args.url.clone(),
         persona: Some(ctx.persona),
         retries: args.network_retries.or(args.disable_retry_on_network_errors.then_some(0)),
-        limit_rate,
+        limit_rate: args.limit_rate,
         min_bytes_per_second: args.low_speed_limit_bytes,
         stall_seconds: args.low_speed_time_seconds,
         user_agent: args.append_user_agent.clone(),
@@ -311,7 +310,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let Ready { repo, source, caches, terms, options } = prepare(args, ctx)?;
     let began = std::time::Instant::now();
-    let over_the_network = matches!(source, Source::Files(_));
+    let over_the_network = matches!(source, Source::Files { .. });
     let caches: Vec<_> = caches.iter().collect();
     let outcome = connect::pull_from(ctx, &repo, source, &caches, terms, &options)?;
     Ok(Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs())))

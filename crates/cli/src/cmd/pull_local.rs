@@ -118,7 +118,9 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let options = PullOptions { age: terms.age(), ..options };
     // Deltas are files beside objects, so only who reads file by file finds them.
     let source = match options.deltas {
-        Deltas::Require => Source::Files(connect::as_files(&args.from)?),
+        Deltas::Require => {
+            Source::Files { remote: connect::as_files(&args.from)?, max_bytes_per_second: None }
+        }
         _ => Source::Local(args.from.clone()),
     };
     Ok(Outcome::new(&pull_from(ctx, &repo, source, &[], terms, &options)?, None))

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A repository `r` that was a copy of `source`, damaged since.
 struct Damaged {
@@ -90,6 +90,26 @@ fn what_a_repository_lost_is_brought_back_over_http() {
         place.ok(&format!("remote add --repo r --no-gpg-verify origin {}", server.url));
         check(&damaged, &place.run("fsck --repo r --repair origin"));
     }
+}
+
+#[test]
+fn a_repair_keeps_below_the_rate_of_its_remote() {
+    let place = Place::new();
+    fs::create_dir(place.path("t")).unwrap();
+    fs::write(place.path("t/large"), Random::new(3).binary(300_000)).unwrap();
+    place.ok("init --repo source --format=ostree --mode=archive");
+    place.ok("commit --repo source -b main t");
+    place.ok_of("cp", &["-a", "source", "r"]);
+    let lost = &objects(&place, "file")[0];
+    let bytes = fs::metadata(lost).unwrap().len();
+    fs::remove_file(lost).unwrap();
+    let server = place.serve("source");
+    // So much in a second, a quarter of which may come at once.
+    let rate = bytes / 2;
+    place.ok(&format!("remote add --repo r --no-gpg-verify --set=limit-rate={rate} origin {}", server.url));
+    let began = Instant::now();
+    place.ok("fsck --repo r --repair origin");
+    assert!(began.elapsed() >= Duration::from_millis(1740), "{:?}", began.elapsed());
 }
 
 #[test]

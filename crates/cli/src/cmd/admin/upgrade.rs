@@ -211,19 +211,17 @@ pub(super) fn fetch(
         Some(commit) => Wanted::RefAt(branch, Id::new(ObjectId::from_hex(commit)?)),
         None => Wanted::Ref(branch),
     };
-    let limit_rate = connect::limit_rate(&remote, None)?;
     let terms = trust::terms(repo, &remote, None)?;
     let options = PullOptions {
         age: age.unwrap_or_else(|| terms.age()),
         wanted: vec![wanted],
         into: RefsInto::Remote(name.clone()),
         collection: remote.collection_id(),
-        max_bytes_per_second: limit_rate,
         ..PullOptions::default()
     };
     let began = std::time::Instant::now();
-    let source = connect::source(repo, &remote, &Overrides { limit_rate, ..Overrides::default() })?;
-    let over_the_network = matches!(source, Source::Files(_));
+    let source = connect::source(repo, &remote, &Overrides::default())?;
+    let over_the_network = matches!(source, Source::Files { .. });
     let outcome = connect::pull_from(ctx, repo, source, &[], terms, &options)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))
 }

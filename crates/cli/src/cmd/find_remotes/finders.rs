@@ -1,7 +1,7 @@
 //! Asking: the remotes of the configuration, and repositories on mounted volumes.
 
 use crate::cmd::fsck::words;
-use crate::connect::{self, Overrides, Source};
+use crate::connect::{self, Overrides};
 use crate::ctx::{Ctx, open_dir, read_file};
 use crate::trust::{self, Terms};
 use anyhow::Context as _;
@@ -86,10 +86,7 @@ impl Search<'_> {
 
     fn ask(&mut self, remote: &Remote, wanted: &[CollectionRef]) -> anyhow::Result<Option<Found>> {
         let terms = trust::terms(self.repo, remote, self.cache_dir)?;
-        let files = match source(self.repo, remote)? {
-            Source::Files(files) => files,
-            Source::Local(path) => connect::as_files(&path)?,
-        };
+        let files = connect::source(self.repo, remote, &Overrides::default())?.into_files()?;
         let asked = remote_summary(
             &*files,
             self.repo.store().format(),
@@ -135,11 +132,11 @@ impl Search<'_> {
             wanted: vec![Wanted::Commit(commit)],
             scope: Scope::CommitsOnly,
             trust: Trust::Untrusted,
-            max_bytes_per_second: connect::limit_rate(remote, None)?,
             ..PullOptions::default()
         };
         let terms = trust::terms(self.repo, remote, self.cache_dir)?;
-        connect::pull_from(self.ctx, self.repo, source(self.repo, remote)?, &[], terms, &options)?;
+        let source = connect::source(self.repo, remote, &Overrides::default())?;
+        connect::pull_from(self.ctx, self.repo, source, &[], terms, &options)?;
         checked(store, policy, name, commit)
     }
 
@@ -213,12 +210,6 @@ impl Search<'_> {
         }
         Ok(found)
     }
-}
-
-/// Where a remote is; it must not be given up for sending no more than its configuration lets it.
-pub(super) fn source(repo: &Repo, remote: &Remote) -> anyhow::Result<Source> {
-    let limit_rate = connect::limit_rate(remote, None)?;
-    connect::source(repo, remote, &Overrides { limit_rate, ..Overrides::default() })
 }
 
 /// A commit that is in a store, as an offer of a ref: only if it is vouched for, and made for this ref. Else it would take the

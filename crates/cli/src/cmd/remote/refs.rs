@@ -1,6 +1,6 @@
 //! `remote refs`.
 
-use crate::connect::{self, Overrides, Source};
+use crate::connect::{self, Overrides};
 use crate::ctx::Ctx;
 use crate::trust;
 use crate::ui::Render;
@@ -51,10 +51,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
     let configured = repo.remote(&args.name)?;
     let terms = trust::terms(&repo, &configured, args.cache_dir.as_deref())?;
-    let remote = match connect::source(&repo, &configured, &Overrides::default())? {
-        Source::Files(remote) => remote,
-        Source::Local(path) => connect::as_files(&path)?,
-    };
+    let remote = connect::source(&repo, &configured, &Overrides::default())?.into_files()?;
     let (format, cache) = (repo.store().format(), terms.summary_cache.as_ref());
     let refs = connect::runtime()?.block_on(remote_refs(
         &*remote,

@@ -1,7 +1,7 @@
 //! `remote summary`.
 
 use crate::cmd::summary;
-use crate::connect::{self, Overrides, Source};
+use crate::connect::{self, Overrides};
 use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust;
@@ -67,10 +67,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let format = repo.store().format();
     let configured = repo.remote(&args.name)?;
     let terms = trust::terms(&repo, &configured, args.cache_dir.as_deref())?;
-    let remote = match connect::source(&repo, &configured, &Overrides::default())? {
-        Source::Files(remote) => remote,
-        Source::Local(path) => connect::as_files(&path)?,
-    };
+    let remote = connect::source(&repo, &configured, &Overrides::default())?.into_files()?;
     let (fresh, cache) = (terms.freshness.as_ref(), terms.summary_cache.as_ref());
     let found =
         connect::runtime()?.block_on(remote_summary(&*remote, format, &terms.policy, fresh, cache))?;
