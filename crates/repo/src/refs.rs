@@ -2,7 +2,8 @@
 //!
 //! Each ref is a file below `refs/` that holds an id, or a relative symlink to another ref: an alias. A ref is always
 //! the old one or the new one, whatever moment the power fails; several refs that are edited together are all checked
-//! before the first one moves, but a crash between two moves leaves the later ones as they were.
+//! before the first one moves, but a crash between two moves leaves the later ones as they were. They move in an order in
+//! which no alias leads nowhere in between.
 //!
 //! Real `ostree` takes no lock for refs. Ours is a file of our own, so compare-and-swap holds among Sapwood's processes;
 //! against a real `ostree` the last writer wins, as between two of its own.

@@ -8,8 +8,7 @@ use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_objstore::{Commit, Id};
 use sapwood_repo::{
-    BrokenRef, CollectionId, Error, Expected, Namespace, RefEdit, RefEntry, RefName, Refspec, RemoteName,
-    Repo,
+    CollectionId, Error, Expected, Namespace, RefEdit, RefEntry, RefName, Refspec, RemoteName, Repo,
 };
 use std::io::{self, Write};
 
@@ -243,11 +242,11 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
         return Err(usage("At least one PREFIX is required when deleting refs"));
     }
     let good = |entry: RefEntry| match entry.alias_of {
-        Some(_) => (true, entry.name, Expected::Any),
-        None => (false, entry.name, Expected::At(entry.target)),
+        Some(_) => (entry.name, Expected::Any),
+        None => (entry.name, Expected::At(entry.target)),
     };
-    // Whether it is an alias, and what it is now.
-    let mut doomed: Vec<(bool, Refspec, Expected)> = if args.collections {
+    // With what they are now.
+    let doomed: Vec<(Refspec, Expected)> = if args.collections {
         // What is known of a remote is left alone: the next pull would bring it back.
         let wanted = collections(args)?;
         let all = repo.collection_refs()?.into_iter();
@@ -260,14 +259,10 @@ fn delete(args: &Args, repo: &Repo) -> anyhow::Result<Outcome> {
         let (found, broken) = repo.survey_refs()?;
         let found = found.into_iter().filter(|entry| goes(&entry.name)).map(good);
         let broken = broken.into_iter().filter(|broken| goes(&broken.name));
-        found
-            .chain(broken.map(|BrokenRef { name, alias_of }| (alias_of.is_some(), name, Expected::Any)))
-            .collect()
+        found.chain(broken.map(|broken| (broken.name, Expected::Any))).collect()
     };
-    // An alias goes before what it follows.
-    doomed.sort_by_key(|(is_alias, ..)| !is_alias);
-    let deleted = doomed.iter().map(|(_, name, _)| name.to_string()).collect();
-    let edits = doomed.into_iter().map(|(_, name, expected)| RefEdit::Delete { name, expected });
+    let deleted = doomed.iter().map(|(name, _)| name.to_string()).collect();
+    let edits = doomed.into_iter().map(|(name, expected)| RefEdit::Delete { name, expected });
     repo.edit_refs(edits.collect())?;
     Ok(Outcome { deleted, ..Default::default() })
 }

@@ -292,10 +292,9 @@ fn of_fetch(error: &FetchError) -> Option<(Kind, Vec<String>)> {
 }
 
 const NO_SPACE: &str = "free some space (`sapwood prune --refs-only` deletes what no ref needs) and run it again: \
-                        nothing was changed, and what was fetched is kept";
+                        what was fetched is kept";
 
-const BAD_DISK: &str = "the disk fails: see the kernel's log, and `sapwood fsck` for what it cost; what was there before \
-                        is still in place";
+const BAD_DISK: &str = "the disk fails: see the kernel's log, and `sapwood fsck` for what it cost";
 
 fn of_io(error: &std::io::Error) -> (Kind, Vec<String>) {
     use std::io::ErrorKind;

@@ -1,6 +1,6 @@
 //! Whether edits of refs are possible: nothing here changes anything.
 
-use super::read::{base_of, follow};
+use super::read::{MAX_ALIASES, base_of, chain, follow};
 use super::{Expected, RefDb, RefEdit, Stored};
 use crate::reflog::Moved;
 use crate::{Error, RefName, Refspec, Result};
@@ -20,30 +20,72 @@ struct Change {
     after: Stored,
 }
 
+/// One ref that changes.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// What it will be.
+    pub(super) after: Stored,
+    /// Which it is, and where it leads before and after.
+    pub(super) moved: Moved,
+}
+
+/// What is done one after another.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Refs go that stand in the way of new ones, and their aliases.
+    Clear,
+    /// Refs get another value.
+    Set,
+    /// The others go.
+    Remove,
+}
+
 impl<'a> Overlay<'a> {
     pub(super) fn new(db: RefDb<'a>) -> Self {
         Self { db, changed: BTreeMap::new() }
     }
 
-    /// The refs that get another value, and those that go.
-    pub(super) fn changes(&self) -> (Vec<(Refspec, Stored)>, Vec<Refspec>) {
-        let (mut set, mut removed) = (Vec::new(), Vec::new());
-        for (name, change) in self.changed.iter().filter(|(_, change)| change.before != change.after) {
-            match &change.after {
-                Stored::Absent => removed.push(name.clone()),
-                after => set.push((name.clone(), after.clone())),
-            }
+    /// What changes, in groups that have to be durable one after another.
+    ///
+    /// An alias goes before what it follows, and comes after it: so it leads somewhere at any moment, and after a power loss
+    /// too, wherever either is. New refs come before others go, except what stands in the way of one; then an alias of that which
+    /// gets another value leads nowhere for a moment.
+    pub(super) fn steps(&self) -> Result<Vec<Vec<Step>>> {
+        let mut groups: BTreeMap<(Phase, usize), Vec<Step>> = BTreeMap::new();
+        for (name, change) in self.real() {
+            let (after, moved) = (change.after.clone(), self.moved(name));
+            let key = if after == Stored::Absent {
+                let follows = chain(name, |name| self.db.stored(name))?;
+                let clears = std::iter::once(name).chain(&follows).any(|name| self.is_in_the_way(name));
+                (if clears { Phase::Clear } else { Phase::Remove }, MAX_ALIASES - follows.len())
+            } else {
+                (Phase::Set, chain(name, |name| self.after(name))?.len())
+            };
+            groups.entry(key).or_default().push(Step { after, moved });
         }
-        (set, removed)
+        Ok(groups.into_values().collect())
     }
 
-    /// Whether a ref is an alias as it is on disk.
-    pub(super) fn was_alias(&self, name: &Refspec) -> bool {
-        self.changed.get(name).is_some_and(|change| matches!(change.before, Stored::Alias(_)))
+    /// What will not be as it was.
+    fn real(&self) -> impl Iterator<Item = (&Refspec, &Change)> {
+        self.changed.iter().filter(|(_, change)| change.before != change.after)
+    }
+
+    /// What will be there and was not, or was something else.
+    fn new_refs(&self) -> impl Iterator<Item = &Refspec> {
+        self.real().filter(|(_, change)| change.after != Stored::Absent).map(|(name, _)| name)
+    }
+
+    /// Whether a new ref would have to be a directory of this one, or the other way round.
+    fn is_in_the_way(&self, of: &Refspec) -> bool {
+        let is_below = |a: &Refspec, b: &Refspec| {
+            b.name.as_str().strip_prefix(a.name.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.new_refs().any(|new| new.namespace == of.namespace && (is_below(of, new) || is_below(new, of)))
     }
 
     /// Where a ref is, and where it will be. What leads nowhere, or is malformed, is nowhere.
-    pub(super) fn moved(&self, name: &Refspec) -> Moved {
+    fn moved(&self, name: &Refspec) -> Moved {
         let old = follow(name, |name| self.db.stored(name)).ok().flatten();
         let new = follow(name, |name| self.after(name)).ok().flatten();
         (name.clone(), old, new)
@@ -111,27 +153,29 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Whether all edits together are possible.
+    pub(super) fn check(&self) -> Result<()> {
+        self.check_aliases()?;
+        self.new_refs().try_for_each(|name| self.check_conflicts(name))
+    }
+
     /// Nothing that is removed may have an alias left.
-    pub(super) fn check_aliases(&self, removed: &[Refspec]) -> Result<()> {
+    fn check_aliases(&self) -> Result<()> {
+        let gone = self.real().filter(|(_, change)| change.after == Stored::Absent);
+        let removed: BTreeSet<&Refspec> = gone.map(|(name, _)| name).collect();
         let trees: BTreeSet<_> = removed.iter().map(|name| name.namespace.clone()).collect();
         for namespace in trees {
             let disk = self.db.list_stored(&namespace)?.into_iter();
-            let names: BTreeSet<RefName> = disk
-                .map(|(name, _)| name)
-                .chain(
-                    self.changed
-                        .keys()
-                        .filter(|name| name.namespace == namespace)
-                        .map(|name| name.name.clone()),
-                )
-                .collect();
+            let changed = self.changed.keys().filter(|name| name.namespace == namespace);
+            let names: BTreeSet<RefName> =
+                disk.map(|(name, _)| name).chain(changed.map(|name| name.name.clone())).collect();
             for alias in names {
                 let alias = Refspec { namespace: namespace.clone(), name: alias };
-                if let Stored::Alias(of) = self.after(&alias)?
-                    && let Some(name) =
-                        removed.iter().find(|name| name.namespace == namespace && name.name == of)
-                {
-                    return Err(Error::HasAlias { name: name.clone(), alias: alias.name.to_string() });
+                if let Stored::Alias(of) = self.after(&alias)? {
+                    let name = Refspec { namespace: namespace.clone(), name: of };
+                    if removed.contains(&name) {
+                        return Err(Error::HasAlias { name, alias: alias.name.to_string() });
+                    }
                 }
             }
         }
@@ -139,7 +183,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// No ref may be a directory of another one.
-    pub(super) fn check_conflicts(&self, name: &Refspec) -> Result<()> {
+    fn check_conflicts(&self, name: &Refspec) -> Result<()> {
         let conflict = |other: &str| Error::RefConflict { name: name.clone(), other: other.to_owned() };
         for parent in parents(&name.name) {
             let parent = Refspec { namespace: name.namespace.clone(), name: parent };

@@ -1,15 +1,14 @@
 //! Changing refs: edits are collected, then checked together under the lock, then made.
 //!
 //! [`RefTxn`] becomes [`PreparedRefs`] once every edit is known to be possible, and that is committed. New ref files are
-//! written and synced in `tmp` before the first one is renamed into place; what is removed goes last, except where it
-//! stands in the way of a new ref. An alias is gone, durably, before what it follows: OSTree cannot list refs of which one leads
-//! nowhere.
+//! written and synced in `tmp` before the first one is renamed into place. The order is that of [`Overlay::steps`], and
+//! each of its groups is durable before the next: a crash between two leaves the later ones as they were.
 
-use super::check::Overlay;
+use super::check::{Overlay, Step};
 use super::read::{HEADS, MIRRORS, REMOTES, alias_link, base_of};
 use super::{LOCK, RefDb, RefEdit, Stored};
 use crate::reflog::{self, Moved};
-use crate::{Error, Refspec, Result};
+use crate::{Error, RefName, Refspec, Result};
 use sapwood_fsio::lock::{Lock, LockKind, Wait};
 use sapwood_fsio::{Dir, Kind, Staged};
 use sapwood_objstore::{Commit, Id};
@@ -39,11 +38,7 @@ pub(crate) struct RefTxn<'a> {
 pub(crate) struct PreparedRefs<'a> {
     dir: &'a Dir,
     fsync: bool,
-    sets: Vec<(Refspec, Stored)>,
-    removed_first: Vec<Refspec>,
-    removed_aliases: Vec<Refspec>,
-    removed_last: Vec<Refspec>,
-    moved: Vec<Moved>,
+    groups: Vec<Vec<Step>>,
     _lock: Option<Lock>,
 }
 
@@ -71,36 +66,9 @@ impl<'a> RefTxn<'a> {
         for edit in self.edits {
             overlay.apply(edit, exists)?;
         }
-        let (sets, removed) = overlay.changes();
-        if !removed.is_empty() {
-            overlay.check_aliases(&removed)?;
-        }
-        for (name, _) in &sets {
-            overlay.check_conflicts(name)?;
-        }
-        let moved =
-            sets.iter().map(|(name, _)| name).chain(&removed).map(|name| overlay.moved(name)).collect();
-        let in_the_way = |gone: &Refspec| {
-            sets.iter().any(|(new, _)| {
-                let is_below = |a: &Refspec, b: &Refspec| {
-                    b.name.as_str().strip_prefix(a.name.as_str()).is_some_and(|rest| rest.starts_with('/'))
-                };
-                new.namespace == gone.namespace && (is_below(gone, new) || is_below(new, gone))
-            })
-        };
-        let (mut removed_first, others): (Vec<_>, Vec<_>) = removed.into_iter().partition(in_the_way);
-        removed_first.sort_by_key(|name| !overlay.was_alias(name));
-        let (removed_aliases, removed_last) = others.into_iter().partition(|name| overlay.was_alias(name));
-        Ok(PreparedRefs {
-            dir,
-            fsync: self.writing.fsync,
-            sets,
-            removed_first,
-            removed_aliases,
-            removed_last,
-            moved,
-            _lock: lock,
-        })
+        overlay.check()?;
+        let groups = overlay.steps()?;
+        Ok(PreparedRefs { dir, fsync: self.writing.fsync, groups, _lock: lock })
     }
 }
 
@@ -110,65 +78,72 @@ enum New {
     Link(String),
 }
 
+/// A step that can be made now: to what is new, or, without it, to nothing.
+type Ready = (Moved, Option<New>);
+
 impl PreparedRefs<'_> {
-    /// Makes the changes, durably.
-    pub(crate) fn commit(self) -> Result<()> {
-        if self.moved.is_empty() {
+    /// Makes the changes, durably. On an error some are made, the first ones in the order in which they are to be; the log of refs
+    /// has these.
+    pub(crate) fn commit(mut self) -> Result<()> {
+        if self.groups.is_empty() {
             return Ok(());
         }
         let tmp = sapwood_fsio::ensure_dir(self.dir, "tmp", 0o775)?;
-        let mut staged = Vec::with_capacity(self.sets.len());
-        for (name, value) in &self.sets {
-            staged.push((name, self.stage(&tmp, name, value)?));
+        let groups = std::mem::take(&mut self.groups).into_iter().map(|group| {
+            group.into_iter().map(|step| self.stage(&tmp, step)).collect::<Result<Vec<Ready>>>()
+        });
+        let groups: Vec<Vec<Ready>> = groups.collect::<Result<_>>()?;
+        let mut done = Vec::new();
+        let made = groups.into_iter().try_for_each(|group| self.make(&tmp, group, &mut done));
+        if done.is_empty() {
+            return made;
         }
+        reflog::note(self.dir, done);
+        let touched = touch(self.dir);
+        made.and(touched)
+    }
+
+    /// Makes the changes of one group, durably; `done` gets those that are made.
+    fn make(&self, tmp: &Dir, group: Vec<Ready>, done: &mut Vec<Moved>) -> Result<()> {
         let mut touched = BTreeSet::new();
-        for name in &self.removed_first {
-            self.remove(name, &mut touched)?;
-        }
-        for (name, new) in staged {
-            self.publish(&tmp, name, new, &mut touched)?;
-        }
-        self.sync(&mut touched)?;
-        for names in [&self.removed_aliases, &self.removed_last] {
-            for name in names {
-                self.remove(name, &mut touched)?;
+        for (moved, new) in group {
+            let path = format!("{}/{}", base_of(&moved.0.namespace), moved.0.name);
+            if let Some(new) = new {
+                self.publish(tmp, &path, new, &mut touched)?;
+                done.push(moved);
+            } else {
+                sapwood_fsio::remove_file_optional(self.dir, &path)?;
+                done.push(moved);
+                self.remove_empty_parents(&path, &mut touched)?;
             }
-            self.sync(&mut touched)?;
         }
-        reflog::note(self.dir, self.moved);
-        touch(self.dir)
+        self.sync(touched)
     }
 
-    fn stage(&self, tmp: &Dir, name: &Refspec, value: &Stored) -> Result<New> {
-        match value {
-            Stored::Alias(of) => {
-                let link = alias_link(&name.name, of);
-                for attempt in 0..u32::MAX {
-                    let temporary = format!("alias-{}-{attempt}", std::process::id());
-                    match sapwood_fsio::symlink(&link, tmp, &temporary) {
-                        Err(error) if error.is_exists() => {}
-                        made => return Ok(made.map(|()| New::Link(temporary))?),
-                    }
-                }
-                Err(Error::MalformedRef { name: name.clone() })
-            }
-            Stored::At(id) => {
-                let mut file = Staged::create(tmp)?;
-                let written = file.write_all(format!("{id}\n").as_bytes());
-                sapwood_fsio::At::at(written, "write the ref", name.name.as_str())?;
-                sapwood_fsio::set_mode(file.file(), 0o644)?;
-                if self.fsync {
-                    file.sync()?;
-                }
-                Ok(New::File(file))
-            }
-            Stored::Absent | Stored::Malformed => Err(Error::MalformedRef { name: name.clone() }),
-        }
+    fn stage(&self, tmp: &Dir, Step { after, moved }: Step) -> Result<Ready> {
+        let name = &moved.0;
+        let new = match after {
+            Stored::Alias(of) => Some(New::Link(stage_alias(tmp, name, &of)?)),
+            Stored::At(id) => Some(New::File(self.stage_file(tmp, name, id)?)),
+            Stored::Absent => None,
+            Stored::Malformed => return Err(Error::MalformedRef { name: name.clone() }),
+        };
+        Ok((moved, new))
     }
 
-    fn publish(&self, tmp: &Dir, name: &Refspec, new: New, touched: &mut BTreeSet<String>) -> Result<()> {
-        let path = format!("{}/{}", base_of(&name.namespace), name.name);
-        let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
+    fn stage_file(&self, tmp: &Dir, name: &Refspec, id: Id<Commit>) -> Result<Staged> {
+        let mut file = Staged::create(tmp)?;
+        let written = file.write_all(format!("{id}\n").as_bytes());
+        sapwood_fsio::At::at(written, "write the ref", name.name.as_str())?;
+        sapwood_fsio::set_mode(file.file(), 0o644)?;
+        if self.fsync {
+            file.sync()?;
+        }
+        Ok(file)
+    }
+
+    fn publish(&self, tmp: &Dir, path: &str, new: New, touched: &mut BTreeSet<String>) -> Result<()> {
+        let (parent, last) = path.rsplit_once('/').unwrap_or(("", path));
         // What is created has to be synced, and so has what it is created in.
         let mut at = parent;
         touched.insert(at.to_owned());
@@ -187,11 +162,9 @@ impl PreparedRefs<'_> {
         Ok(())
     }
 
-    /// Removes a ref, and the directories that it leaves empty.
-    fn remove(&self, name: &Refspec, touched: &mut BTreeSet<String>) -> Result<()> {
-        let path = format!("{}/{}", base_of(&name.namespace), name.name);
-        sapwood_fsio::remove_file_optional(self.dir, &path)?;
-        let mut at = path.as_str();
+    /// Removes the directories that a ref left empty.
+    fn remove_empty_parents(&self, path: &str, touched: &mut BTreeSet<String>) -> Result<()> {
+        let mut at = path;
         while let Some((parent, _)) = at.rsplit_once('/') {
             touched.insert(parent.to_owned());
             if [HEADS, REMOTES, MIRRORS].contains(&parent) {
@@ -208,8 +181,8 @@ impl PreparedRefs<'_> {
         Ok(())
     }
 
-    fn sync(&self, touched: &mut BTreeSet<String>) -> Result<()> {
-        for path in std::mem::take(touched) {
+    fn sync(&self, touched: BTreeSet<String>) -> Result<()> {
+        for path in touched {
             if self.fsync
                 && let Some(dir) = sapwood_fsio::open_dir_optional(self.dir, path)?
             {
@@ -218,6 +191,19 @@ impl PreparedRefs<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes the symlink of an alias under a name of its own.
+fn stage_alias(tmp: &Dir, name: &Refspec, of: &RefName) -> Result<String> {
+    let link = alias_link(&name.name, of);
+    for attempt in 0..u32::MAX {
+        let temporary = format!("alias-{}-{attempt}", std::process::id());
+        match sapwood_fsio::symlink(&link, tmp, &temporary) {
+            Err(error) if error.is_exists() => {}
+            made => return Ok(made.map(|()| temporary)?),
+        }
+    }
+    Err(Error::MalformedRef { name: name.clone() })
 }
 
 /// Removes a directory that holds nothing but empty directories; nothing happens where there is none.

@@ -17,7 +17,7 @@ pub(super) const MIRRORS: &str = "refs/mirrors";
 /// Largest ref file read, in bytes. A good one has 65.
 const MAX_FILE_BYTES: u64 = 256;
 /// How many aliases may follow each other.
-const MAX_ALIASES: usize = 8;
+pub(super) const MAX_ALIASES: usize = 8;
 
 /// The refs of a repository directory.
 #[derive(Debug)]
@@ -174,6 +174,21 @@ pub(super) fn follow(
         }
     }
     Err(Error::MalformedRef { name: name.clone() })
+}
+
+/// The refs that an alias follows, one after another, [`MAX_ALIASES`] at most; none where `name` is no alias.
+pub(super) fn chain(
+    name: &Refspec,
+    mut stored: impl FnMut(&Refspec) -> Result<Stored>,
+) -> Result<Vec<Refspec>> {
+    let (mut at, mut follows) = (name.clone(), Vec::new());
+    while follows.len() < MAX_ALIASES
+        && let Stored::Alias(next) = stored(&at)?
+    {
+        at.name = next;
+        follows.push(at.clone());
+    }
+    Ok(follows)
 }
 
 /// The names of the files below a directory that refs can have, sorted.

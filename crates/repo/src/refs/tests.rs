@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use sapwood_fsio::lock::Wait;
 use sapwood_fsio::{Dir, fault};
 use sapwood_objstore::ObjectId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn directory() -> TempDir {
     cap_tempfile::tempdir(cap_tempfile::ambient_authority()).unwrap()
@@ -34,6 +34,8 @@ fn delete(name: &str) -> RefEdit {
 fn alias(name: &str, of: &str) -> RefEdit {
     RefEdit::Alias { name: RefName::new(name).unwrap(), of: RefName::new(of).unwrap() }
 }
+
+const REFLOG: &str = "extensions/sapwood/reflog";
 
 const WRITING: RefWriting = RefWriting { fsync: true, lock_wait: Some(Wait::No) };
 
@@ -310,6 +312,81 @@ fn a_crash_at_any_step_leaves_each_ref_old_or_new_and_the_retry_succeeds() {
             break;
         }
     }
+}
+
+/// Refs, edits of them, and what they become.
+type Case = (Vec<RefEdit>, fn() -> Vec<RefEdit>, &'static [&'static str]);
+
+fn cases_with_aliases() -> Vec<Case> {
+    let chain = || vec![set("a", 1), alias("z/1", "a"), alias("m", "z/1"), set("x", 9)];
+    vec![
+        (chain(), || vec![delete("a"), delete("m"), delete("z/1")], &["x=9"]),
+        (chain(), || vec![set("a/b", 2), delete("a"), delete("m"), delete("z/1")], &["a/b=2", "x=9"]),
+        (
+            chain(),
+            || vec![set("n/w", 2), alias("z/1", "n/w"), delete("a")],
+            &["m>z/1", "n/w=2", "x=9", "z/1>n/w"],
+        ),
+        (
+            vec![set("x", 9)],
+            || vec![set("n/w", 2), alias("m", "n/w"), alias("b", "m")],
+            &["b>m", "m>n/w", "n/w=2", "x=9"],
+        ),
+    ]
+}
+
+#[test]
+fn no_alias_leads_nowhere_at_any_moment_and_the_log_has_what_was_done() {
+    type Fault = fn(u64, &dyn Fn() -> Result<()>) -> fault::Run<Result<()>>;
+    let faults: [(&str, Fault); 2] = [
+        ("crash", |step, run| fault::crash_at(step, run)),
+        ("disk error", |step, run| fault::fail_at(step, fault::Failure::Io, run)),
+    ];
+    for (case, (before, edits, after)) in cases_with_aliases().into_iter().enumerate() {
+        for (what, fault) in faults {
+            for step in 1.. {
+                let dir = directory();
+                edit(&dir, before.clone()).unwrap();
+                sapwood_fsio::remove_file(&dir, REFLOG).unwrap();
+                let old = shown(&dir);
+                let run = fault(step, &|| edit(&dir, edits()));
+                let told = format!("case {case}, {what} at {step}");
+                assert_eq!(RefDb::new(&dir).survey().unwrap().1, [], "{told}");
+                // After a crash nothing is written, and a log that cannot be written is no failure.
+                if what != "crash" && run.value.is_err() {
+                    let now = shown(&dir);
+                    let moved = old.iter().filter(|entry| !now.contains(entry));
+                    let moved: BTreeSet<_> = moved
+                        .chain(now.iter().filter(|entry| !old.contains(entry)))
+                        .map(|entry| entry.split(['=', '>']).next().unwrap().to_owned())
+                        .collect();
+                    let log = sapwood_fsio::read_optional(&dir, REFLOG, 10_000).unwrap().unwrap_or_default();
+                    let log = String::from_utf8(log).unwrap();
+                    let told_of =
+                        log.lines().map(|line| crate::RefMove::parse(line).unwrap().name.to_string());
+                    assert_eq!(told_of.collect::<BTreeSet<_>>(), moved, "{told}");
+                }
+                edit(&dir, edits()).unwrap();
+                assert_eq!(shown(&dir), after, "{told}");
+                if !run.fired {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_alias_follows_goes_when_the_alias_is_durably_gone() {
+    let dir = directory();
+    edit(&dir, vec![set("a/b", 1), alias("z/1", "a/b"), alias("z/2", "a/b")]).unwrap();
+    let (done, calls) = fault::record(|| edit(&dir, vec![delete("a/b"), delete("z/1"), delete("z/2")]));
+    done.unwrap();
+    let ops: Vec<_> = calls.iter().map(|call| call.op).collect();
+    let unlinks: Vec<_> = (0..ops.len()).filter(|at| ops[*at] == fault::Op::Unlink).collect();
+    let [one, two, target] = unlinks[..] else { panic!("{ops:?}") };
+    assert!(!ops[one..two].contains(&fault::Op::Fsync), "both aliases at once");
+    assert!(ops[two..target].contains(&fault::Op::Fsync));
 }
 
 #[test]
