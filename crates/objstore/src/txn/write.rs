@@ -185,10 +185,16 @@ impl Transaction<'_> {
             compressor.finish().map_err(write_error)?;
             total
         } else {
-            taken.grow(size)?;
             let (mut to, mut failed) = (Hashing(payload.as_mut()), None);
             let mut tee = Tee { from: content, to: &mut to, failed: &mut failed };
-            pump(&mut tee, size, &mut digest, &mut staged, expected)?
+            if expected.is_some() {
+                // What is to be verified only says that it is so large: it takes space as it comes.
+                let mut metered = Metered { to: &mut staged, taken: &mut taken };
+                pump(&mut tee, size, &mut digest, &mut metered, expected)?
+            } else {
+                taken.grow(size)?;
+                pump(&mut tee, size, &mut digest, &mut staged, expected)?
+            }
         };
         if total != size {
             return Err(wrong_size(size, total));

@@ -67,6 +67,13 @@ impl Read for Broken {
     }
 }
 
+/// An archived file with another size in its header.
+fn with_size(store: &Store, archived: &[u8], size: u64) -> Vec<u8> {
+    let format = store.format();
+    let archive = format.read_archive_header(&mut &*archived).expect("bytes").expect("a header");
+    [&format.encode_archive_header(&archive.header, size), &archived[archive.encoded_len..]].concat()
+}
+
 #[test]
 fn an_archived_file_that_is_damaged_takes_nothing() -> TestResult {
     each_store_with_a_reserve(|store| {
@@ -82,6 +89,9 @@ fn an_archived_file_that_is_damaged_takes_nothing() -> TestResult {
             txn.put_archived(wrong_id(), &mut &*archived).expect_err("of another id");
             txn.put_archived(id, &mut &*damaged).expect_err("damaged");
             txn.put_archived(id, &mut &archived[..archived.len() / 2]).expect_err("cut off");
+            let overstated = with_size(store, &archived, 1 << 60);
+            let refused = txn.put_archived(id, &mut &*overstated);
+            assert!(matches!(refused, Err(Error::Malformed { .. })), "its fault, not the disk's: {refused:?}");
             assert_eq!(left(&txn), before);
             txn.put_archived(id, &mut &*archived)?;
             let stored = if store.mode() == Mode::Archive { archived.len() } else { len };

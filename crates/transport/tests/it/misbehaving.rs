@@ -185,6 +185,41 @@ fn what_a_server_does_once_to_an_object_is_made_up_for() {
     each(Format::Ostree, &FILES[7..8], true);
 }
 
+/// An archived file whose header says that it is larger than any disk.
+fn enormous(format: Format, file: &[u8]) -> Vec<u8> {
+    let archive = format.read_archive_header(&mut &*file).unwrap().unwrap();
+    [&format.encode_archive_header(&archive.header, 1 << 60), &file[archive.encoded_len..]].concat()
+}
+
+#[test]
+fn a_size_that_cannot_be_is_the_fault_of_who_says_it_and_no_want_of_space() {
+    for (format, mode) in [(Format::Native, Mode::BareUser), (Format::Ostree, Mode::Archive)] {
+        let source = Place::new(format, Mode::Archive);
+        let mut tree = Tree::default();
+        // As it comes in memory, and by way of the disk.
+        tree.file("zeros", vec![0; 3 << 20]);
+        tree.file("noise", noise(600_000));
+        let commit = source.commit(BRANCH, &tree);
+        for times in [1, usize::MAX] {
+            let root = source.path().to_owned();
+            let liar = Liar::new(source.path(), move |asked| {
+                if !asked.path.contains(".filez") || asked.before >= times {
+                    return Answer::Honest;
+                }
+                Answer::Bytes(enormous(format, &read(&root, &asked.path)))
+            });
+            let machine = Place::new(format, mode);
+            let outcome = pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH));
+            if times == 1 {
+                outcome.unwrap();
+                verified_objects(&machine.repo, commit);
+            } else {
+                assert!(matches!(outcome, Err(PullError::BadObject { .. })), "{outcome:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_summary_that_points_elsewhere_or_back_moves_no_ref() {
     for format in FORMATS {
