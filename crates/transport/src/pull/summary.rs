@@ -68,13 +68,15 @@ impl SummaryCache {
     }
 
     /// Replaces what is kept. A crash between the two leaves files that do not fit each other, which [`load`](Self::load)ing
-    /// them tells. Nothing is synced: what a power loss damages is fetched again.
+    /// them tells. Nothing is synced: what a power loss damages is fetched again. Their time is 0: real `ostree` takes it for
+    /// that of the remote's files, and believes what is kept where the remote has nothing that is newer.
     fn store(&self, pair: &Pair) -> Result<(), sapwood_fsio::Error> {
         let dir = sapwood_fsio::ensure_dir(&self.dir, DIR, 0o775)?;
         let put = |name: &str, bytes: &Bytes| {
             let mut staged = Staged::create(&dir)?;
             staged.write_all(bytes).at("write", name)?;
             sapwood_fsio::set_mode(staged.file(), 0o644)?;
+            sapwood_fsio::set_mtime(staged.file(), 0)?;
             staged.publish(&dir, name)
         };
         put(&self.name, &pair.summary)?;

@@ -2,9 +2,10 @@
 
 use crate::trust::{OTHER_SECRET, SECRET, key, options, other_summary_signed, summary_signed};
 use crate::world::{BRANCH, FORMATS, Place, http, local, pull_quietly, served, small_tree};
-use sapwood_objstore::{Commit, Id, Mode};
-use sapwood_repo::RemoteName;
+use sapwood_objstore::{Commit, Format, Id, Mode};
 use sapwood_repo::sign::Policy;
+use sapwood_repo::{Refspec, RemoteName};
+use sapwood_testkit::{Ostree, skipped};
 use sapwood_transport::{OnMismatch, PullError, PullOptions, SummaryCache};
 
 const KEPT: &str = "tmp/cache/summaries/origin";
@@ -86,6 +87,27 @@ fn what_is_kept_changes_only_for_what_passes() {
         assert_eq!(pulls(&into, &server.url, summary_signed()).unwrap(), Some(second));
         assert_eq!(files(&into, KEPT), new);
     }
+}
+
+/// It asks only for what is newer than the file that is kept. Published files may be older than when they were published.
+#[test]
+fn what_we_keep_is_never_taken_for_the_newest_by_the_real_client() {
+    let Some(ostree) = Ostree::find() else { return skipped("the real ostree is not installed") };
+    let from = Place::new(Format::Ostree, Mode::Archive);
+    published(&from, "one", SECRET);
+    let into = Place::new(Format::Ostree, Mode::BareUser);
+    let server = served(from.path());
+    pulls(&into, &server.url, summary_signed()).unwrap();
+    let (second, _) = published(&from, "two", SECRET);
+    for name in ["summary", "summary.sig"] {
+        let file = sapwood_fsio::open_file(from.repo.dir(), name).unwrap();
+        sapwood_fsio::set_mtime(&file, 1_700_000_000 * 1_000_000_000).unwrap();
+    }
+    let repo = format!("--repo={}", into.path().display());
+    ostree.run(["remote", "add", &repo, "--no-gpg-verify", "origin", &server.url]).unwrap();
+    ostree.run(["pull", &repo, "origin", BRANCH]).unwrap();
+    let pulled = Refspec::parse(&format!("origin:{BRANCH}")).unwrap();
+    assert_eq!(into.reopen().ref_target(&pulled).unwrap(), Some(second));
 }
 
 #[test]
