@@ -13,6 +13,15 @@ pub struct DecodeError {
 }
 
 impl Error {
+    /// Whether there is no room: the reserve, the disk or the quota would be used up.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Io(error) => error.is_no_space(),
+            _ => false,
+        }
+    }
+
     /// Bytes that are no object of their kind; with the name in it, where that is what leads elsewhere.
     pub(crate) fn malformed(object: ObjectName, bytes: &[u8], source: DecodeError) -> Self {
         let text = bytes.get(source.offset..).and_then(|rest| rest.split(|byte| *byte == 0).next());

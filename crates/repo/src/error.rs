@@ -269,6 +269,17 @@ pub enum Error {
     Lock(#[from] sapwood_fsio::lock::LockError),
 }
 
+impl Error {
+    /// Whether there is no room: the reserve, the disk or the quota would be used up.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_no_space(),
+            Self::Io(error) => error.is_no_space(),
+            _ => false,
+        }
+    }
+}
+
 impl From<SignError> for Error {
     fn from(error: SignError) -> Self {
         Self::Sign(Box::new(error))

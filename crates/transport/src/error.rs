@@ -368,6 +368,18 @@ pub enum PullError {
     },
 }
 
+impl PullError {
+    /// Whether there is no room for an object here.
+    pub(crate) fn is_no_space(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => source.is_no_space(),
+            Self::Repo(error) => error.is_no_space(),
+            Self::Io(error) => error.is_no_space(),
+            _ => false,
+        }
+    }
+}
+
 fn of_collection(name: Option<&String>) -> String {
     name.map_or_else(|| "no collection".to_owned(), |name| format!("collection {name:?}"))
 }

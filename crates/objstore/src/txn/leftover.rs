@@ -145,6 +145,14 @@ impl Store {
         })
     }
 
+    /// Removes the half-done downloads of killed runs, which take the space that is looked for. Those in use stay.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clean_scratch(&self) -> Result<(), Error> {
+        self.each_idle_staging(&mut |_, staging| Ok(fsio::remove_tree(staging, layout::SCRATCH)?))
+    }
+
     /// Removes from `tmp` what interrupted runs left and nobody uses: staging of earlier boots, and whatever else was
     /// not touched for longer than `expiry`. Returns the number of entries removed.
     ///

@@ -5,7 +5,8 @@ use super::budget::Budget;
 use crate::Error;
 use std::sync::Arc;
 
-/// Sets space aside for files that a caller writes on the store's filesystem and removes again, such as half-done downloads.
+/// Sets space aside for files that a caller writes on the store's filesystem and removes again, such as half-done downloads:
+/// when it is done with them, or at the latest when there is no room for something else.
 #[derive(Debug, Clone)]
 pub struct Rooms(Arc<Budget>);
 
@@ -24,7 +25,8 @@ impl Transaction<'_> {
 }
 
 impl Rooms {
-    /// For a file that had so many bytes before the transaction began: 0 if it is new.
+    /// For a file that had so many bytes before the transaction began: 0 if it is new. From then on these count as space that
+    /// there will be.
     pub fn of(&self, bytes: u64) -> Room {
         self.0.will_regain(bytes);
         Room { budget: Arc::clone(&self.0), bytes }

@@ -91,7 +91,10 @@ fn an_archived_file_that_is_damaged_takes_nothing() -> TestResult {
             txn.put_archived(id, &mut &archived[..archived.len() / 2]).expect_err("cut off");
             let overstated = with_size(store, &archived, 1 << 60);
             let refused = txn.put_archived(id, &mut &*overstated);
-            assert!(matches!(refused, Err(Error::Malformed { .. })), "its fault, not the disk's: {refused:?}");
+            assert!(
+                matches!(refused, Err(Error::Malformed { .. })),
+                "its fault, not the disk's: {refused:?}"
+            );
             assert_eq!(left(&txn), before);
             txn.put_archived(id, &mut &*archived)?;
             let stored = if store.mode() == Mode::Archive { archived.len() } else { len };

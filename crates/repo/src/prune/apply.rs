@@ -23,8 +23,9 @@ struct Spared {
 impl PrunePlan<'_> {
     /// Deletes what is still not needed, commits first, so that a crash leaves no commit without its content. With a commit go
     /// its detached metadata, its mark of incompleteness, its closure and the static deltas that lead to it; where
-    /// `core.tombstone-commits` is set a tombstone stays. Old temporary files, files that never became objects, and cached summaries of remotes
-    /// that no longer exist, and marks of commits that are not here, are removed as well.
+    /// `core.tombstone-commits` is set a tombstone stays. Old temporary files, half-done downloads of killed pulls, files that
+    /// never became objects, cached summaries of remotes that no longer exist, and marks of commits that are not here, are
+    /// removed as well.
     ///
     /// # Errors
     /// [`Error::NewerFormat`](crate::Error::NewerFormat) where the repository can only be read;
@@ -64,6 +65,7 @@ impl PrunePlan<'_> {
             if shards.is_empty() {
                 store.clean_payload_links()?;
                 store.clean_unfinished()?;
+                store.clean_scratch()?;
                 store.clean_tmp(repo.config().tmp_expiry)?;
                 remove_summaries_of_strangers(repo)?;
                 if deleted.load(Ordering::Relaxed) > self.pruned.deleted_commits || lost_deltas {

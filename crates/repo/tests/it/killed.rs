@@ -94,6 +94,22 @@ fn a_commit_that_killed_real_ostree_staged_is_gone_before_anything_it_needs_is()
 }
 
 #[test]
+fn a_prune_removes_half_done_downloads_that_nobody_goes_on_with() {
+    let lab = Lab::in_memory();
+    let repo = lab.repo("repo", Format::Native, Mode::BareUser);
+    let kept = commit(&repo, &lab, "kept", &on("kept"));
+    let dead = repo.begin().unwrap();
+    let scratch = dead.objects().scratch().unwrap();
+    sapwood_fsio::replace(&scratch, "half-done", 0o600, b"the first half").unwrap();
+    drop(dead);
+    let left = || staged(&lab).iter().filter(|dir| dir.join("scratch").exists()).count();
+    assert_eq!(left(), 1);
+    repo.plan_prune(&PruneOptions::default(), &|_| ()).unwrap().apply(&|_| ()).unwrap();
+    assert_eq!(left(), 0);
+    assert!(repo.store().contains(kept.name()).unwrap());
+}
+
+#[test]
 fn a_check_looks_into_what_killed_writers_staged() {
     for format in crate::commit_fixture::FORMATS {
         for mode in crate::commit_fixture::MODES {

@@ -63,6 +63,8 @@ struct Driver<'a> {
     batches: usize,
     /// How often objects came wrong.
     retried: HashMap<ObjectName, u32>,
+    /// How often there was no room for one beside the others.
+    refused: u64,
     on_event: OnEvent<'a>,
     last_tick: Instant,
 }
@@ -106,6 +108,7 @@ pub(super) fn drive(
             waiting_since: None,
             batches: 0,
             retried: HashMap::new(),
+            refused: 0,
             on_event,
             last_tick: Instant::now(),
         };
@@ -227,7 +230,9 @@ impl Driver<'_> {
     fn adapt(&mut self) {
         let Some(wire) = &self.wire else { return };
         let bytes = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
-        self.window.judge(Instant::now(), Seen { bytes, troubles: wire.net.remote.troubles() });
+        // What finds no room is fetched again, too.
+        let troubles = wire.net.remote.troubles() + self.refused;
+        self.window.judge(Instant::now(), Seen { bytes, troubles });
     }
 
     fn fetch(&mut self, item: Item, whole: bool) {
@@ -238,8 +243,11 @@ impl Driver<'_> {
     }
 
     fn digest(&mut self, news: News) -> Result<(), PullError> {
-        if let News::Stored(item, _) | News::Bad(item, _) | News::Broken(item, _) | News::NotThere(item) =
-            &news
+        if let News::Stored(item, _)
+        | News::Bad(item, _)
+        | News::Broken(item, _)
+        | News::NotThere(item)
+        | News::NoRoom(item, _) = &news
         {
             self.in_flight = self.in_flight.saturating_sub(1);
             self.hints_in_flight -= usize::from(item.is_hint());
@@ -275,6 +283,7 @@ impl Driver<'_> {
                 let tolerated = self.frontier.missing(item);
                 self.ends(item, tolerated)?;
             }
+            News::NoRoom(item, error) => self.no_room(item, error)?,
             News::Several(several) => {
                 for news in several {
                     self.digest(news)?;
@@ -320,6 +329,20 @@ impl Driver<'_> {
         }
         let what = format!("object {}", item.name).into();
         Err(PullError::Fetch { what, source: Box::new(error) })
+    }
+
+    /// Others may be in its way, which it then waits for; or parts that nobody holds.
+    fn no_room(&mut self, item: Item, error: PullError) -> Result<(), PullError> {
+        self.refused += 1;
+        if self.frontier.refused(item) {
+            tracing::debug!(object = %item.name, %error, "waiting for room");
+            return Ok(());
+        }
+        if self.wire.as_ref().is_some_and(|wire| wire.net.scratch.give_way()) {
+            self.fetch(item, false);
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Whether an object is worth another fetch: one for each other place, and at least so many.

@@ -4,14 +4,16 @@
 //! what came of it; each answer can bring further objects. Every object is handed out once for looking (a
 //! dirtree of which several parts are wanted once for each, one after the other) and at most once for fetching, whatever
 //! the order of the answers; one that was [hinted](hints) at once more for looking, and for fetching if the hint came to
-//! nothing. When [`Frontier::is_done`], all that the wanted commits reach is here. An object costs about 40 bytes of
-//! memory, however large it is; names of files are not kept.
+//! nothing; one for which there was [no room](room) once more for fetching. When [`Frontier::is_done`], all that the wanted
+//! commits reach is here. An object costs about 40 bytes of memory, however large it is; names of files are not kept.
 
 mod hints;
+mod room;
 
 use super::subpath::Part;
 use super::{Progress, Scope};
 use hints::Hints;
+use room::Turns;
 use sapwood_objstore::{Commit, DirMeta, DirTree, Id, ObjectId, ObjectKind, ObjectName, Totals, kind};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -102,6 +104,7 @@ pub(crate) struct Frontier {
     fetch_meta: VecDeque<Item>,
     fetch_files: VecDeque<Item>,
     hints: Hints,
+    turns: Turns,
     /// Of what is no hint: handed out and not answered.
     outstanding: u64,
     /// Of what is no hint: all that is queued, waiting or handed out.
@@ -131,6 +134,7 @@ impl Frontier {
             fetch_meta: VecDeque::new(),
             fetch_files: VecDeque::new(),
             hints: Hints::default(),
+            turns: Turns::default(),
             outstanding: 0,
             open: 0,
             open_meta: 0,
@@ -159,17 +163,23 @@ impl Frontier {
         if let Some(item) = self.next_meta() {
             return Some(item);
         }
+        if self.is_held_up() {
+            return None;
+        }
         let item = self.fetch_files.pop_front()?;
-        self.queued_bytes = self.queued_bytes.saturating_sub(item.size.unwrap_or(0));
-        self.outstanding += 1;
-        Some(item)
+        Some(self.begin(item))
     }
 
-    /// As [`next_fetch`](Self::next_fetch), but no file.
+    /// As [`next_fetch`](Self::next_fetch), but no file, unless that was refused.
     pub(crate) fn next_meta(&mut self) -> Option<Item> {
+        if let Some(item) = self.next_refused() {
+            return Some(self.begin(item));
+        }
+        if self.is_held_up() {
+            return None;
+        }
         let Some(item) = self.fetch_meta.pop_back() else { return self.next_hint_fetch() };
-        self.outstanding += 1;
-        Some(item)
+        Some(self.begin(item))
     }
 
     /// Whether nothing but files is to be fetched any more.

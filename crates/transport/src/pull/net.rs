@@ -96,7 +96,9 @@ impl Net {
             Err(Failure::NotThere) => News::NotThere(item),
             Err(Failure::Fetch(source)) => News::Broken(item, source),
             Err(Failure::Disk(source)) => {
-                News::Failed(PullError::Store { object: item.name, source: Box::new(source) })
+                let has_room = !source.is_no_space();
+                let error = PullError::Store { object: item.name, source: Box::new(source) };
+                if has_room { News::Failed(error) } else { News::NoRoom(item, error) }
             }
             Err(Failure::Shutdown) => {
                 News::Failed(PullError::Stopped { why: "the runtime is shutting down" })
@@ -148,16 +150,22 @@ impl Net {
     async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {
         let path = wire::object(item.name);
         let limits = Limits { max_bytes: self.limits.max_file_bytes };
-        let found_bytes = self.scratch.found_bytes(item.name.id);
-        let range = (found_bytes > 0 && !whole).then_some(Range { start: found_bytes, if_tag: None });
+        // Held while it is asked for the rest: an answer that goes on from there is of no use without it.
+        let found = self.scratch.take_found(item.name.id);
+        let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
         let response = if whole {
             self.traffic.sent();
-            self.remote.get_elsewhere(&path, limits).await?
+            self.remote.get_elsewhere(&path, limits).await
         } else {
-            self.get(&path, range, limits).await?
+            self.get(&path, range, limits).await
         };
-        let mut response = response.ok_or(Failure::NotThere)?;
-        let found = self.scratch.take_found(item.name.id);
+        let mut response = match response {
+            Ok(Some(response)) => response,
+            other => {
+                self.scratch.give_back(item.name.id, found);
+                return Err(other.err().map_or(Failure::NotThere, Failure::Fetch));
+            }
+        };
         let mut memory = BytesMut::new();
         let in_memory =
             found.names.is_empty() && response.length.is_none_or(|length| length <= MAX_MEMORY_BYTES as u64);

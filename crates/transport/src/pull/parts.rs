@@ -234,7 +234,8 @@ fn one(workshop: &Workshop<'_>, net: &Net, runtime: &Handle, part: Needed<'_>) -
                 }
             },
         };
-        match apply_part(workshop.objects, part.info, &bytes, &takes) {
+        let apply = || apply_part(workshop.objects, part.info, &bytes, &takes);
+        match net.scratch.with_room(RepoError::is_no_space, apply) {
             Ok(()) => return Done::Applied,
             // Damaged on the way, perhaps.
             Err(RepoError::Delta(DeltaError::Corrupt { .. })) if !elsewhere => {}

@@ -1,15 +1,18 @@
 //! Large objects on their way: in files on the store's disk, so that a killed pull goes on in the middle of one.
 //!
 //! Each attempt writes a part of its own, `HEX.0`, `HEX.1` and so on; the object is all of them joined. Nothing is synced
-//! or trusted here: what is wrong is found when the object is hashed, and fetched once more as a whole. What does not fit
-//! beside the space that is to stay free is given up, with all that was there of it: kept, it would be in the way of others.
+//! or trusted here: what is wrong is found when the object is hashed, and fetched once more as a whole.
+//!
+//! Parts are held by the transfer that goes on with them, or idle: left by an earlier pull, perhaps of objects that this one
+//! never comes to. Idle ones [give way](Scratch::give_way) as soon as there is no room for anything else. What does not fit then
+//! either is given up, with all that was there of it: kept, it would be in the way of others.
 
 use sapwood_fsio::fault::Context;
 use sapwood_fsio::{At, Dir, Staged};
 use sapwood_objstore::{Error, ObjectId, Room, Rooms, Transaction};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// The parts of one object.
@@ -29,8 +32,8 @@ pub(super) struct Scratch {
     dir: Dir,
     rooms: Rooms,
     context: Context,
-    /// Parts that earlier pulls left.
-    found: Mutex<HashMap<ObjectId, Parts>>,
+    /// Parts that nobody holds.
+    idle: Mutex<HashMap<ObjectId, Parts>>,
 }
 
 impl Scratch {
@@ -61,19 +64,12 @@ impl Scratch {
                 remove(&dir, &parts)?;
             }
         }
-        Ok(Self { dir, rooms, context: sapwood_fsio::fault::context(), found: Mutex::new(found) })
+        Ok(Self { dir, rooms, context: sapwood_fsio::fault::context(), idle: Mutex::new(found) })
     }
 
-    /// How many bytes of an object there are already.
-    pub(super) fn found_bytes(&self, id: ObjectId) -> u64 {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.get(&id).map_or(0, |parts| parts.bytes)
-    }
-
-    /// What there is of an object already. Whoever takes it goes on with it, or [gives it back](Self::give_back).
+    /// What there is of an object already. Whoever takes it holds it, goes on with it, or [gives it back](Self::give_back).
     pub(super) fn take_found(&self, id: ObjectId) -> Parts {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        found.unwrap_or_else(|| self.nothing())
+        self.idle().remove(&id).unwrap_or_else(|| self.nothing())
     }
 
     fn nothing(&self) -> Parts {
@@ -82,7 +78,37 @@ impl Scratch {
 
     /// Notes what there is of an object that could not be fetched to its end.
     pub(super) fn give_back(&self, id: ObjectId, parts: Parts) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(id, parts);
+        if !parts.names.is_empty() {
+            self.idle().insert(id, parts);
+        }
+    }
+
+    /// Removes the parts that nobody holds; says whether there were any, so that there is more room now.
+    pub(super) fn give_way(&self) -> bool {
+        // Until they are gone nobody begins to write others of the same names.
+        let mut idle = self.idle();
+        let before = idle.len();
+        idle.retain(|id, parts| {
+            let removed = remove(&self.dir, parts);
+            removed.inspect_err(|error| tracing::debug!(%error, object = %id, "parts stay")).is_err()
+        });
+        idle.len() < before
+    }
+
+    /// Does what needs room, and where there is none does it again once idle parts have given way.
+    pub(super) fn with_room<T, E>(
+        &self,
+        lacks_room: impl Fn(&E) -> bool,
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match attempt() {
+            Err(error) if lacks_room(&error) && self.give_way() => attempt(),
+            other => other,
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<ObjectId, Parts>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins the next part of an object, which has `whole` bytes if that is known. What is sent is written by another thread.
@@ -104,7 +130,9 @@ impl Scratch {
             let next = name(id, u32::try_from(parts.names.len()).unwrap_or(u32::MAX));
             let mut staged = Staged::create_named(&scratch.dir, &next)?;
             while let Some(bytes) = receiver.blocking_recv() {
-                let taken = parts.room.grow(bytes.len() as u64, whole.unwrap_or(0));
+                let taken = scratch.with_room(Error::is_no_space, || {
+                    parts.room.grow(bytes.len() as u64, whole.unwrap_or(0))
+                });
                 let written = taken.and_then(|()| Ok(staged.write_all(&bytes).at("write", &next)?));
                 if let Err(error) = written {
                     drop(staged);
@@ -206,7 +234,7 @@ mod tests {
         let dir = txn.scratch().expect("a directory");
         sapwood_fsio::replace(&dir, name(id, 0), 0o600, b"from an earlier pull").expect("writes");
         let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
-        assert_eq!(scratch.found_bytes(id), 20);
+        assert_eq!(scratch.idle().get(&id).map(|parts| parts.bytes), Some(20));
         let refused = write(&scratch, id).await;
         assert!(matches!(refused, Err(Error::NoSpace { needed_bytes: 50_000.., .. })), "{refused:?}");
         assert!(sapwood_fsio::entries(&dir).expect("lists").is_empty());

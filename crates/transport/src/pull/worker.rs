@@ -30,6 +30,8 @@ pub(super) enum News {
     Broken(Item, FetchError),
     /// The remote has no such object.
     NotThere(Item),
+    /// There is no room for it beside what else is under way. Nothing of it is left.
+    NoRoom(Item, PullError),
     /// The metadata beside a commit is stored.
     Detached,
     /// The directories of a commit, as the remote's closure has them.
@@ -123,7 +125,7 @@ impl Workshop<'_> {
                 let looked = items.into_iter().map(|item| Ok((item, self.look(item)?)));
                 looked.collect::<Result<_, _>>().map(News::Looked)
             }
-            Job::Store(item, payload, _place) => match self.store(item, &payload) {
+            Job::Store(item, payload, _place) => match self.with_room(|| self.store(item, &payload)) {
                 Ok(contents) => {
                     self.clean(&payload)?;
                     Ok(News::Stored(item, contents))
@@ -135,15 +137,23 @@ impl Workshop<'_> {
                 Err(error) => {
                     // What cannot be stored is not to take up the disk. Why it cannot says more than that it stays there.
                     drop(self.clean(&payload));
-                    Err(error)
+                    if error.is_no_space() { Ok(News::NoRoom(item, error)) } else { Err(error) }
                 }
             },
             Job::Detached(commit, bytes, _place) => {
                 let fetched = self.decode_detached(bytes.as_ref())?;
                 self.check_again(commit, fetched.as_ref())?;
-                self.put_detached(commit, fetched.as_ref())?;
+                self.with_room(|| self.put_detached(commit, fetched.as_ref()))?;
                 Ok(News::Detached)
             }
+        }
+    }
+
+    /// See [`Scratch::with_room`].
+    fn with_room<T>(&self, mut attempt: impl FnMut() -> Result<T, PullError>) -> Result<T, PullError> {
+        match self.scratch {
+            Some(scratch) => scratch.with_room(PullError::is_no_space, attempt),
+            None => attempt(),
         }
     }
 
@@ -176,9 +186,12 @@ impl Workshop<'_> {
             Local::Caches(_) if name.kind == ObjectKind::Commit => Ok(Found::Absent),
             Local::Caches(caches) => {
                 for repo in caches {
-                    match self.take(repo, Trust::Untrusted, item) {
+                    match self.with_room(|| self.take(repo, Trust::Untrusted, item)) {
+                        // Where there is no room now, it is fetched when there is.
                         Err(PullError::Store { object, source })
-                            if is_lacking(name, object, &source) || is_bad(&source) =>
+                            if is_lacking(name, object, &source)
+                                || is_bad(&source)
+                                || source.is_no_space() =>
                         {
                             tracing::debug!(object = %name, error = %source, "not in this cache");
                         }

@@ -1,6 +1,6 @@
 //! The frontier against a model: random repositories, in every order of answers, with hints that are true, false or come
-//! wrong, with parts of trees, histories to some depth, what deltas and caches brought, fetches that fail, and pulls that
-//! end midway.
+//! wrong, with parts of trees, histories to some depth, what deltas and caches brought, fetches that fail, room for no more
+//! than the largest object, and pulls that end midway.
 
 use super::*;
 use crate::pull::subpath::{Selection, Share, Subpath};
@@ -219,16 +219,27 @@ struct Run {
     here: BTreeSet<ObjectName>,
 }
 
-/// Runs the frontier over the world, to its end or for so many answers; `picks` decides which open request is answered
-/// next, when closures come, which hints come wrong, and which objects do, to be fetched again. A survey fetches no files.
+/// The largest object takes so much room on its way. Where room is short, this is all there is.
+const LARGEST: usize = 4;
+
+/// What an object takes on its way; hints take none.
+fn size(item: &Item) -> usize {
+    if item.is_hint() { 0 } else { 1 + usize::from(item.name.id.as_bytes()[0]) % LARGEST }
+}
+
+/// Runs the frontier over the world, to its end or for so many answers; `picks` decides which open request gets on
+/// next, when closures come, which hints come wrong, and which objects do, to be fetched again; and whether room is short. A
+/// survey fetches no files.
 fn run(world: &World, picks: &[usize], answers: usize, survey: bool) -> Result<Run, Excess> {
+    let room = if picks.len().is_multiple_of(2) { LARGEST } else { usize::MAX };
     let part = world.selection().map(|_| Part::ROOT);
     let mut frontier = Frontier::new(Scope::Everything, part, 1000, 100);
     for (root, left) in &world.roots {
         frontier.want(*root, *left)?;
     }
     frontier.expect_closures(world.roots.iter().map(|(root, _)| *root));
-    let (mut looking, mut fetching) = (Vec::new(), Vec::new());
+    // With what each has taken of the room.
+    let (mut looking, mut fetching) = (Vec::new(), Vec::<(Item, usize)>::new());
     let mut run = Run { frontier, fetched: Vec::new(), taken: BTreeSet::new(), here: world.here.clone() };
     let (mut looked, mut closures, mut wrong) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut hints = world.hints.clone();
@@ -256,9 +267,9 @@ fn run(world: &World, picks: &[usize], answers: usize, survey: bool) -> Result<R
         }
         while let Some(item) = if survey { frontier.next_meta() } else { frontier.next_fetch() } {
             assert!(!run.here.contains(&item.name), "fetching {:?}, which is here", item.name.id);
-            assert!(fetching.iter().all(|other: &Item| other.name != item.name), "fetching it twice");
+            assert!(fetching.iter().all(|(other, _)| other.name != item.name), "fetching it twice");
             assert!(!survey || item.name.kind != ObjectKind::File, "a survey fetches no files");
-            fetching.push(item);
+            fetching.push((item, 0));
         }
         assert!(!looking.is_empty() || !fetching.is_empty(), "neither done nor busy");
         let at = pick(looking.len() + fetching.len());
@@ -274,13 +285,22 @@ fn run(world: &World, picks: &[usize], answers: usize, survey: bool) -> Result<R
                 frontier.absent(item);
             }
         } else {
-            let item = fetching.swap_remove(at - looking.len());
+            let is_full = fetching.iter().map(|(_, taken)| taken).sum::<usize>() == room;
+            let (item, taken) = fetching.swap_remove(at - looking.len());
+            if taken < size(&item) {
+                if is_full {
+                    assert!(frontier.refused(item), "there is room for it alone");
+                } else {
+                    fetching.push((item, taken + 1));
+                }
+                continue;
+            }
             let comes_wrong = pick(5) == 0 && wrong.insert(item.name);
             if world.gone.contains(&item.name) || (comes_wrong && item.is_hint()) {
                 assert!(frontier.missing(item), "a parent may be missing, and a hint");
             } else if comes_wrong {
                 // Whoever fetches tries again; the frontier does not hear of it.
-                fetching.push(item);
+                fetching.push((item, 0));
             } else {
                 run.fetched.push(item.name);
                 run.here.insert(item.name);
