@@ -142,7 +142,7 @@ impl Store {
 
     /// Whether a file of a bare-user store is a regular one. Links there are small and not executable, so that for most
     /// files the attribute need not be read.
-    fn is_regular(&self, dir: &Dir, file: &str, stat: &fsio::Stat) -> Result<bool, Error> {
+    pub(crate) fn is_regular(&self, dir: &Dir, file: &str, stat: &fsio::Stat) -> Result<bool, Error> {
         if stat.size > crate::read::MAX_TARGET_BYTES + 1 || stat.mode != 0o644 {
             return Ok(true);
         }

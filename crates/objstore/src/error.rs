@@ -72,6 +72,14 @@ pub enum Error {
         /** Where and why. */
         source: DecodeError,
     },
+    /// What is beside a commit is no metadata. The commit itself may be good.
+    #[error("the metadata beside commit {commit} is malformed")]
+    Detached {
+        /** The commit. */
+        commit: crate::ObjectId,
+        /** Where and why. */
+        source: DecodeError,
+    },
     /// Larger than the limit for its kind.
     #[error("object {name} is larger than {limit_bytes} bytes")]
     TooLarge {

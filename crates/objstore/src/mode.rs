@@ -1,6 +1,6 @@
 //! How a store keeps objects, and its limits and habits.
 
-use crate::ObjectId;
+use crate::{DecodeError, ObjectId};
 use sapwood_fsio::lock::Wait;
 use std::time::Duration;
 
@@ -128,14 +128,16 @@ pub enum LinkPolicy {
 }
 
 /// What [`Store::verify`](crate::Store::verify) found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It hashes to its name.
     Good,
     /// It hashes to this.
     Corrupt(ObjectId),
-    /// It is not a valid object.
-    Malformed,
+    /// It is not a valid object. Metadata has been found to hash to its name before.
+    Malformed(DecodeError),
+    /// No file is in its place, or one past all limits.
+    Unreadable,
     /// It is not there.
     Missing,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     ArchiveHeader, Commit, DecodeError, Digest, DirMeta, DirTree, Error, FileHeader, FileType, Format, Id,
-    MetaObject, Mode, ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs, kind, layout,
+    MetaObject, Mode, NameError, ObjectKind, ObjectName, Store, Verdict, VerifyReader, Xattrs, kind, layout,
 };
 use sapwood_fsio::{self as fsio, At, Dir, Kind, Stat};
 use std::fs::File;
@@ -192,6 +192,9 @@ impl Store {
             if bytes.pop() != Some(0) {
                 return Err(malformed(name, "link target without its NUL"));
             }
+            if bytes.is_empty() || bytes.contains(&0) {
+                return Err(malformed(name, "link target is empty or holds a NUL byte"));
+            }
             *target = utf8(bytes, name)?;
         }
         if header.is_regular() {
@@ -219,12 +222,30 @@ impl Store {
     /// # Errors
     /// As [`open_file`](Self::open_file).
     pub fn content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
-        if matches!(self.mode(), Mode::Bare | Mode::BareUserOnly | Mode::BareSplitXattrs)
-            && let Some(stat) = self.stat(id.name())?
+        let name = id.name();
+        if let Some(dir) = self.shard(layout::shard(name.id))?
+            && let Some(size) = self.content_size_at(&dir, &layout::file_name(self.mode(), name), name)?
         {
-            return Ok(if stat.kind == Kind::File { stat.size } else { 0 });
+            return Ok(size);
         }
-        Ok(self.locate(id)?.1.size)
+        self.parent().map_or(Err(Error::Missing { name }), |parent| parent.content_size(id))
+    }
+
+    /// That of the file stored as `file` in `dir`, which should be `name`; `None` if it is not there.
+    pub(crate) fn content_size_at(
+        &self,
+        dir: &Dir,
+        file: &str,
+        name: ObjectName,
+    ) -> Result<Option<u64>, Error> {
+        if self.mode() == Mode::Archive {
+            return Ok(self.open_raw(dir, file, name)?.map(|raw| raw.size));
+        }
+        let Some(stat) = fsio::stat_optional(dir, file)? else { return Ok(None) };
+        // Links and nodes of bare-user stores are files, too.
+        let is_content = stat.kind == Kind::File
+            && (self.mode() != Mode::BareUser || self.is_regular(dir, file, &stat)?);
+        Ok(Some(if is_content { stat.size } else { 0 }))
     }
 
     /// Reads an object whole and checks that it hashes to its name. Parents are not looked into.
@@ -247,9 +268,12 @@ impl Store {
             Ok(()) => Ok(Verdict::Good),
             Err(Error::Missing { .. }) => Ok(Verdict::Missing),
             Err(Error::Corrupt { actual, .. }) => Ok(Verdict::Corrupt(actual)),
-            Err(Error::Malformed { .. } | Error::SlashInName { .. }) => Ok(Verdict::Malformed),
+            Err(Error::Malformed { source, .. }) => Ok(Verdict::Malformed(source)),
+            Err(Error::SlashInName { .. }) => {
+                Ok(Verdict::Malformed(DecodeError { offset: 0, what: NameError::Slash.what() }))
+            }
             // A link or directory where a file should be, and a file past the limits.
-            Err(Error::Io(e)) if is_malformation(&e.source) => Ok(Verdict::Malformed),
+            Err(Error::Io(e)) if is_malformation(&e.source) => Ok(Verdict::Unreadable),
             Err(e) => Err(e),
         }
     }

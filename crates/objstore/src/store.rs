@@ -193,13 +193,13 @@ impl Store {
     /// The metadata kept beside a commit (signatures); it is not covered by the id. `None` if there is none.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Io`].
+    /// [`Error::Detached`], [`Error::Io`].
     pub fn detached(&self, commit: Id<Commit>) -> Result<Option<Metadata>, Error> {
         let Some(bytes) = self.detached_bytes(commit)? else { return Ok(None) };
         self.format
             .decode_metadata(&bytes)
             .map(Some)
-            .map_err(|source| Error::Malformed { name: commit.name(), source })
+            .map_err(|source| Error::Detached { commit: commit.raw(), source })
     }
 
     fn detached_bytes(&self, commit: Id<Commit>) -> Result<Option<Vec<u8>>, Error> {

@@ -108,8 +108,15 @@ impl<'store> Transaction<'store> {
     /// # Errors
     /// [`Error::Io`].
     pub fn contains(&self, name: ObjectName) -> Result<bool, Error> {
-        let is_staged = self.staging.contains(self.store.mode(), name)?;
-        Ok(is_staged || (!self.replaced.contains(&name) && self.store.contains(name)?))
+        Ok(self.is_staged(name)? || (!self.replaced.contains(&name) && self.store.contains(name)?))
+    }
+
+    /// Whether this transaction adds the object, or makes it anew.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn is_staged(&self, name: ObjectName) -> Result<bool, Error> {
+        self.staging.contains(self.store.mode(), name)
     }
 
     /// Stages a metadata object and returns its id.
@@ -303,6 +310,17 @@ impl<'store> Transaction<'store> {
         }
     }
 
+    /// As [`Store::content_size`], of a file that is in the store or in this transaction.
+    ///
+    /// # Errors
+    /// As [`Store::open_file`].
+    pub fn content_size(&self, id: Id<kind::File>) -> Result<u64, Error> {
+        match self.staging.content_size(self.store, id.name())? {
+            Some(size) => Ok(size),
+            None => self.store.content_size(id),
+        }
+    }
+
     /// What a file that is in an archive store, or in a transaction of one, takes when it is checked out, in bytes: its
     /// content, or the target of a symlink. The content is not read.
     ///
@@ -325,7 +343,7 @@ impl<'store> Transaction<'store> {
     pub fn detached(&self, commit: Id<Commit>) -> Result<Option<Metadata>, Error> {
         match self.staging.read_detached(commit.raw())? {
             Some(bytes) => {
-                let malformed = |source| Error::Malformed { name: commit.name(), source };
+                let malformed = |source| Error::Detached { commit: commit.raw(), source };
                 self.store.format().decode_metadata(&bytes).map(Some).map_err(malformed)
             }
             None => self.store.detached(commit),

@@ -234,7 +234,7 @@ fn format_of(keyfile: &Keyfile) -> Result<(Format, Option<String>)> {
     }
     let unknown = |key| {
         let flags = keyfile.get_list(FLAGS, key).unwrap_or_default();
-        flags.into_iter().find(|flag| !KNOWN_FLAGS.contains(&flag.as_str()))
+        flags.into_iter().find(|flag| !flag.is_empty() && !KNOWN_FLAGS.contains(&flag.as_str()))
     };
     match unknown("incompatible") {
         Some(flag) => Err(Error::NewerFormat { what: format!("it has the feature {flag:?}, unknown here") }),

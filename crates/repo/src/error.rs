@@ -4,7 +4,7 @@ use crate::selinux::ContextsError;
 use crate::sign::SignError;
 use crate::statement::FreshnessError;
 use crate::{ConfigError, KeyfileError, NameError, Refspec};
-use sapwood_objstore::{Commit, DecodeError, EntryName, Id};
+use sapwood_objstore::{Commit, DecodeError, EntryName, Id, ObjectName};
 
 /// The result of an operation on a repository.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -173,6 +173,25 @@ pub enum Error {
     TooDeep {
         /** The limit. */
         limit: usize,
+    },
+    /// The tree of a commit is deeper than any may be.
+    #[error("the tree of commit {commit} is more than {limit} directories deep")]
+    CommitTooDeep {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** The limit. */
+        limit: usize,
+    },
+    /// A native commit, or a directory of it, announces something else than is the case. That cannot be mended: who made the
+    /// commit made it so.
+    #[error("commit {commit} is wrong itself: {object} announces {problem}")]
+    Announcement {
+        /** The commit. */
+        commit: Id<Commit>,
+        /** It, or one of its directories. */
+        object: ObjectName,
+        /** What is wrong in that. */
+        problem: Box<crate::Problem>,
     },
     /// No source of a tree has a root directory, or all of it is skipped.
     #[error("Can't commit an empty tree")]

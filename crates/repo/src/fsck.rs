@@ -13,7 +13,9 @@ use crate::reach::{OnBad, Reachable, problem_of};
 use crate::repo::is_read_only;
 use crate::{BrokenRef, Error, RefEntry, Refspec, Repo, Result, Root, pool};
 use sapwood_fsio::lock::LockKind;
-use sapwood_objstore::{Commit, DirTree, Id, Leftover, ObjectKind, ObjectName, OnDamaged, Totals};
+use sapwood_objstore::{
+    Commit, DecodeError, DirTree, Id, Leftover, ObjectKind, ObjectName, OnDamaged, Totals,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
@@ -63,8 +65,18 @@ pub enum Problem {
         /** To this. */
         actual: sapwood_objstore::ObjectId,
     },
-    /** Its bytes are not a valid object. */
-    Malformed,
+    /** Its bytes are not a valid object. If it is metadata, they are those that its id says. */
+    Malformed {
+        /** Where and why. */
+        why: DecodeError,
+    },
+    /** No file is in its place, or one past all limits. */
+    Unreadable,
+    /** It is a directory, and lies deeper in a tree than any may. */
+    TooDeep {
+        /** How many directories may be below each other, the root not among them. */
+        limit: usize,
+    },
     /** It announces another size for a file than the file has (native format). */
     WrongSize {
         /** The file. */
@@ -86,8 +98,31 @@ pub enum Problem {
 impl Problem {
     /// Whether the object is here and is not to be used: another has to take its place.
     pub fn is_corrupt(&self) -> bool {
-        !matches!(self, Self::Missing | Self::WrongTotals { .. })
+        matches!(self, Self::Corrupt { .. } | Self::Malformed { .. } | Self::Unreadable)
     }
+}
+
+/// In a sentence about the object, after `announces` or a colon.
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is missing"),
+            Self::Corrupt { actual } => write!(f, "its content hashes to {actual}"),
+            Self::Malformed { why } => write!(f, "it is malformed: {why}"),
+            Self::Unreadable => f.write_str("no file is in its place, or one that is too large"),
+            Self::WrongSize { file, announced, actual } => {
+                write!(f, "{announced} bytes for {file}.file, which has {actual}")
+            }
+            Self::WrongTotals { announced, actual } => {
+                write!(f, "{}, and its tree has {}", said(announced), said(actual))
+            }
+            Self::TooDeep { limit } => write!(f, "it is more than {limit} directories deep in a tree"),
+        }
+    }
+}
+
+fn said(totals: &Totals) -> String {
+    format!("{} files, {} directories, {} bytes", totals.files, totals.dirs, totals.bytes)
 }
 
 /// Something wrong.
@@ -101,6 +136,17 @@ pub struct Finding {
     pub commits: Vec<Id<Commit>>,
     /** Refs whose commit is among those. */
     pub refs: Vec<Refspec>,
+}
+
+impl Finding {
+    /// Whether the bytes are those that the id says, and wrong: then they were made so, and what is fetched is the same.
+    pub fn is_lasting(&self) -> bool {
+        match self.problem {
+            Problem::WrongSize { .. } | Problem::WrongTotals { .. } | Problem::TooDeep { .. } => true,
+            Problem::Malformed { .. } => self.object.kind != ObjectKind::File,
+            Problem::Missing | Problem::Corrupt { .. } | Problem::Unreadable => false,
+        }
+    }
 }
 
 /// What a check found.
@@ -192,7 +238,7 @@ impl Repo {
     /// damage that the next check finds again.
     ///
     /// # Errors
-    /// [`Error::Lock`], [`Error::Io`], [`Error::Store`] when the disk fails, [`Error::TooDeep`]; [`Error::NewerFormat`]
+    /// [`Error::Lock`], [`Error::Io`], [`Error::Store`] when the disk fails; [`Error::NewerFormat`]
     /// if something is to be changed in a repository that can only be read.
     pub fn fsck(&self, options: &FsckOptions, on_event: &(dyn Fn(FsckEvent) + Sync)) -> Result<FsckReport> {
         if options.add_tombstones {
@@ -317,7 +363,7 @@ impl Repo {
         use sapwood_objstore::Error as E;
         match self.store().detached(commit) {
             Ok(_) => Ok(true),
-            Err(E::Malformed { .. }) => Ok(false),
+            Err(E::Detached { .. }) => Ok(false),
             Err(E::Io(error)) if error.source.kind() == ErrorKind::FileTooLarge => Ok(false),
             Err(error) => Err(error.into()),
         }

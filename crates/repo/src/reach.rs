@@ -3,12 +3,13 @@
 //! Directories are taken level by level, those of one level by their first byte, so that asking which of them are new is a
 //! merge of sorted lists. Memory is bounded by what [`Spill`] allows.
 
+use crate::announced::actual_size;
 use crate::ids::{Ids, Spill};
 use crate::pool;
 use crate::tree::MAX_DEPTH;
 use crate::{Error, Problem, Result, Root};
 use rayon::prelude::*;
-use sapwood_objstore::{DirTree, Id, ObjectKind, ObjectName, Store, Verdict};
+use sapwood_objstore::{Commit, DirTree, Id, ObjectKind, ObjectName, Store, Verdict};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What to do when a directory that should be there cannot be read.
@@ -65,8 +66,40 @@ impl Reachable {
     /// Adds all that these trees reach. What is in the set already is not read again, save directories that were missing.
     ///
     /// # Errors
-    /// [`Error::TooDeep`], and [`Error::Store`] by `on_bad`.
+    /// [`Error::CommitTooDeep`], and [`Error::Store`], by `on_bad`.
     pub(crate) fn add(&self, store: &Store, roots: &[Root], threads: usize, on_bad: OnBad) -> Result<()> {
+        match self.add_levels(store, roots, threads, on_bad) {
+            Err(Error::TooDeep { limit }) => Err(match self.too_deep(store, roots, threads)? {
+                Some(commit) => Error::CommitTooDeep { commit, limit },
+                None => Error::TooDeep { limit },
+            }),
+            other => other,
+        }
+    }
+
+    /// The commit of the tree that is too deep, found by halves.
+    fn too_deep(&self, store: &Store, roots: &[Root], threads: usize) -> Result<Option<Id<Commit>>> {
+        let mut among = roots;
+        while among.len() > 1 {
+            let (first, second) = among.split_at(among.len() / 2);
+            let reached = Self::new(&self.spill);
+            among = match reached.add_levels(store, first, threads, OnBad::SkipMissing) {
+                Err(Error::TooDeep { .. }) => first,
+                other => other.map(|()| second)?,
+            };
+        }
+        for shard in 0..=u8::MAX {
+            for id in store.shard_commits(shard)? {
+                let commit = store.load(id).ok();
+                if commit.is_some_and(|commit| among.iter().any(|root| root.tree == commit.tree)) {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn add_levels(&self, store: &Store, roots: &[Root], threads: usize, on_bad: OnBad) -> Result<()> {
         let mut level = Ids::new(&self.spill);
         for root in roots {
             self.metas.push(root.meta.raw());
@@ -88,7 +121,19 @@ impl Reachable {
                 })?;
                 level = below;
             }
-            Err(Error::TooDeep { limit: MAX_DEPTH })
+            if level.is_empty() {
+                return Ok(());
+            }
+            if on_bad != OnBad::Collect {
+                return Err(Error::TooDeep { limit: MAX_DEPTH });
+            }
+            for shard in 0..=u8::MAX {
+                let below = self.trees.insert(shard, level.take(shard)?)?;
+                let deep = |tree| (Id::new(tree), Problem::TooDeep { limit: MAX_DEPTH });
+                let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+                bad.extend(below.into_iter().map(deep));
+            }
+            Ok(())
         })?
     }
 
@@ -125,17 +170,11 @@ impl Reachable {
 
 /// The first file of a directory that is not as large as the directory says. Files that cannot be read are found elsewhere.
 fn wrong_size(store: &Store, tree: &DirTree) -> Result<Option<Problem>> {
-    use sapwood_objstore::Error as E;
     for entry in tree.files() {
         let Some(announced) = entry.size else { continue };
-        match store.content_size(entry.id) {
-            Ok(actual) if actual != announced => {
-                return Ok(Some(Problem::WrongSize { file: entry.id.raw(), announced, actual }));
-            }
-            Ok(_) | Err(E::Missing { .. } | E::Malformed { .. } | E::SlashInName { .. }) => {}
-            // Something else may be where the file should be.
-            Err(E::Io(error)) if error.is_wrong_kind() => {}
-            Err(error) => return Err(error.into()),
+        if let Some(actual) = actual_size(store.content_size(entry.id))?.filter(|actual| *actual != announced)
+        {
+            return Ok(Some(Problem::WrongSize { file: entry.id.raw(), announced, actual }));
         }
     }
     Ok(None)
@@ -147,13 +186,14 @@ pub(crate) fn problem_of(store: &Store, name: ObjectName, error: sapwood_objstor
     match error {
         E::Missing { .. } => Ok(Problem::Missing),
         E::Corrupt { actual, .. } => Ok(Problem::Corrupt { actual }),
-        E::Malformed { .. } | E::SlashInName { .. } | E::TooLarge { .. } => Ok(Problem::Malformed),
+        E::Malformed { source, .. } => Ok(Problem::Malformed { why: source }),
         // Something else may be where a file should be.
         other => match store.verify(name)? {
             Verdict::Good => Err(other.into()),
             Verdict::Missing => Ok(Problem::Missing),
             Verdict::Corrupt(actual) => Ok(Problem::Corrupt { actual }),
-            Verdict::Malformed => Ok(Problem::Malformed),
+            Verdict::Malformed(why) => Ok(Problem::Malformed { why }),
+            Verdict::Unreadable => Ok(Problem::Unreadable),
         },
     }
 }

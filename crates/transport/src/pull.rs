@@ -404,6 +404,7 @@ impl<'a> Pull<'a> {
         }
         self.outcome.meta_fetched = progress.meta_done - self.outcome.meta_cached;
         self.outcome.files_fetched = progress.files_done - self.outcome.files_cached;
+        self.txn.check_announced(&frontier.entered().collect())?;
         for commit in frontier.walked() {
             self.txn.complete(commit);
         }

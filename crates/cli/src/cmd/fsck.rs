@@ -70,8 +70,10 @@ impl Serialize for Outcome {
                     Problem::Corrupt { .. } => "corrupt",
                     Problem::WrongSize { .. } => "wrong-size",
                     Problem::WrongTotals { .. } => "wrong-totals",
+                    Problem::TooDeep { .. } => "too-deep",
                     _ => "malformed",
                 },
+                "can_be_repaired": !finding.is_lasting(),
                 "commits": finding.commits.iter().map(Id::to_hex).collect::<Vec<_>>(),
                 "refs": finding.refs.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })
@@ -148,9 +150,13 @@ impl Render for Outcome {
             lines.extend(repair.failed.iter().map(|(id, why)| format!("Repairing commit {id}: {why}")));
             if !self.clean {
                 lines.push("error: Repository corruption encountered, and not all of it repaired".to_owned());
-                lines.push(
-                    "hint: repair from another source, or `sapwood refs --delete` what is lost".to_owned(),
-                );
+                if report.findings.iter().any(|finding| !finding.is_lasting()) {
+                    lines.push(
+                        "hint: repair from another source, or `sapwood refs --delete` what is lost"
+                            .to_owned(),
+                    );
+                }
+                lines.extend(self.lasting_hint().map(|hint| format!("hint: {hint}")));
             }
             return lines;
         }
@@ -176,11 +182,30 @@ impl Render for Outcome {
 }
 
 impl Outcome {
+    /// What to do about what nothing mends.
+    fn lasting_hint(&self) -> Option<String> {
+        let lasting: Vec<&Finding> =
+            self.report.findings.iter().filter(|finding| finding.is_lasting()).collect();
+        let mut refs: Vec<_> =
+            lasting.iter().flat_map(|finding| &finding.refs).map(ToString::to_string).collect();
+        refs.sort_unstable();
+        refs.dedup();
+        let what = "commits that were made wrong cannot be repaired: have them made anew";
+        match (lasting.is_empty(), refs.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(format!("{what}; `sapwood prune` removes what no ref needs")),
+            (false, false) => {
+                Some(format!("{what}, or `sapwood refs --delete {}` and `sapwood prune`", refs.join(" ")))
+            }
+        }
+    }
+
     /// What to do; `any` is whether anything new was found.
     fn hints(&self, any: bool) -> Vec<String> {
         let report = &self.report;
         let mut hints = Vec::new();
-        let corrupt = report.findings.iter().any(|finding| finding.problem.is_corrupt());
+        let is_corrupt = |finding: &Finding| finding.problem.is_corrupt() && !finding.is_lasting();
+        let corrupt = report.findings.iter().any(is_corrupt);
         let missing = report.findings.iter().any(|finding| finding.problem == Problem::Missing);
         if corrupt && !self.deleted {
             hints.push(
@@ -192,6 +217,7 @@ impl Outcome {
                     .to_owned(),
             );
         }
+        hints.extend(self.lasting_hint());
         for name in report
             .dangling_refs
             .iter()
@@ -278,7 +304,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
 /// What is wrong with a directory that is still here.
 fn why_malformed(repo: &Repo, finding: &Finding) -> Option<(ObjectName, String)> {
     let object = finding.object;
-    if finding.problem != Problem::Malformed || object.kind != ObjectKind::DirTree {
+    if !matches!(finding.problem, Problem::Malformed { .. }) || object.kind != ObjectKind::DirTree {
         return None;
     }
     match repo.store().load::<DirTree>(Id::new(object.id)) {

@@ -198,6 +198,14 @@ impl Staging {
         }
     }
 
+    /// Size of the content of a file.
+    pub(super) fn content_size(&self, store: &Store, name: ObjectName) -> Result<Option<u64>, Error> {
+        match self.home(name)? {
+            Some(dir) => store.content_size_at(&dir, &layout::file_name(store.mode(), name), name),
+            None => Ok(None),
+        }
+    }
+
     /// The header that stands before a file's content in archives.
     pub(super) fn archive_header(
         &self,

@@ -1,9 +1,11 @@
 //! Bytes from an enemy: what is wrong is found, named, and does not get in.
 
-use crate::support::{TestResult, each_store, noise, object_path, regular, store_file, tempdir};
+use crate::support::{
+    TestResult, content, each_store, header, noise, object_path, regular, store_file, tempdir,
+};
 use sapwood_fsio as fsio;
 use sapwood_objstore::{
-    Error, Format, Id, Mode, ObjectId, ObjectKind, ObjectName, Store, StoreOptions, Verdict, kind,
+    Error, FileType, Format, Id, Mode, ObjectId, ObjectKind, ObjectName, Store, StoreOptions, Verdict, kind,
 };
 use std::io::Read;
 
@@ -18,7 +20,7 @@ fn a_changed_byte_is_found() -> TestResult {
         stored[middle] ^= 1;
         overwrite(&store, &path, &stored)?;
         let verdict = store.verify(id.name())?;
-        assert!(matches!(verdict, Verdict::Corrupt(_) | Verdict::Malformed), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Corrupt(_) | Verdict::Malformed(_)), "{verdict:?}");
         let read = store.open_file(id)?.content.read_to_end(&mut Vec::new());
         assert!(read.is_err(), "a corrupt object was read to its end");
         Ok(())
@@ -43,7 +45,7 @@ fn a_truncated_object_is_found() -> TestResult {
         for len in [0, 1, stored.len() / 2, stored.len() - 1] {
             overwrite(&store, &path, &stored[..len])?;
             let verdict = store.verify(id.name())?;
-            assert!(matches!(verdict, Verdict::Corrupt(_) | Verdict::Malformed), "{len}: {verdict:?}");
+            assert!(matches!(verdict, Verdict::Corrupt(_) | Verdict::Malformed(_)), "{len}: {verdict:?}");
         }
         Ok(())
     })
@@ -55,7 +57,7 @@ fn a_symlink_in_place_of_an_object_is_not_followed() -> TestResult {
         let name = ObjectName { kind: ObjectKind::DirTree, id: ObjectId::from_bytes([7; 32]) };
         let shard = fsio::ensure_dir(store.dir(), "objects/07", 0o755)?;
         fsio::symlink("/etc/passwd", &shard, format!("{}.dirtree", "07".repeat(31)))?;
-        assert_eq!(store.verify(name)?, Verdict::Malformed);
+        assert_eq!(store.verify(name)?, Verdict::Unreadable);
         assert!(store.load_bytes(name).is_err());
         Ok(())
     })
@@ -173,4 +175,41 @@ impl Read for Counting<'_> {
         self.read += n;
         Ok(n)
     }
+}
+
+#[test]
+fn what_is_no_link_target_makes_a_kept_link_malformed() -> TestResult {
+    for format in [Format::Native, Format::Ostree] {
+        let dir = tempdir();
+        let store = Store::create(&dir, format, Mode::BareUser, StoreOptions::default())?;
+        let id = store_file(&store, &header(&store, 0o777, FileType::Symlink("target".to_owned())), b"");
+        for kept in [&b"tar\0get\0"[..], b"\0", b"target"] {
+            overwrite(&store, &object_path(&store, id), kept)?;
+            let refused = store.open_file(id).map(drop);
+            assert!(matches!(refused, Err(Error::Malformed { .. })), "{kept:?}: {refused:?}");
+            assert!(matches!(store.verify(id.name())?, Verdict::Malformed(_)), "{kept:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_size_in_the_header_that_is_not_the_contents_is_found_by_whoever_reads_to_the_end() -> TestResult {
+    for format in [Format::Native, Format::Ostree] {
+        let dir = tempdir();
+        let store = Store::create(&dir, format, Mode::Archive, StoreOptions::default())?;
+        let header = regular(&store);
+        let id = store_file(&store, &header, b"hello\n");
+        let path = object_path(&store, id);
+        let stored = fsio::read(&dir, &path, 1 << 20)?;
+        let begin = format.encode_archive_header(&header, 6).len();
+        for size in [0, 5, 7] {
+            let wrong = [&format.encode_archive_header(&header, size)[..], &stored[begin..]].concat();
+            overwrite(&store, &path, &wrong)?;
+            assert!(matches!(store.verify(id.name())?, Verdict::Malformed(_)), "{size}");
+            let error = content(&store, id).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{size}");
+        }
+    }
+    Ok(())
 }

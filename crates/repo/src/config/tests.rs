@@ -65,6 +65,10 @@ fn a_newer_format_is_told_from_a_wrong_one() {
     assert_eq!(old.read_only_because.as_deref(), Some("z"));
     assert!(matches!(old.check_writable(), Err(Error::NewerFormat { .. })));
     assert!(config("[core]\nrepo_version=2\n[sapwood]\ncompatible=x;\n").unwrap().check_writable().is_ok());
+    // Nothing between separators is no flag.
+    let none =
+        config("[core]\nrepo_version=2\n[sapwood]\nincompatible=;\nread-only-compatible=;;\n").unwrap();
+    assert!(none.check_writable().is_ok());
     // The flags are the native format's: in OSTree's the group is someone else's.
     assert!(config("[core]\nrepo_version=1\n[sapwood]\nincompatible=x;\n").is_ok());
 }

@@ -3,7 +3,7 @@
 
 use super::Problems;
 use crate::tree::MAX_DEPTH;
-use crate::{Error, Result, Root};
+use crate::{Result, Root};
 use sapwood_objstore::{Commit, DirTree, Id, ObjectKind, ObjectName, Store};
 use std::collections::{BTreeMap, HashSet};
 
@@ -84,12 +84,17 @@ impl Search<'_> {
         // Directories that this commit was searched below, so that one it has twice is not searched twice.
         let mut searched = HashSet::from([root]);
         let mut levels = vec![self.open(root)?];
-        while let Some(level) = levels.last_mut() {
+        loop {
+            let depth = levels.len();
+            let Some(level) = levels.last_mut() else { return Ok(()) };
             match level.below.pop() {
                 Some(tree) if self.sound.contains(&tree) => {}
                 // Searched before and not sound: what is wrong below it has been noted.
                 Some(tree) if !searched.insert(tree) => level.is_sound = false,
-                Some(_) if levels.len() > MAX_DEPTH => return Err(Error::TooDeep { limit: MAX_DEPTH }),
+                Some(tree) if depth > MAX_DEPTH => {
+                    level.is_sound = false;
+                    self.look_at(tree.name());
+                }
                 Some(tree) => {
                     let next = self.open(tree)?;
                     levels.push(next);
@@ -104,6 +109,5 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(())
     }
 }

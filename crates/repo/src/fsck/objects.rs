@@ -27,7 +27,8 @@ impl Repo {
                 // Missing: removed by a program that takes no lock.
                 Verdict::Good | Verdict::Missing => None,
                 Verdict::Corrupt(actual) => Some(Problem::Corrupt { actual }),
-                Verdict::Malformed => Some(Problem::Malformed),
+                Verdict::Malformed(why) => Some(Problem::Malformed { why }),
+                Verdict::Unreadable => Some(Problem::Unreadable),
             };
             if let Some(problem) = problem {
                 found.lock().unwrap_or_else(PoisonError::into_inner).push((name, problem));

@@ -40,6 +40,16 @@ pub enum FreshnessError {
         /** Which. */
         version: u64,
     },
+    /// It names a key set that is not in the file.
+    #[error(
+        "the statement was made under key set {named}, and {newest} is the newest that is offered: somebody holds back who may state what"
+    )]
+    LaterKeys {
+        /** The one it names. */
+        named: u64,
+        /** The newest that is offered. */
+        newest: u64,
+    },
     /// Too few publishers signed.
     #[error("the statement was not signed by enough publishers")]
     NotSigned,
@@ -110,6 +120,9 @@ pub fn check(
     let (statement, envelope) = file.statement.as_ref().ok_or(FreshnessError::NotSigned)?;
     if statement.repository != newest.repository {
         return Err(FreshnessError::Foreign);
+    }
+    if statement.key_set > newest.version {
+        return Err(FreshnessError::LaterKeys { named: statement.key_set, newest: newest.version });
     }
     if !file.is_stated() {
         return Err(FreshnessError::NotSigned);

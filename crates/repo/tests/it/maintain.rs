@@ -2,10 +2,12 @@
 
 use crate::commit_fixture::{FORMATS, Lab, MODES, branch, on};
 use sapwood_fsio::fault;
-use sapwood_objstore::{Commit, DirTree, Format, Id, Metadata, Mode, ObjectName, Totals, Value};
+use sapwood_objstore::{
+    Commit, DirEntry, DirTree, EntryName, Format, Id, Metadata, Mode, ObjectName, Totals, Value,
+};
 use sapwood_repo::{
-    CommitOptions, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, OnCorrupt, Problem,
-    PruneOptions, Pruned, Refspec, Repo, Root,
+    CommitOptions, Error, FsckEvent, FsckOptions, FsckReport, ImportOptions, ImportedTree, OnCorrupt,
+    Problem, PruneOptions, Pruned, Refspec, Repo, Root,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
 use std::collections::BTreeSet;
@@ -146,7 +148,7 @@ fn every_kind_of_damage_is_found_with_the_commits_and_refs_it_hurts() {
             (&Problem::Missing, &vec![ids[2]])
         );
         assert!(names(find(only_in_third)).is_empty());
-        assert!(matches!(find(lost_tree).problem, Problem::Corrupt { .. } | Problem::Malformed));
+        assert!(matches!(find(lost_tree).problem, Problem::Corrupt { .. } | Problem::Malformed { .. }));
         assert_eq!(names(find(lost_tree)), ["main"]);
         let mut all = ids.clone();
         all.sort();
@@ -198,6 +200,58 @@ fn a_directory_that_lies_about_a_size_is_found() {
         // The content is the word "honest".
         assert_eq!(report.findings[0].problem, Problem::WrongSize { file, announced: 7, actual: 6 });
         assert_eq!(report.findings[0].refs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["other"]);
+        // It is what its id says: another one would be no other.
+        assert!(report.findings[0].is_lasting());
+        for on_corrupt in [OnCorrupt::Mark, OnCorrupt::Delete] {
+            let same = repo.fsck(&FsckOptions { on_corrupt, ..Default::default() }, &|_| ()).unwrap();
+            assert_eq!((&same.findings, &same.marked), (&report.findings, &Vec::new()));
+        }
+        assert!(repo.store().contains(lying.name()).unwrap());
+    }
+}
+
+#[test]
+fn a_tree_that_is_too_deep_is_found_and_its_commit_is_named() {
+    for format in FORMATS {
+        let lab = Lab::new();
+        let repo = lab.repo("repo", format, Mode::Archive);
+        let honest = commit(&repo, &lab, "honest", &on("main"));
+        let meta = repo.root(honest).unwrap().meta;
+        let mut txn = repo.begin().unwrap();
+        let mut tree = txn.objects().put(&DirTree::new(Vec::new(), Vec::new()).unwrap()).unwrap();
+        let mut commits = Vec::new();
+        let innermost = tree;
+        for below_the_root in 1..=1025 {
+            let below = DirEntry { name: EntryName::new("d").unwrap(), tree, meta };
+            tree = txn.objects().put(&DirTree::new(Vec::new(), vec![below]).unwrap()).unwrap();
+            if below_the_root >= 1024 {
+                let totals = Totals { files: 0, dirs: below_the_root + 1, bytes: 0 };
+                let imported = ImportedTree { root: Root { tree, meta }, totals };
+                let name = format!("deep{below_the_root}");
+                commits.push(repo.stage_commit(&mut txn, imported, &on(&name)).unwrap());
+            }
+            if below_the_root == 1024 {
+                txn.commit().unwrap();
+                assert_sound(&repo);
+                txn = repo.begin().unwrap();
+            }
+        }
+        txn.commit().unwrap();
+        // What the deeper of both has alone is its root: so the shallow one goes, for the innermost to be deep only.
+        repo.edit_refs(vec![sapwood_repo::RefEdit::Delete {
+            name: Refspec::parse("deep1024").unwrap(),
+            expected: sapwood_repo::Expected::Any,
+        }])
+        .unwrap();
+        repo.store().remove(commits[0].name()).unwrap();
+        let report = fsck(&repo);
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(report.findings[0].object, innermost.name());
+        assert_eq!(report.findings[0].problem, Problem::TooDeep { limit: 1024 });
+        assert_eq!(report.findings[0].commits, [commits[1]]);
+        let refused = repo.plan_prune(&PruneOptions::default(), &|_| ()).map(drop);
+        let named = matches!(&refused, Err(Error::CommitTooDeep { commit, .. }) if *commit == commits[1]);
+        assert!(named, "{refused:?}");
     }
 }
 

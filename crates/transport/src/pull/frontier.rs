@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub(crate) struct Item {
     /// The object.
     pub(crate) name: ObjectName,
-    /// For a dirtree: how many directories deep it was found.
+    /// For a dirtree: how many directories below the root it was found.
     depth: u32,
     /// For a dirtree of which only a part is wanted: which. Elsewhere all that is below it is.
     pub(crate) part: Option<Part>,
@@ -82,8 +82,8 @@ struct CommitState {
     required: bool,
     /// Once the commit is here: its parent, if it has one.
     parent: Option<Id<Commit>>,
-    /// Its tree was or is being walked.
-    walked: bool,
+    /// Its tree, or what is wanted of it, was or is being walked.
+    entered: bool,
 }
 
 /// See the [module](self).
@@ -272,9 +272,14 @@ impl Frontier {
         self.open == 0
     }
 
-    /// The commits whose trees were walked: complete once [`is_done`](Self::is_done).
+    /// The commits whose trees were walked, or what is wanted of them.
+    pub(crate) fn entered(&self) -> impl Iterator<Item = Id<Commit>> {
+        self.commits.iter().filter(|(_, state)| state.entered).map(|(id, _)| Id::new(*id))
+    }
+
+    /// Those of them that are complete once [`is_done`](Self::is_done).
     pub(crate) fn walked(&self) -> impl Iterator<Item = Id<Commit>> {
-        self.commits.iter().filter(|(_, state)| state.walked).map(|(id, _)| Id::new(*id))
+        self.entered().filter(|_| self.part.is_none())
     }
 
     /// How far it is; the driver adds what only it knows.
@@ -345,12 +350,12 @@ impl Frontier {
                 let mut next = None;
                 if let Some(state) = self.commits.get_mut(&item.name.id) {
                     state.parent = parent;
-                    state.walked = root.is_some() && self.part.is_none();
+                    state.entered = root.is_some();
                     next = one_less(state.left).and_then(|left| parent.map(|parent| (parent, left)));
                 }
                 if let Some((tree, meta)) = root {
                     self.commit_came(Id::new(item.name.id), totals);
-                    self.add_root(tree, meta, self.part, 1)?;
+                    self.add_root(tree, meta, self.part, 0)?;
                 }
                 next.map_or(Ok(()), |(parent, left)| self.add_commit(parent, left, false))
             }
@@ -377,7 +382,7 @@ impl Frontier {
         // Down a history that is known already, but not to this depth.
         loop {
             let Some(state) = self.commits.get_mut(&commit.raw()) else {
-                let state = CommitState { left, required, parent: None, walked: false };
+                let state = CommitState { left, required, parent: None, entered: false };
                 self.commits.insert(commit.raw(), state);
                 return self.add(Item::of(commit.name()));
             };

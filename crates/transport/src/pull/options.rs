@@ -114,7 +114,7 @@ pub enum FileModes {
 pub struct PullLimits {
     /// Objects looked at in one pull. Default: 16 million, which is about 1 GB of memory.
     pub max_objects: u64,
-    /// Depth of trees in directories. Default: 1024.
+    /// Depth of trees in directories, the root not counted. Default: 1024.
     pub max_depth: u32,
     /// Largest metadata object and summary, in bytes. Default: 128 MiB.
     pub max_meta_bytes: u64,

@@ -4,7 +4,8 @@
 use super::worker::{Local, Workshop};
 use crate::PullError;
 use bytes::Bytes;
-use sapwood_objstore::{Commit, Id, Metadata};
+use sapwood_objstore::{Commit, DecodeError, Error, Id, Metadata};
+use sapwood_repo::Repo;
 
 impl Workshop<'_> {
     /// Checks the bytes of a commit against the policy.
@@ -36,8 +37,7 @@ impl Workshop<'_> {
     pub(super) fn check_found(&self, commit: Id<Commit>) -> Result<(), PullError> {
         match self.local {
             Local::Source(from, _) => {
-                let failed = |source| PullError::Store { object: commit.name(), source: Box::new(source) };
-                let beside = from.store().detached(commit).map_err(failed)?;
+                let beside = self.detached_of(from, commit)?;
                 self.check_again(commit, beside.as_ref())?;
                 self.put_detached(commit, beside.as_ref())
             }
@@ -45,6 +45,26 @@ impl Workshop<'_> {
             Local::Caches(_) if self.roots.contains(&commit.raw()) => Ok(()),
             Local::Caches(_) => self.check_again(commit, None),
         }
+    }
+
+    /// The metadata beside a commit of another repository of this machine: what is malformed is left out as if it was fetched.
+    pub(super) fn detached_of(&self, from: &Repo, commit: Id<Commit>) -> Result<Option<Metadata>, PullError> {
+        match from.store().detached(commit) {
+            Err(Error::Detached { source, .. }) => self.left_out(&source).map(|()| None),
+            other => {
+                other.map_err(|source| PullError::Store { object: commit.name(), source: Box::new(source) })
+            }
+        }
+    }
+
+    /// Whether a commit can do without the metadata beside it, which is malformed.
+    fn left_out(&self, error: &DecodeError) -> Result<(), PullError> {
+        if self.policy.commit.is_empty() {
+            tracing::warn!(remote = self.source, %error, "the metadata beside a commit is malformed, and left out");
+            return Ok(());
+        }
+        let (remote, file) = (self.source.into(), "the metadata beside a commit");
+        Err(PullError::Malformed { remote, file, source: error.clone().into() })
     }
 
     /// Reads the metadata beside a commit. What is malformed is no reason to refuse a commit that needs none: it is left
@@ -55,15 +75,7 @@ impl Workshop<'_> {
             Ok(metadata) => Ok(Some(metadata)),
             // So deleted metadata is left behind.
             Err(_) if bytes.is_empty() => Ok(Some(Metadata::default())),
-            Err(error) if self.policy.commit.is_empty() => {
-                tracing::warn!(remote = self.source, %error, "the metadata beside a commit is malformed, and left out");
-                Ok(None)
-            }
-            Err(error) => Err(PullError::Malformed {
-                remote: self.source.into(),
-                file: "the metadata beside a commit",
-                source: error.into(),
-            }),
+            Err(error) => self.left_out(&error).map(|()| None),
         }
     }
 

@@ -212,7 +212,7 @@ impl Workshop<'_> {
             let bytes = from.store().load_bytes(name).map_err(failed)?;
             let decoded = Commit::decode(from.store().format(), &bytes);
             let commit = decoded.map_err(|source| failed(Error::Malformed { name, source }))?;
-            let beside = from.store().detached(id).map_err(failed)?;
+            let beside = self.detached_of(from, id)?;
             self.check_policy(id, &bytes, beside.as_ref())?;
             self.admit(id, &commit)?;
             self.put_detached(id, beside.as_ref())?;
@@ -401,6 +401,7 @@ pub(super) fn is_bad(error: &Error) -> bool {
         Error::Corrupt { .. }
             | Error::Malformed { .. }
             | Error::SlashInName { .. }
+            | Error::Detached { .. }
             | Error::TooLarge { .. }
             | Error::Source(_)
     )

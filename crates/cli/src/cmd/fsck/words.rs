@@ -1,7 +1,7 @@
 //! What a check found, in OSTree's words.
 
 use crate::report::words::corrupted;
-use sapwood_objstore::{Leftover, ObjectKind, Totals};
+use sapwood_objstore::{Leftover, ObjectKind};
 use sapwood_repo::{BadBinding, BindingProblem, BrokenRef, Finding, Problem};
 
 /// A finding in OSTree's words; `reason` is why the object is malformed, where that is known.
@@ -19,20 +19,17 @@ pub(super) fn finding(finding: &Finding, reason: Option<&str>) -> String {
         Problem::WrongSize { file, announced, actual } => {
             format!("{what}: Wrong size of {file}.file: {announced} bytes announced, but it has {actual}")
         }
-        Problem::WrongTotals { announced, actual } => {
-            let say = |totals: &Totals| {
-                format!("{} files, {} directories, {} bytes", totals.files, totals.dirs, totals.bytes)
-            };
-            format!("{what}: Wrong totals: {} announced, but it has {}", say(announced), say(actual))
-        }
-        _ => match reason {
+        Problem::WrongTotals { .. } => format!("{what}: Wrong totals: it announces {}", finding.problem),
+        Problem::TooDeep { .. } => format!("{what}: {}", finding.problem),
+        problem => match reason {
             Some(reason) => format!("{what}: {reason}"),
-            None => format!("{what}: Corrupted {} object: it is malformed", kind_name(object.kind)),
+            None => format!("{what}: Corrupted {} object: {problem}", kind_name(object.kind)),
         },
     };
     if commits.is_empty() {
         return problem;
     }
+    let problem = if finding.is_lasting() { format!("{problem} (it was made so)") } else { problem };
     format!("In commits {}: {problem}", commits.join(", "))
 }
 

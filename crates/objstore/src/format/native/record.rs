@@ -28,12 +28,12 @@ where
         None => return Err(DecodeError { offset: 0, what: "record of no bytes" }),
     }
     let mut deserializer =
-        postcard::Deserializer::from_flavor(Counting { bytes, at: 1, items: Budget::ITEMS });
+        postcard::Deserializer::from_flavor(Counting { bytes, at: 1, items: Some(Budget::ITEMS) });
     let record = T::deserialize(&mut deserializer);
     let (at, items) = deserializer.finalize().unwrap_or_default();
     let error = |what| DecodeError { offset: at, what };
     let record =
-        record.map_err(|cause| error(if items == 0 { "too many values" } else { reason(&cause) }))?;
+        record.map_err(|cause| error(if items.is_none() { "too many values" } else { reason(&cause) }))?;
     if at != bytes.len() {
         return Err(error("bytes after the record"));
     }
@@ -44,15 +44,15 @@ where
     }
 }
 
-/// Input that knows where it is, and how many texts and byte strings it may still give.
+/// Input that knows where it is, and how many texts and byte strings it may still give: `None` once it was asked for more.
 struct Counting<'de> {
     bytes: &'de [u8],
     at: usize,
-    items: usize,
+    items: Option<usize>,
 }
 
 impl<'de> de_flavors::Flavor<'de> for Counting<'de> {
-    type Remainder = (usize, usize);
+    type Remainder = (usize, Option<usize>);
     type Source = &'de [u8];
 
     fn pop(&mut self) -> postcard::Result<u8> {
@@ -66,8 +66,8 @@ impl<'de> de_flavors::Flavor<'de> for Counting<'de> {
     }
 
     fn try_take_n(&mut self, count: usize) -> postcard::Result<&'de [u8]> {
-        self.items = self.items.saturating_sub(1);
-        if self.items == 0 {
+        self.items = self.items.and_then(|items| items.checked_sub(1));
+        if self.items.is_none() {
             return Err(postcard::Error::DeserializeBadEncoding);
         }
         let end = self.at.checked_add(count);
@@ -77,7 +77,7 @@ impl<'de> de_flavors::Flavor<'de> for Counting<'de> {
         Ok(taken)
     }
 
-    fn finalize(self) -> postcard::Result<(usize, usize)> {
+    fn finalize(self) -> postcard::Result<(usize, Option<usize>)> {
         Ok((self.at, self.items))
     }
 }

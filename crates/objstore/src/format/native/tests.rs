@@ -196,3 +196,15 @@ fn what_has_no_size_or_totals_is_encoded_so_that_no_decoder_takes_it() {
     let tree = DirTree::new(vec![FileEntry { size: None, ..entry("B", B, 1) }], vec![]).unwrap();
     assert!(DirTree::decode(Format::Native, &tree.encode(Format::Native)).is_err());
 }
+
+#[test]
+fn as_many_values_as_the_document_says_are_taken_and_no_more() {
+    // A key, and a list of 4,194,303 or 4,194,304 empty byte strings.
+    for (number, length, taken) in
+        [(4_194_303, [0xff, 0xff, 0xff, 1], true), (4_194_304, [0x80, 0x80, 0x80, 2], false)]
+    {
+        let bytes = [&[1, 1, 1, b'k', 9][..], &length, &vec![0; number]].concat();
+        let decoded = Format::Native.decode_metadata(&bytes);
+        assert_eq!(decoded.err().map(|error| error.what), (!taken).then_some("too many values"));
+    }
+}

@@ -185,7 +185,7 @@ fn endless_depth_is_refused() {
             Err(excess) => break excess,
         }
     };
-    assert_eq!(excess, Excess::Depth(tree_id(50).name()));
+    assert_eq!(excess, Excess::Depth(tree_id(51).name()));
 }
 
 #[test]
