@@ -400,6 +400,7 @@ impl<'a> Bench<'a> {
     fn done_with(&self, images: Vec<PathBuf>, keep: bool, layout: Layout) -> Result<()> {
         for image in images {
             if let (true, Some(folder), Some(name)) = (keep, &self.args.keep, image.file_name()) {
+                std::fs::create_dir_all(folder)?;
                 let layout = layout.to_string().replace([' ', '/'], "-");
                 disk::copy(&image, &folder.join(format!("{layout}-{}", name.display())))?;
             }
