@@ -11,6 +11,7 @@ use crate::{
     Value, Xattrs, layout,
 };
 use sapwood_fsio::{self as fsio, Dir};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lock::Holding;
@@ -19,6 +20,9 @@ pub(crate) use shards::{Shard, Shards};
 
 /// Permission bits of the directories of a repository, less the umask.
 pub(crate) const DIR_MODE: u32 = 0o775;
+
+/// With more directories than this to sync, one `syncfs` costs less than an `fsync` each.
+const FEW_DIRS: usize = 8;
 
 /// Objects below a repository directory.
 #[derive(Debug)]
@@ -339,15 +343,41 @@ impl Store {
     /// [`Error::Io`].
     pub fn remove(&self, name: ObjectName) -> Result<(), Error> {
         let Some(dir) = self.shard(layout::shard(name.id))? else { return Ok(()) };
-        fsio::remove_file_optional(&dir, layout::file_name(self.mode, name))?;
+        // Before the object, without which nobody would look for it.
         crate::uncompressed::forget(self, name)?;
+        fsio::remove_file_optional(&dir, layout::file_name(self.mode, name))?;
         if name.kind == ObjectKind::Commit {
             fsio::remove_file_optional(&dir, layout::detached_name(name.id))?;
         }
         Ok(())
     }
 
-    /// Makes removals durable.
+    /// Makes it durable that these commits are here or not: a few by their directories, many with the whole filesystem.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync_commits(&self, commits: &[Id<Commit>]) -> Result<(), Error> {
+        let shards: BTreeSet<u8> = commits.iter().map(|id| layout::shard(id.raw())).collect();
+        self.sync_shards(&shards.into_iter().collect::<Vec<u8>>())
+    }
+
+    /// Makes durable which names are in these shards.
+    pub(crate) fn sync_shards(&self, shards: &[u8]) -> Result<(), Error> {
+        if !self.options.fsync || shards.is_empty() {
+            return Ok(());
+        }
+        if shards.len() > FEW_DIRS {
+            return self.sync();
+        }
+        for shard in shards {
+            if let Some(dir) = self.shard(*shard)? {
+                fsio::sync_dir(&dir)?;
+            }
+        }
+        Ok(fsio::sync_dir(&self.objects)?)
+    }
+
+    /// Makes all durable.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -14,7 +14,8 @@
 //!    commit that was not stored when the candidates were chosen is kept, even where no ref leads to it.
 //! 4. Commits are deleted first, and that is made durable, before anything they reach is. So a commit that is stored, and
 //!    not marked as incomplete, is all here, whatever moment the power fails. Of any other object nothing follows but
-//!    itself: a writer may rely on a directory that it finds, never on what is below it being there.
+//!    itself: a writer may rely on a directory that it finds, never on what is below it being there. So nothing else
+//!    need be durable: what a power loss brings back is deleted again by the next prune.
 //! 5. By 4 a prune may let go of the lock in the middle ([`PruneOptions::hold`]) and look again when it has it back.
 //!
 //! Memory is bounded, whatever the number of objects: those reached and those to be deleted are sorted runs, in a file
@@ -208,7 +209,7 @@ impl Repo {
             self.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
         }
         apply::delete_commit(self, commit)?;
-        self.store().sync()?;
+        self.store().sync_commits(&[commit])?;
         self.clear_partial(commit)
     }
 }

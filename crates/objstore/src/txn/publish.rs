@@ -7,9 +7,6 @@ use sapwood_fsio::{self as fsio, Dir};
 use std::collections::HashSet;
 use std::ffi::OsString;
 
-/// With more directories than this to sync, one `syncfs` costs less than an `fsync` each.
-const FEW_DIRS: usize = 8;
-
 /// Holds the repository's shared lock after publishing, until the refs have moved.
 #[derive(Debug)]
 pub struct PublishGuard {
@@ -40,7 +37,7 @@ impl Transaction<'_> {
                 })
                 .filter_map(Result::transpose)
                 .collect::<Result<_, Error>>()?;
-            sync_shards(store, &touched)?;
+            store.sync_shards(&touched)?;
         }
         staging.remove_all()?;
         Ok((stats, PublishGuard { lock }))
@@ -90,19 +87,4 @@ fn put_in_place(staged: &Dir, file: &OsString, dir: &Dir) -> Result<bool, Error>
         // Not every filesystem can swap.
         Err(_) => Ok(fsio::rename(staged, file, dir, file).map(|()| true)?),
     }
-}
-
-fn sync_shards(store: &Store, touched: &[u8]) -> Result<(), Error> {
-    if !store.options().fsync || touched.is_empty() {
-        return Ok(());
-    }
-    if touched.len() > FEW_DIRS {
-        return store.sync();
-    }
-    for shard in touched {
-        if let Some(dir) = store.shard(*shard)? {
-            fsio::sync_dir(&dir)?;
-        }
-    }
-    Ok(fsio::sync_dir(store.objects())?)
 }

@@ -27,6 +27,9 @@ impl PrunePlan<'_> {
     /// never became objects, cached summaries of remotes that no longer exist, and marks of commits that are not here, are
     /// removed as well.
     ///
+    /// The commits are gone durably when it returns. A power loss may bring back some of the rest, which nothing needs, and
+    /// which another prune deletes.
+    ///
     /// # Errors
     /// [`Error::NewerFormat`](crate::Error::NewerFormat) where the repository can only be read;
     /// [`Error::Lock`](crate::Error::Lock), [`Error::Store`](crate::Error::Store), [`Error::Io`](crate::Error::Io):
@@ -36,7 +39,7 @@ impl PrunePlan<'_> {
         repo.config().check_writable()?;
         let mut shards: Vec<u8> = (0..=u8::MAX).filter(|shard| !self.candidates.are_none(*shard)).collect();
         let spared = Spared::default();
-        let (mut lost_deltas, deleted) = (false, AtomicU64::new(0));
+        let deleted = AtomicU64::new(0);
         loop {
             let lock = store.lock(LockKind::Exclusive)?;
             let started = Instant::now();
@@ -45,7 +48,6 @@ impl PrunePlan<'_> {
             self.delete_commits(&spared, &deleted)?;
             for delta in deltas::without_target(repo.dir(), &|commit| self.commits.is_kept(commit))? {
                 sapwood_fsio::remove_tree(repo.dir(), delta)?;
-                lost_deltas = true;
             }
             let (begun, done) = (AtomicU64::new(0), Mutex::new(Vec::new()));
             let plan = &self;
@@ -68,9 +70,6 @@ impl PrunePlan<'_> {
                 store.clean_scratch()?;
                 store.clean_tmp(repo.config().tmp_expiry)?;
                 remove_summaries_of_strangers(repo)?;
-                if deleted.load(Ordering::Relaxed) > self.pruned.deleted_commits || lost_deltas {
-                    store.sync()?;
-                }
                 break;
             }
             drop(lock);
@@ -88,20 +87,18 @@ impl PrunePlan<'_> {
     fn delete_commits(&mut self, spared: &Spared, deleted: &AtomicU64) -> Result<()> {
         let repo = self.repo;
         repo.store().discard_staged_commits()?;
-        let (mut gone, total) = (0, self.doomed.len() as u64);
+        let (mut gone, total) = (Vec::new(), self.doomed.len() as u64);
         for commit in std::mem::take(&mut self.doomed) {
             if self.commits.is_kept(commit) {
                 spare(repo, commit.name(), spared)?;
                 continue;
             }
             delete_commit(repo, commit)?;
-            gone += 1;
+            gone.push(commit);
         }
-        self.pruned.deleted_commits -= total - gone;
-        deleted.fetch_add(gone, Ordering::Relaxed);
-        if gone > 0 {
-            repo.store().sync()?;
-        }
+        self.pruned.deleted_commits -= total - gone.len() as u64;
+        deleted.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        repo.store().sync_commits(&gone)?;
         for (commit, _) in repo.incomplete()? {
             if !repo.store().contains(commit.name())? {
                 repo.clear_partial(commit)?;

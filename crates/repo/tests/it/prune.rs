@@ -248,11 +248,20 @@ fn commits_are_deleted_durably_before_anything_else_is() {
             .filter(move |(_, call)| call.op == op && call.path.to_string_lossy().ends_with(end));
         found.map(|(at, _)| at).collect::<Vec<usize>>()
     };
-    let last_commit = *is(fault::Op::Unlink, ".commit").last().unwrap();
-    let sync = *is(fault::Op::Syncfs, "").first().unwrap();
     let content: Vec<usize> =
         [".dirtree", ".dirmeta", ".file"].iter().flat_map(|end| is(fault::Op::Unlink, end)).collect();
-    assert!(last_commit < sync && content.iter().all(|at| *at > sync) && !content.is_empty());
+    let first = *content.iter().min().unwrap();
+    let commits = is(fault::Op::Unlink, ".commit");
+    assert!(!commits.is_empty());
+    for commit in commits {
+        let synced = calls[commit..first]
+            .iter()
+            .any(|call| call.op == fault::Op::Fsync && call.file == calls[commit].dir);
+        assert!(synced, "the directory of {}", calls[commit].path.display());
+    }
+    // Nothing that follows has to be.
+    let waits = |call: &fault::Call| [fault::Op::Fsync, fault::Op::Syncfs].contains(&call.op);
+    assert!(!calls[first..].iter().any(waits));
 }
 
 #[test]
