@@ -62,23 +62,22 @@ pub(crate) fn count(
     loop {
         let depth = levels.len();
         let Some(level) = levels.last_mut() else { return Ok(None) };
-        match level.below.pop() {
-            Some(tree) => match known.get(&tree) {
+        if let Some(tree) = level.below.pop() {
+            match known.get(&tree) {
                 Some(totals) => level.add(*totals),
                 None if depth > MAX_DEPTH => level.add(None),
                 None => {
                     let next = enter(tree)?;
                     levels.push(next);
                 }
-            },
-            None => {
-                let Some(Level { tree, totals, .. }) = levels.pop() else { return Ok(None) };
-                known.insert(tree, totals);
-                match levels.last_mut() {
-                    Some(above) => above.add(totals),
-                    None => return Ok(totals),
-                }
             }
+            continue;
+        }
+        let Some(Level { tree, totals, .. }) = levels.pop() else { return Ok(None) };
+        known.insert(tree, totals);
+        match levels.last_mut() {
+            Some(above) => above.add(totals),
+            None => return Ok(totals),
         }
     }
 }

@@ -71,8 +71,8 @@ fn malformed_metadata_beside_a_commit_is_left_out_however_it_is_pulled() {
         let source = Place::new(format, Mode::Archive);
         let commit = source.commit(BRANCH, &small_tree("1"));
         let hex = commit.to_hex();
-        let beside = source.path().join(format!("objects/{}/{}.commitmeta", &hex[..2], &hex[2..]));
-        std::fs::write(beside, b"\xff").unwrap();
+        let beside = format!("objects/{}/{}.commitmeta", &hex[..2], &hex[2..]);
+        sapwood_fsio::replace(source.repo.dir(), &beside, 0o644, b"\xff").unwrap();
         let error = source.repo.store().detached(commit).unwrap_err();
         assert!(
             matches!(error, sapwood_objstore::Error::Detached { commit: found, .. } if found == commit.raw())
