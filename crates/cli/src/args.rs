@@ -244,7 +244,11 @@ fn explain(error: &clap::Error, command: &clap::Command, invocation: &[OsString]
         }
         ErrorKind::UnknownArgument => format!("Too many arguments given: {bad:?} is one more than is used"),
         ErrorKind::InvalidSubcommand => {
-            format!("Unknown command '{}'", text(ContextKind::InvalidSubcommand).unwrap_or_default())
+            let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            match deepest(command, invocation).0.split_once(' ') {
+                None => format!("Unknown command '{name}'"),
+                Some((_, above)) => format!("Unknown \"{above}\" subcommand '{name}'"),
+            }
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "No command specified".to_owned()

@@ -1,5 +1,6 @@
 //! Changes of the list that install nothing: removing, reordering, pinning.
 
+use crate::bootloader::{Bootloader as _, NoBootloader};
 use crate::cleanup::{Cleaned, CleanupOptions};
 use crate::list::Current;
 use crate::plan::{Change, DeployPlan, Slot};
@@ -76,7 +77,8 @@ impl Locked<'_> {
         let id = self.staged()?.ok_or(Error::NothingStaged)?.id;
         self.forget_staged()?;
         let count = current.deployments.len();
-        let written = Written { change: Change::Nothing, before: count, after: count };
+        let written =
+            Written { change: Change::Nothing, bootloader: NoBootloader.name(), before: count, after: count };
         Ok(Undeployed { id, written, cleaned: self.cleanup(&options)? })
     }
 

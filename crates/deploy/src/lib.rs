@@ -76,7 +76,7 @@ pub use error::{Error, Result};
 pub use etc::MergePreview;
 pub use labels::{Relabel, relabel};
 pub use list::BootVersion;
-pub use origin::{EtcConflicts, Origin, OriginError};
+pub use origin::{EtcConflicts, Followed, Origin, OriginError};
 pub use plan::{Change, Position, Retain};
 pub use sapwood_etcmerge::{Conflict, NotKept, Policy, Skipped};
 pub use stage::{BootComplete, Finalization, Staged};

@@ -1,8 +1,10 @@
 //! Origin files: which ref a deployment follows, and facts that concern it alone.
 
 mod conflicts;
+mod followed;
 
 pub use conflicts::EtcConflicts;
+pub use followed::Followed;
 
 use crate::{DeploymentId, Error, Result, layout};
 use sapwood_fsio::{self as fsio, Dir};

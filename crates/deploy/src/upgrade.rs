@@ -2,12 +2,13 @@
 
 use crate::deploy::{DeployEvent, DeployOptions, Deployed};
 use crate::sysroot::merge_deployment;
-use crate::{Deployment, Error, Finalization, Locked, Origin, Result, Staged, StaterootName, Sysroot};
+use crate::{
+    Deployment, Error, Finalization, Followed, Locked, Origin, Result, Staged, StaterootName, Sysroot,
+};
 use sapwood_objstore::{Commit, Id};
-use sapwood_repo::Refspec;
 use std::collections::BTreeSet;
 
-/// What an upgrade follows. The caller pulls [`refspec`](Self::refspec) if it is a remote's, then calls
+/// What an upgrade follows. The caller pulls what it [`follows`](Self::follows) if that is a remote's, then calls
 /// [`Locked::upgrade`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpgradePlan {
@@ -15,13 +16,13 @@ pub struct UpgradePlan {
     pub stateroot: StaterootName,
     /// The deployment that is upgraded; the new one takes over its configuration.
     pub from: Deployment,
-    /// The ref to follow.
-    pub refspec: Refspec,
+    /// What to follow.
+    pub follows: Followed,
     /// The commit to deploy instead of the newest one of the ref.
     pub override_commit: Option<String>,
     /// The origin of the new deployment.
     pub origin: Origin,
-    /// Whether the ref is another one than before.
+    /// Whether that is another one than before.
     pub switched: bool,
 }
 
@@ -84,16 +85,13 @@ impl UpgradePlan {
     /// of the remote that is followed now.
     ///
     /// # Errors
-    /// When it is no ref.
+    /// When it is neither ref nor commit.
     pub fn rebase(&mut self, refspec: &str) -> Result<()> {
-        let mut new = Refspec::parse(refspec).map_err(sapwood_repo::Error::from)?;
-        if new.is_local() {
-            new.namespace = self.refspec.namespace.clone();
-        }
+        let new = Followed::parse(refspec)?.or_of(&self.follows);
         self.origin.set_refspec(&new.to_string());
-        self.switched |= new != self.refspec;
+        self.switched |= new != self.follows;
         self.override_commit = None;
-        self.refspec = new;
+        self.follows = new;
         Ok(())
     }
 }
@@ -104,7 +102,7 @@ impl Sysroot {
     ///
     /// # Errors
     /// [`Error::StaterootNeeded`], [`Error::NothingDeployed`]; [`Error::NoOrigin`] when the origin of the deployment names
-    /// no ref, [`Error::Unconfigured`] when it says that something else is to be done first.
+    /// nothing to follow, [`Error::Unconfigured`] when it says that something else is to be done first.
     pub fn plan_upgrade(&self, stateroot: Option<&StaterootName>) -> Result<UpgradePlan> {
         let from = self.upgraded_deployment(stateroot)?;
         let origin = from.origin.inherited();
@@ -115,7 +113,7 @@ impl Sysroot {
         Ok(UpgradePlan {
             stateroot: from.id.stateroot.clone(),
             from,
-            refspec: Refspec::parse(&refspec).map_err(sapwood_repo::Error::from)?,
+            follows: Followed::parse(&refspec)?,
             override_commit: origin.override_commit(),
             origin,
             switched: false,
@@ -130,21 +128,20 @@ impl Sysroot {
     pub fn plan_switch(&self, stateroot: Option<&StaterootName>, refspec: &str) -> Result<UpgradePlan> {
         let from = self.upgraded_deployment(stateroot)?;
         let mut origin = from.origin.inherited();
-        let parse = |text: &str| Refspec::parse(text).map_err(sapwood_repo::Error::from);
-        let old = origin.refspec().map(|text| parse(&text)).transpose()?;
+        let old = origin.refspec().map(|text| Followed::parse(&text)).transpose()?;
         // A remote alone: the same ref of another remote.
         let same_ref =
-            old.as_ref().filter(|_| refspec.ends_with(':')).map(|old| format!("{refspec}{}", old.name));
-        let mut new = parse(same_ref.as_deref().unwrap_or(refspec))?;
-        if let Some(old) = old.as_ref().filter(|_| new.is_local()) {
-            new.namespace = old.namespace.clone();
+            old.as_ref().filter(|_| refspec.ends_with(':')).map(|old| format!("{refspec}{}", old.name()));
+        let mut new = Followed::parse(same_ref.as_deref().unwrap_or(refspec))?;
+        if let Some(old) = &old {
+            new = new.or_of(old);
         }
         if Some(&new) == old.as_ref() {
             return Err(Error::SameRef { refspec: new.to_string() });
         }
         origin.set_refspec(&new.to_string());
         let stateroot = from.id.stateroot.clone();
-        Ok(UpgradePlan { stateroot, from, refspec: new, override_commit: None, origin, switched: true })
+        Ok(UpgradePlan { stateroot, from, follows: new, override_commit: None, origin, switched: true })
     }
 
     /// Whether the commit that a plan would deploy is the end of what it belongs to.
@@ -162,11 +159,14 @@ impl Sysroot {
     }
 
     fn target(&self, plan: &UpgradePlan) -> Result<Id<Commit>> {
-        match &plan.override_commit {
-            Some(commit) => Ok(self.repo().resolve(commit)?),
-            None => self.repo().ref_target(&plan.refspec)?.ok_or_else(|| {
-                sapwood_repo::Error::UnknownRevision { text: plan.refspec.to_string() }.into()
-            }),
+        match (&plan.override_commit, &plan.follows) {
+            (Some(commit), _) => Ok(self.repo().resolve(commit)?),
+            (None, Followed::Commit { commit, .. }) => Ok(*commit),
+            // A name without a remote may be that of a remote's ref, where no other has it.
+            (None, Followed::Ref(refspec)) => match self.repo().ref_target(refspec)? {
+                Some(commit) => Ok(commit),
+                None => Ok(self.repo().resolve(&refspec.to_string())?),
+            },
         }
     }
 

@@ -23,6 +23,8 @@ use std::time::SystemTime;
 pub struct Written {
     /// What was switched.
     pub change: Change,
+    /// The [name](Bootloader::name) of who boots it.
+    pub bootloader: &'static str,
     /// How many deployments there were before.
     pub before: usize,
     /// How many there are now.
@@ -55,7 +57,12 @@ pub(crate) fn apply(
     bootloader: &dyn Bootloader,
     on_syncing: &dyn Fn(),
 ) -> Result<Written> {
-    let written = Written { change: plan.change, before: plan.before, after: plan.planned.len() };
+    let written = Written {
+        change: plan.change,
+        bootloader: bootloader.name(),
+        before: plan.before,
+        after: plan.planned.len(),
+    };
     plan.planned.iter().try_for_each(check_readable)?;
     let boot = fsio::open_dir(sysroot.root(), layout::BOOT)?;
     // In the running system it is a link to the disk.

@@ -171,6 +171,8 @@ pub enum PullError {
         remote: Box<str>,
         /** Which ref. */
         name: RefName,
+        /** Whether it has a summary, which does not list it. */
+        has_summary: bool,
     },
     /// The remote's ref file holds something else than an id.
     #[error("{remote}: ref {name} is malformed")]

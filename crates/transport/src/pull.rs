@@ -35,6 +35,7 @@ pub use summary::{OnMismatch, RemoteSummary, SummaryCache, remote_refs, remote_s
 
 use crate::{PullError, Remote, wire};
 use before::Before;
+use bytes::Bytes;
 use driver::Wire;
 use frontier::{Excess, Frontier};
 use meta::Places;
@@ -53,7 +54,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use subpath::{Part, Selection};
-use summary::Demands;
+use summary::{Demands, Listing};
 use tokio::runtime::Handle;
 use worker::{Floor, Local, Workshop};
 
@@ -136,8 +137,8 @@ fn check_caches(repo: &Repo, caches: &[&Repo]) -> Result<(), PullError> {
 ///
 /// Blocks. Files are hardlinked or reflinked where both modes, owners and `options.trust` allow. Refs move last, as in
 /// [`pull`]. With nothing wanted in particular, all refs of `from` itself are pulled. Its summary is looked at only where
-/// the policy asks for a signed one, or for the newest; then no ref is believed that it does not list.
-/// `options.requests` and `options.copy_summary` mean nothing here.
+/// the policy asks for a signed one, or for the newest, or it is to be kept; then no ref is believed that it does not list.
+/// `options.requests` means nothing here.
 ///
 /// # Errors
 /// See [`PullError`].
@@ -153,34 +154,44 @@ pub fn pull_local(
         return Err(PullError::FormatMismatch { remote: source.into(), theirs, ours });
     }
     let before = Before::of(repo, options)?;
-    let (listed, statement) = trusted_summary(from, source, options)?;
+    let summary_before = options.copy_summary.then(|| repo.summary_state()).transpose()?;
+    let Listing { summary: listed, bytes, signatures, statement } = local_listing(from, source, options)?;
+    let files = bytes.filter(|_| options.copy_summary);
+    let files = files.map(|summary| SummaryFiles { summary, signatures, statement: statement.clone() });
+    let copy = files.as_ref().map(SummaryFiles::as_copy);
+    if let Some(copy) = &copy {
+        repo.check_summary_copy(copy)?;
+    }
     let believed = fresh::remember(repo, source, options, statement.as_deref())?;
     let targets = local_targets(from, source, options, listed.as_ref())?;
     let mut pull = Pull::begin(repo, options, source, &before, targets, on_event)?;
     pull.run(Local::Source(from, options.trust), None, &Queue::default(), None, mpsc::channel())?;
-    pull.commit(believed, None)
+    pull.commit(believed, copy.as_ref().zip(summary_before.as_ref()))
 }
 
-/// The summary of the other repository, where the policy says that it is to be signed, or that it is to be the newest:
-/// then it alone says what refs are. And what is stated of it.
-fn trusted_summary(
-    from: &Repo,
-    source: &str,
-    options: &PullOptions,
-) -> Result<(Option<Summary>, Option<Vec<u8>>), PullError> {
+/// The summary of the other repository, where the policy says that it is to be signed, or that it is to be the newest, or a
+/// copy is to be kept: then it alone says what refs are. And what is beside it.
+fn local_listing(from: &Repo, source: &str, options: &PullOptions) -> Result<Listing, PullError> {
     let demands = Demands::of(options, from.store().format());
-    if !demands.is_summary_believed_alone() {
-        return Ok((None, None));
+    if !demands.is_summary_believed_alone() && !demands.whole {
+        return Ok(Listing::default());
     }
-    let read = |name| sapwood_fsio::read_optional(from.dir(), name, demands.max_bytes);
-    let (summary, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
-    let statement = demands.freshness.map(|_| read(wire::STATEMENT)).transpose()?.flatten();
+    let read = |name| {
+        let bytes = sapwood_fsio::read_optional(from.dir(), name, demands.max_bytes)?;
+        Ok::<_, sapwood_fsio::Error>(bytes.map(Bytes::from))
+    };
+    let (bytes, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
+    let is_stated = demands.whole || demands.freshness.is_some();
+    let statement = is_stated.then(|| read(wire::STATEMENT)).transpose()?.flatten();
     if let Some(freshness) = demands.freshness {
-        freshness.check_all(source, statement.as_deref(), summary.as_deref())?;
+        freshness.check_all(source, statement.as_deref(), bytes.as_deref())?;
     }
-    summary::check(&options.policy, source, demands.format, summary.as_deref(), signatures.as_deref())?;
-    let summary = summary.as_ref().map(|bytes| summary::decode(source, demands.format, bytes)).transpose()?;
-    Ok((summary, statement))
+    summary::check(&options.policy, source, demands.format, bytes.as_deref(), signatures.as_deref())?;
+    let summary = bytes.as_ref().map(|bytes| summary::decode(source, demands.format, bytes)).transpose()?;
+    if demands.whole && summary.is_none() {
+        return Err(PullError::NoSummary { remote: source.into() });
+    }
+    Ok(Listing { summary, bytes, signatures, statement })
 }
 
 fn local_targets(
@@ -222,7 +233,11 @@ fn local_targets(
         Wanted::RefAt(name, commit) => Ok(own(Some(name.clone()), *commit)),
         Wanted::Ref(name) => match find(name)? {
             Some(commit) => Ok(own(Some(name.clone()), commit)),
-            None => Err(PullError::UnknownRef { remote: source.into(), name: name.clone() }),
+            None => Err(PullError::UnknownRef {
+                remote: source.into(),
+                name: name.clone(),
+                has_summary: sapwood_fsio::stat_optional(from.dir(), wire::SUMMARY)?.is_some(),
+            }),
         },
     };
     options.wanted.iter().map(resolve).collect()

@@ -109,7 +109,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     }
     Ok(Outcome {
         refs: wanted.len(),
-        from: ctx.repo_path()?.display().to_string(),
+        from: std::path::absolute(ctx.repo_path()?)?.display().to_string(),
         destination: args.destination_repo.clone(),
         volume: volume_path.display().to_string(),
     })

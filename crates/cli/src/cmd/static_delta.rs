@@ -9,10 +9,12 @@ pub(crate) mod reindex;
 pub(crate) mod show;
 pub(crate) mod verify;
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, open_dir, open_parent};
 use crate::report::usage;
 use crate::ui::show as emit;
-use sapwood_repo::DeltaName;
+use anyhow::Context as _;
+use sapwood_repo::{DeltaFiles, DeltaName};
+use std::path::Path;
 
 /// Make, apply and look at static deltas
 #[derive(Debug, clap::Args)]
@@ -50,4 +52,12 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
 /// Reads the name of a delta.
 fn delta_name(text: &str) -> anyhow::Result<DeltaName> {
     DeltaName::parse(text).ok_or_else(|| usage(format!("Invalid rev {text}")))
+}
+
+/// Opens a delta that is anywhere: its superblock, or the directory that has it.
+fn open_files(path: &Path) -> anyhow::Result<DeltaFiles> {
+    let (dir, file) = if path.is_dir() { (open_dir(path)?, "superblock".into()) } else { open_parent(path)? };
+    let shown = path.display();
+    let file = file.to_str().with_context(|| format!("{shown} is not text"))?;
+    DeltaFiles::open(dir, file)?.with_context(|| format!("{shown} holds no delta"))
 }

@@ -1,6 +1,7 @@
 //! `summary`: the file that lists all refs.
 
 use super::signing::Signing;
+use crate::args::Persona;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, Usage, usage};
 use crate::time;
@@ -213,6 +214,10 @@ impl Render for Outcome {
         }
         for (key, value) in self.summary.metadata.iter() {
             let name = match key {
+                "ostree.static-deltas" => {
+                    writeln!(out, "Static Deltas ({key}): {}", value.to_plain_text())?;
+                    continue;
+                }
                 "ostree.summary.mode" => "Repository Mode",
                 "ostree.summary.last-modified" => "Last-Modified",
                 "ostree.summary.tombstone-commits" => "Has Tombstone Commits",
@@ -250,6 +255,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let shown = shown(args.print_metadata_key.as_deref(), args.list_metadata_keys, args.raw, view);
     if args.update {
         let summary = args.publishing.publish(&repo, &facts(&args.add_metadata)?)?;
+        let shown = if ctx.persona == Persona::Ostree { Shown::Nothing } else { shown };
         return Ok(Outcome { summary, format, shown });
     }
     if shown == Shown::Nothing {

@@ -2,7 +2,7 @@
 
 use crate::time;
 use crate::ui::human;
-use sapwood_deploy::Error as DeployError;
+use sapwood_deploy::{Error as DeployError, KargError};
 use sapwood_objstore::{Error as StoreError, ObjectId, ObjectKind, ObjectName, Reserve};
 use sapwood_repo::Error as RepoError;
 use sapwood_transport::{PullError, SummaryProblem};
@@ -41,6 +41,9 @@ pub(super) fn of_ostree(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
+/// What is said where a remote's refs are to be listed, and it has no list of them.
+pub(crate) const NO_REFS: &str = "Remote refs not available; server has no summary file";
+
 fn of_pull(error: &PullError) -> Option<String> {
     // Servers say by any of three statuses that something is not there.
     let absent = |remote: &str| {
@@ -52,11 +55,25 @@ fn of_pull(error: &PullError) -> Option<String> {
             "OSTREE_REPO_TEST_ERROR_INVALID_CACHE".to_owned()
         }
         // What is looked for in a repository of this machine is a revision there.
-        PullError::UnknownRef { remote, name } if !remote.contains("://") => {
+        PullError::UnknownRef { name, has_summary: true, .. } => {
+            format!("No such branch '{name}' in repository summary")
+        }
+        PullError::UnknownRef { remote, name, .. } if !remote.contains("://") => {
             format!("Refspec '{name}' not found")
         }
         PullError::NotThere { remote, .. } | PullError::UnknownRef { remote, .. } => {
             format!("{error}{}", absent(remote))
+        }
+        PullError::NotBound { commit, name, bound_to } => {
+            let bound_to: Vec<_> = bound_to.iter().map(|name| format!("‘{name}’")).collect();
+            format!(
+                "Commit {commit}: Commit has no requested ref ‘{name}’ in ref binding metadata ({})",
+                bound_to.join(", ")
+            )
+        }
+        PullError::NoSummary { .. } => {
+            "Fetching all refs was requested in mirror mode, but remote repository does not have a summary"
+                .to_owned()
         }
         PullError::MalformedRef { name, text, .. } => {
             let text = text.replace(|c: char| c.is_control(), " ");
@@ -107,6 +124,7 @@ fn of_store(error: &StoreError) -> Option<String> {
 
 fn of_deploy(error: &DeployError) -> Option<String> {
     Some(match error {
+        DeployError::Karg(KargError::NoKey { key }) => format!("No key '{key}' found"),
         DeployError::SameRef { refspec } => format!("Old and new refs are equal: {refspec}"),
         DeployError::NothingDeployed { name } => format!("No previous deployment for OS '{name}'"),
         DeployError::Downgrade { new, new_time, current, current_time } => format!(

@@ -119,6 +119,7 @@ impl Sides {
 fn system(version: &str) -> Tree {
     let mut tree = Tree::default();
     tree.file("usr/lib/modules/6.1/vmlinuz", format!("kernel {version}"));
+    tree.file("usr/lib/modules/6.1/initramfs.img", "initramfs");
     tree.file("usr/lib/os-release", format!("ID=test\nVERSION={version}\nPRETTY_NAME=\"Test {version}\"\n"));
     tree.file("usr/etc/issue", version);
     for dir in ["boot", "dev", "proc", "run", "sys", "sysroot", "tmp", "var"] {

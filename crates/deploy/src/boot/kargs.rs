@@ -150,7 +150,7 @@ impl Kargs {
             KargEdit::Set(_) => self.set(argument),
             KargEdit::Append(_) => self.args.push(argument.to_owned()),
             KargEdit::AppendIfMissing(_) => {
-                if !self.args.iter().any(|a| a == argument) {
+                if !self.args.iter().any(|a| key(a) == key(argument)) {
                     self.args.push(argument.to_owned());
                 }
             }

@@ -90,7 +90,7 @@ fn switching_follows_another_ref_of_the_same_remote() {
     let path = format!("{}.origin", machine.open().deployments().unwrap()[0].path());
     let origin = Origin::from_refspec("server:os/main");
     fsio::replace(&machine.dir(), path, 0o644, origin.to_text().as_bytes()).unwrap();
-    assert_eq!(switch(&machine, "os/next").unwrap().refspec.to_string(), "server:os/next");
+    assert_eq!(switch(&machine, "os/next").unwrap().follows.to_string(), "server:os/next");
     assert_eq!(switch(&machine, "other:os/main").unwrap().origin.refspec().as_deref(), Some("other:os/main"));
     assert!(matches!(switch(&machine, "server:os/main"), Err(Error::SameRef { .. })));
 }

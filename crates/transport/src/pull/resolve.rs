@@ -171,13 +171,17 @@ async fn target(
     if let Some(listed) = summary.and_then(|summary| summary.get(name.as_str())) {
         return Ok((Some(name.clone()), listed.target));
     }
+    let unknown = || {
+        let has_summary = summary.is_some();
+        PullError::UnknownRef { remote: remote.describe().into(), name: name.clone(), has_summary }
+    };
     // What must be signed is believed alone: a ref beside the summary could point anywhere.
     if alone {
-        return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
+        return Err(unknown());
     }
     // There is no summary, or it was not renewed since the ref was made.
     let Some(bytes) = file(remote, traffic, &wire::head(name.as_str()), MAX_REF_BYTES).await? else {
-        return Err(PullError::UnknownRef { remote: remote.describe().into(), name: name.clone() });
+        return Err(unknown());
     };
     let id = std::str::from_utf8(&bytes).ok().and_then(|text| ObjectId::from_hex(text.trim_end()).ok());
     let id = id.ok_or_else(|| PullError::MalformedRef {

@@ -1,5 +1,6 @@
 //! `admin deploy`.
 
+use super::kargs::edits;
 use super::outcome::{EtcMerge, Shown, StagedShown};
 use super::{Machine, PATIENCE, narrate, stateroot_or_running};
 use crate::ctx::{Ctx, open_parent, read_file};
@@ -10,6 +11,8 @@ use sapwood_deploy::{
     DeployEvent, DeployOptions, Finalization, KargEdit, Kargs, KargsFrom, Merge, Origin, Policy, Position,
     Retain,
 };
+use sapwood_objstore::{Commit, Id};
+use sapwood_repo::Refspec;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -114,14 +117,14 @@ impl Args {
         Ok(KargsFrom::Merge)
     }
 
-    fn options(&self, sysroot: &sapwood_deploy::Locked<'_>) -> anyhow::Result<DeployOptions> {
+    fn options(
+        &self,
+        sysroot: &sapwood_deploy::Locked<'_>,
+        commit: Id<Commit>,
+    ) -> anyhow::Result<DeployOptions> {
         let origin = match &self.origin_file {
             Some(path) => Some(Origin::parse(&read_file(path, 1 << 20)?)?),
-            // A ref is followed from now on; the bare id of a commit is not.
-            None => follows(sysroot, &self.revision)?.then(|| Origin::from_refspec(&self.revision)),
-        };
-        let edits = |texts: &[String], edit: fn(String) -> KargEdit| {
-            texts.iter().cloned().map(edit).collect::<Vec<_>>()
+            None => Some(Origin::from_refspec(&followed(sysroot, &self.revision, commit)?)),
         };
         Ok(DeployOptions {
             origin,
@@ -160,12 +163,16 @@ fn overlay(sysroot: &sapwood_deploy::Locked<'_>, path: &std::path::Path) -> anyh
     Ok(sysroot.add_overlay(&sapwood_fsio::open_file(&dir, name)?)?)
 }
 
-/// Whether a revision is a ref, so that upgrades can follow it.
-fn follows(sysroot: &sapwood_deploy::Sysroot, revision: &str) -> anyhow::Result<bool> {
-    match sapwood_repo::Refspec::parse(revision) {
-        Ok(refspec) => Ok(sysroot.repo().ref_target(&refspec)?.is_some()),
-        Err(_) => Ok(false),
-    }
+/// What is followed from now on: the ref that a revision names; else the commit that it comes to, so that no upgrade goes on
+/// to what was followed before.
+fn followed(sysroot: &sapwood_deploy::Sysroot, revision: &str, commit: Id<Commit>) -> anyhow::Result<String> {
+    let id = commit.to_hex();
+    let is_ref = match Refspec::parse(revision) {
+        // What is no ref here may be one of a remote, by its name alone.
+        Ok(refspec) => sysroot.repo().ref_target(&refspec)?.is_some() || !id.starts_with(revision),
+        Err(_) => false,
+    };
+    Ok(if is_ref { revision.to_owned() } else { id })
 }
 
 /// What is said where nothing can be staged, before the reason.
@@ -215,7 +222,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let stateroot = stateroot_or_running(&locked, args.os.as_ref())?;
     let commit = locked.repo().resolve(&args.revision)?;
-    let options = args.options(&locked)?;
+    let options = args.options(&locked, commit)?;
     let watch = Watch::new(ctx);
     if args.stage || args.lock_finalization {
         let finalization = if args.lock_finalization { Finalization::Held } else { Finalization::AtShutdown };

@@ -1,9 +1,10 @@
 //! `admin kargs`: changes of kernel arguments.
 
-use super::{Machine, PATIENCE, outcome};
+use super::{Machine, PATIENCE, count, outcome};
 use crate::journal::Entry;
+use crate::report::usage;
 use crate::ui::Render;
-use sapwood_deploy::{KargEdit, KargsChanged};
+use sapwood_deploy::{KargEdit, KargsChanged, Sysroot};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
@@ -24,7 +25,7 @@ enum Command {
 /// Change the arguments of all deployments, and of what is staged, without a new one
 #[derive(Debug, clap::Args)]
 struct EditInPlace {
-    /// Append an argument where it is missing
+    /// Append an argument where none has its name
     #[arg(long, value_name = "NAME=VALUE")]
     append_if_missing: Vec<String>,
     /// Ignored, as by OSTree
@@ -36,6 +37,8 @@ struct EditInPlace {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(super) changed: KargsChanged,
+    /// Whether it is said on standard output, too, that the list was written.
+    pub(super) is_told: bool,
 }
 
 impl Outcome {
@@ -52,7 +55,7 @@ impl Serialize for Outcome {
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        outcome::written(&self.changed.written, out)
+        if self.is_told { outcome::written(&self.changed.written, out) } else { Ok(()) }
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -63,11 +66,26 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let Command::EditInPlace(edit) = &args.command;
-    let edits: Vec<_> = edit.append_if_missing.iter().cloned().map(KargEdit::AppendIfMissing).collect();
+    let edits = edits(&edit.append_if_missing, KargEdit::AppendIfMissing);
     let sysroot = machine.open()?;
-    let changed = sysroot.lock(PATIENCE)?.change_kargs(&|_, mut kargs| {
+    let locked = sysroot.lock(PATIENCE)?;
+    need_deployments(&locked)?;
+    let changed = locked.change_kargs(&|_, mut kargs| {
         kargs.edit(&edits)?;
         Ok(Some(kargs))
     })?;
-    Ok(Outcome { changed })
+    Ok(Outcome { changed, is_told: false })
+}
+
+/// One change for each text; an empty one changes nothing, as in OSTree.
+pub(super) fn edits(texts: &[String], edit: fn(String) -> KargEdit) -> Vec<KargEdit> {
+    texts.iter().filter(|text| !text.is_empty()).cloned().map(edit).collect()
+}
+
+/// Where there are no deployments, nobody's arguments can be changed.
+pub(super) fn need_deployments(sysroot: &Sysroot) -> anyhow::Result<()> {
+    match count(sysroot)? {
+        0 => Err(usage("Unable to find a deployment in sysroot")),
+        _ => Ok(()),
+    }
 }

@@ -224,9 +224,14 @@ fn swap(written: &Written) -> Option<(&'static str, String)> {
     };
     let before = i64::try_from(written.before).unwrap_or(i64::MAX);
     let change = i64::try_from(written.after).unwrap_or(i64::MAX) - before;
-    let text = format!(
-        "Bootloader updated; bootconfig swap: {swapped}; bootversion: {boot}, deployment count change: {change}"
-    );
+    // Who reads a configuration that is switched with the entries needs no updating.
+    let is_atomic = ["syslinux", "uboot"].contains(&written.bootloader);
+    let done = match written.change {
+        Change::Entries { .. } if !is_atomic => "Bootloader updated",
+        _ => "Transaction complete",
+    };
+    let text =
+        format!("{done}; bootconfig swap: {swapped}; bootversion: {boot}, deployment count change: {change}");
     Some((swapped, text))
 }
 

@@ -4,8 +4,8 @@ use super::{Machine, PATIENCE, index};
 use crate::journal::Entry;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
-use sapwood_deploy::{DeploymentId, Origin, Status};
-use sapwood_repo::{Error as RepoError, RefName, Refspec, RemoteName};
+use sapwood_deploy::{DeploymentId, Followed, Origin, Status};
+use sapwood_repo::{Error as RepoError, RefName, RemoteName};
 use std::io::{self, Write};
 
 /// Have a deployment follow a branch of a remote, which is added if it is missing
@@ -76,8 +76,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     };
     let (id, old) = at_place(&status, at);
     let branch = match (&args.branch, old.refspec()) {
-        (Some(branch), _) => RefName::new(branch)?,
-        (None, Some(old)) => Refspec::parse(&old)?.name,
+        (Some(branch), _) => RefName::new(branch)?.to_string(),
+        (None, Some(old)) => Followed::parse(&old)?.name(),
         (None, None) => return Err(usage("BRANCH must be specified: the deployment follows nothing yet")),
     };
     // A remote that is there stays as it is: its configuration says who must vouch for what comes from it.

@@ -10,9 +10,8 @@ use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::trust;
 use crate::ui::{Render, show as emit};
-use sapwood_deploy::{EtcConflicts, Finalization, Origin, StagedEntry, StatusEntry, Sysroot};
+use sapwood_deploy::{EtcConflicts, Finalization, Followed, Origin, StagedEntry, StatusEntry, Sysroot};
 use sapwood_objstore::{Commit, Id};
-use sapwood_repo::Refspec;
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -269,7 +268,7 @@ fn facts(
     }
     let metadata = repo.store().load(commit)?.metadata;
     shown.source_title = metadata.get_str("ostree.source-title").map(str::to_owned);
-    let remote = refspec.and_then(|text| Refspec::parse(&text).ok()?.remote().cloned());
+    let remote = refspec.and_then(|text| Followed::parse(&text).ok()?.remote().cloned());
     let Some(remote) = remote.filter(|_| signatures) else { return Ok(shown) };
     // An origin may name a remote that is not configured any more.
     let Ok(remote) = repo.remote(remote.as_str()) else { return Ok(shown) };

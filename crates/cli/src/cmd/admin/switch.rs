@@ -4,7 +4,7 @@ use super::deploy::How;
 use super::upgrade::{self, Outcome};
 use super::{Machine, PATIENCE, reboot, stateroot};
 use crate::ctx::Ctx;
-use sapwood_deploy::When;
+use sapwood_deploy::{Followed, When};
 use sapwood_repo::{Expected, RefEdit, Refspec};
 
 /// Follow another ref from now on: pull its newest commit, and deploy it
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Restart the machine when it is done
     #[arg(long, short = 'r')]
     reboot: bool,
-    /// REMOTE:REF, or a ref of the remote that is followed now
+    /// REMOTE:REF, or a ref of the remote that is followed now; a commit's whole id instead of a ref follows that alone
     #[arg(value_name = "REFSPEC")]
     refspec: String,
 }
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true, When::Now)?;
     // What was pulled of the old ref is kept by the deployments that need it.
     let old = plan.from.origin.refspec().and_then(|text| Refspec::parse(&text).ok());
-    let old = old.filter(|old| old.remote().is_some() && *old != plan.refspec);
+    let old = old.filter(|old| old.remote().is_some() && Followed::Ref(old.clone()) != plan.follows);
     let mut deleted_ref = None;
     if let Some(old) = old
         && locked.repo().ref_target(&old)?.is_some()

@@ -8,20 +8,20 @@ use crate::cmd::pull;
 use crate::connect::{self, Overrides, Source};
 use crate::ctx::{Ctx, variable};
 use crate::journal::Entry;
-use crate::report::OrUsage;
+use crate::report::{Advised, OrUsage, one_line, usage};
 use crate::trust;
 use crate::ui::Render;
 use anyhow::Context as _;
 use sapwood_deploy::{
-    DeployOptions, Downgrade, EndOfLife, Finalization, Locked, Merge, UpgradeOptions, UpgradeOutcome,
-    UpgradePlan, When,
+    DeployOptions, Downgrade, EndOfLife, Finalization, Followed, Locked, Merge, UpgradeOptions,
+    UpgradeOutcome, UpgradePlan, When,
 };
 use sapwood_objstore::{Id, ObjectId};
-use sapwood_transport::{Age, PullOptions, RefsInto, Wanted};
+use sapwood_transport::{Age, Bindings, PullError, PullOptions, RefsInto, Wanted};
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::json;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 /// Pull the newest commit of the ref that a system follows, and deploy it
 ///
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, short = 'r')]
     reboot: bool,
     /// Pull, and deploy nothing
-    #[arg(long, conflicts_with = "deploy_only")]
+    #[arg(long)]
     pull_only: bool,
     /// Deploy what was pulled already
     #[arg(long)]
@@ -104,10 +104,15 @@ impl Serialize for Outcome {
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        if let Some(pulled) = self.pulled.as_ref().filter(|pulled| !pulled.is_empty()) {
+        // OSTree shows what it fetches to who watches, and writes nothing of it down.
+        let is_told = self.persona == Persona::Sapwood || io::stdout().is_terminal();
+        if let Some(pulled) = self.pulled.as_ref().filter(|pulled| is_told && !pulled.is_empty()) {
             pulled.render(out)?;
         }
         match &self.result {
+            Result::PulledOnly(false) if self.persona == Persona::Ostree => {
+                writeln!(out, "No update available.")?;
+            }
             Result::Unchanged { .. } => writeln!(out, "No update available.")?,
             Result::Deployed(shown) => shown.render(out)?,
             Result::Staged(staged) => staged.render(out)?,
@@ -148,6 +153,12 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<Outcome> {
+    if args.pull_only && args.deploy_only {
+        return Err(usage("Cannot simultaneously specify --pull-only and --deploy-only"));
+    }
+    if args.pull_only && args.reboot {
+        return Err(usage("Cannot simultaneously specify --pull-only and --reboot"));
+    }
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
     let name = args.os.as_deref().map(stateroot).transpose()?;
@@ -156,6 +167,12 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     plan.override_commit = None;
     plan.origin.set_override_commit(None);
     if let Some(commit) = &args.override_commit {
+        if let Followed::Commit { commit, .. } = &plan.follows {
+            return Err(usage(format!(
+                "The deployment follows commit {}, and no ref: `admin deploy` deploys another one",
+                commit.to_hex()
+            )));
+        }
         let id = ObjectId::from_hex(commit).or_usage(|| format!("Invalid commit '{commit}'"))?;
         plan.override_commit = Some(id.to_hex());
         plan.origin.set_override_commit(Some(&id.to_hex()));
@@ -203,27 +220,53 @@ pub(super) fn fetch(
     plan: &UpgradePlan,
     age: Option<Age>,
 ) -> anyhow::Result<Option<pull::Outcome>> {
-    let Some(name) = plan.refspec.remote() else { return Ok(None) };
+    let Some(name) = plan.follows.remote() else { return Ok(None) };
     let repo = locked.repo();
     let remote = repo.remote(name.as_str())?;
-    let branch = plan.refspec.name.clone();
-    let wanted = match &plan.override_commit {
-        Some(commit) => Wanted::RefAt(branch, Id::new(ObjectId::from_hex(commit)?)),
-        None => Wanted::Ref(branch),
+    let mut bindings = Bindings::Check;
+    let wanted = match (&plan.follows, &plan.override_commit) {
+        (Followed::Ref(refspec), Some(commit)) => {
+            // Who names the commit may have it of any ref.
+            bindings = Bindings::Ignore;
+            Wanted::RefAt(refspec.name.clone(), Id::new(ObjectId::from_hex(commit)?))
+        }
+        (Followed::Ref(refspec), None) => Wanted::Ref(refspec.name.clone()),
+        // There is nothing newer of what is here.
+        (Followed::Commit { commit, .. }, _)
+            if repo.store().contains(commit.name())? && !repo.is_partial(*commit)? =>
+        {
+            return Ok(None);
+        }
+        (Followed::Commit { commit, .. }, _) => Wanted::Commit(*commit),
     };
     let terms = trust::terms(repo, &remote, None)?;
     let options = PullOptions {
         age: age.unwrap_or_else(|| terms.age()),
         wanted: vec![wanted],
         into: RefsInto::Remote(name.clone()),
+        bindings,
         collection: remote.collection_id(),
         ..PullOptions::default()
     };
     let began = std::time::Instant::now();
     let source = connect::source(repo, &remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files { .. });
-    let outcome = connect::pull_from(ctx, repo, source, &[], terms, &options)?;
+    let outcome = connect::pull_from(ctx, repo, source, &[], terms, &options).map_err(advise)?;
     Ok(Some(pull::Outcome::new(&outcome, over_the_network.then(|| began.elapsed().as_secs()))))
+}
+
+/// What can be done where the remote's newest commit is not of the ref that is followed.
+fn advise(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(PullError::NotBound { .. } | PullError::NotInCollection { .. }) => Advised {
+            kind: "not-bound",
+            message: one_line(&error),
+            hint: "`sapwood pull --disable-verify-bindings REMOTE REF` pulls it all the same, `sapwood admin deploy` deploys it"
+                .to_owned(),
+        }
+        .into(),
+        _ => error,
+    }
 }
 
 /// Deploys what is here now.

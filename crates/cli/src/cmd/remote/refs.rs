@@ -2,9 +2,10 @@
 
 use crate::connect::{self, Overrides};
 use crate::ctx::Ctx;
+use crate::report::{Advised, words::NO_REFS};
 use crate::trust;
 use crate::ui::Render;
-use sapwood_transport::remote_refs;
+use sapwood_transport::{PullError, remote_refs};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -53,13 +54,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let terms = trust::terms(&repo, &configured, args.cache_dir.as_deref())?;
     let remote = connect::source(&repo, &configured, &Overrides::default())?.into_files()?;
     let (format, cache) = (repo.store().format(), terms.summary_cache.as_ref());
-    let refs = connect::runtime()?.block_on(remote_refs(
-        &*remote,
-        format,
-        &terms.policy,
-        terms.freshness.as_ref(),
-        cache,
-    ))?;
+    let refs = remote_refs(&*remote, format, &terms.policy, terms.freshness.as_ref(), cache);
+    let refs = connect::runtime()?.block_on(refs).map_err(|error| match error {
+        PullError::NoSummary { .. } => {
+            let hint = "`sapwood summary --update` makes one on the server".to_owned();
+            Advised { kind: "no-summary", message: NO_REFS.to_owned(), hint }.into()
+        }
+        error => anyhow::Error::from(error),
+    })?;
     let refs = refs.into_iter().map(|(name, id)| Ref { name: name.to_string(), commit: id.to_hex() });
     Ok(Outcome { remote: args.name.clone(), refs: refs.collect(), revision: args.revision })
 }

@@ -1,11 +1,9 @@
 //! `static-delta apply-offline`.
 
 use super::verify::Trusted;
-use crate::ctx::{self, Ctx};
+use crate::ctx::Ctx;
 use crate::report::usage;
 use crate::ui::Render;
-use anyhow::Context as _;
-use sapwood_repo::DeltaFiles;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -36,14 +34,7 @@ impl Render for Outcome {
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     let repo = ctx.open_repo()?;
-    let (dir, file) = if args.path.is_dir() {
-        (ctx::open_dir(&args.path)?, "superblock".into())
-    } else {
-        ctx::open_parent(&args.path)?
-    };
-    let shown = args.path.display();
-    let file = file.to_str().with_context(|| format!("{shown} is not text"))?;
-    let delta = DeltaFiles::open(dir, file)?.with_context(|| format!("{shown} holds no delta"))?;
+    let delta = super::open_files(&args.path)?;
     // What is no boolean must not pass for "no".
     let must_be_signed = match repo.config().keyfile.get_bool("core", "sign-verify-deltas") {
         None => false,

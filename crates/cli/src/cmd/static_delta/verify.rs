@@ -1,10 +1,11 @@
 //! `static-delta verify`, and the options that say by whom a delta must be signed.
 
 use crate::ctx::Ctx;
+use crate::report::{one_line, usage};
 use crate::trust;
 use crate::ui::Render;
-use sapwood_repo::DeltaFiles;
 use sapwood_repo::sign::{self, Mechanism, SignError};
+use sapwood_repo::{DeltaFiles, Repo};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ pub(crate) struct Trusted {
 /// Verify the signatures of a delta
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The delta: FROM-TO or TO
+    /// The delta: FROM-TO or TO, or with a `/` in it, the path of its superblock or of the directory with that
     #[arg(value_name = "DELTA")]
     delta: String,
     #[command(flatten)]
@@ -41,11 +42,20 @@ pub(crate) struct Outcome {
     verified: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// In OSTree's words.
+    #[serde(skip)]
+    verdict: &'static str,
+}
+
+impl Outcome {
+    fn refused(verdict: &'static str, error: &anyhow::Error) -> Self {
+        Self { verified: false, reason: Some(one_line(error)), verdict }
+    }
 }
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", if self.verified { "Verification OK" } else { "Verification fails" })
+        writeln!(out, "{}", self.verdict)
     }
     fn remarks(&self) -> Vec<String> {
         self.reason.iter().map(|reason| format!("error: {reason}")).collect()
@@ -95,7 +105,24 @@ impl Trusted {
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
-    let delta = ctx.open_repo()?.open_delta(&super::delta_name(&args.delta)?)?;
-    let reason = args.trusted.check(&delta)?.err();
-    Ok(Outcome { verified: reason.is_none(), reason })
+    let repo = ctx.open_repo()?;
+    let engine = args.trusted.sign_type.as_str();
+    if !sign::ENGINES.contains(&engine) {
+        let error = SignError::UnknownEngine { name: engine.to_owned() };
+        return Ok(Outcome::refused("Sign-type not supported", &error.into()));
+    }
+    let checked = open(&repo, &args.delta).and_then(|delta| args.trusted.check(&delta)?.map_err(usage));
+    Ok(match checked {
+        Ok(()) => Outcome { verified: true, reason: None, verdict: "Verification OK" },
+        Err(error) => Outcome::refused("Verification fails", &error),
+    })
+}
+
+/// A delta of the repository; what has a `/` in it is a file, or the directory of one.
+fn open(repo: &Repo, delta: &str) -> anyhow::Result<DeltaFiles> {
+    if delta.contains('/') {
+        super::open_files(delta.as_ref())
+    } else {
+        Ok(repo.open_delta(&super::delta_name(delta)?)?)
+    }
 }

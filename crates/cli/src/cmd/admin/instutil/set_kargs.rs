@@ -1,9 +1,8 @@
 //! `admin instutil set-kargs`.
 
-use super::super::kargs::Outcome;
+use super::super::kargs::{Outcome, edits, need_deployments};
 use super::super::{Machine, PATIENCE};
 use crate::ctx::read_file;
-use crate::report::usage;
 use sapwood_deploy::{KargEdit, Kargs, KargsOf};
 
 /// Set the kernel arguments of the deployment that boots by default
@@ -29,15 +28,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     let sysroot = machine.open()?;
     let locked = sysroot.lock(PATIENCE)?;
-    if locked.deployments()?.is_empty() {
-        return Err(usage("Unable to find a deployment in sysroot"));
-    }
+    need_deployments(&locked)?;
     let mut running = None;
     if args.import_proc_cmdline {
         running = Some(Kargs::parse_proc_cmdline(&read_file("/proc/cmdline".as_ref(), 64 << 10)?));
     }
-    let edits =
-        |texts: &[String], edit: fn(String) -> KargEdit| texts.iter().cloned().map(edit).collect::<Vec<_>>();
     let edits = [
         edits(&args.replace, KargEdit::Set),
         edits(&args.append, KargEdit::Append),
@@ -56,5 +51,5 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
         kargs.edit(&edits)?;
         Ok(Some(kargs))
     })?;
-    Ok(Outcome { changed })
+    Ok(Outcome { changed, is_told: true })
 }

@@ -8,8 +8,9 @@ use crate::args::Persona;
 use crate::report::one_line;
 use crate::trust;
 use anyhow::Context as _;
+use sapwood_deploy::Followed;
 use sapwood_objstore::{Commit, Id, ObjectName, Verdict};
-use sapwood_repo::{Refspec, Repo, WalkEntry};
+use sapwood_repo::{Repo, WalkEntry};
 use std::collections::HashSet;
 
 /// What is to be said of a deployed commit.
@@ -120,7 +121,7 @@ impl<'r> Verifier<'r> {
         };
         let of_none = |of_ostree: &str| not_asked("it is of no remote".to_owned(), of_ostree.to_owned());
         let Some(refspec) = origin else { return of_none("Cannot verify deployment with no origin") };
-        let Some(name) = Refspec::parse(refspec)?.remote().cloned() else {
+        let Some(name) = Followed::parse(refspec)?.remote().cloned() else {
             return of_none("Cannot verify deployment without remote");
         };
         let remote = match self.persona {
