@@ -98,10 +98,7 @@ pub(super) fn drive(
             roomy: (workshop.repo.store().mode() != Mode::Archive).then_some(workshop.objects),
             wire,
             fetches: JoinSet::new(),
-            window: Window::new(
-                requests_within(options.max_bytes_per_second, options.requests),
-                Instant::now(),
-            ),
+            window: Window::new(requests_within(options.max_bytes_per_second, options.requests)),
             in_flight: 0,
             hints_in_flight: 0,
             closures_in_flight: 0,
@@ -229,10 +226,10 @@ impl Driver<'_> {
     /// How many requests are worth it, by what came of those until now.
     fn adapt(&mut self) {
         let Some(wire) = &self.wire else { return };
-        let bytes = wire.net.traffic.received_bytes.load(Ordering::Relaxed);
+        let quickest = wire.net.traffic.quickest_answer();
         // What finds no room is fetched again, too.
         let troubles = wire.net.remote.troubles() + self.refused;
-        self.window.judge(Instant::now(), Seen { bytes, troubles });
+        self.window.judge(Seen { quickest, troubles });
     }
 
     fn fetch(&mut self, item: Item, whole: bool) {

@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn few_large_bodies_are_read_at_once_and_none_is_waited_for_in_vain() {
         let far = Arc::new(Far::default());
-        let (places, traffic) = (Places::new(), Arc::new(Traffic::default()));
+        let (places, traffic) = (Places::new(), Arc::new(Traffic::within(None)));
         let mut fetches = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let (far, traffic, place) = (Arc::clone(&far), Arc::clone(&traffic), places.claim());
@@ -260,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_bodies_need_no_place() {
-        let (far, places, traffic) = (Far::default(), Places::new(), Traffic::default());
+        let (far, places, traffic) = (Far::default(), Places::new(), Traffic::within(None));
         let others = [places.claim(), places.claim()];
         assert!(others.iter().all(Place::try_take));
         let place = places.claim();
@@ -275,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_from_elsewhere_needs_a_place_only_if_it_is_large_and_is_then_asked_for_there_again() {
-        let (far, places, traffic) = (Far::default(), Places::new(), Traffic::default());
+        let (far, places, traffic) = (Far::default(), Places::new(), Traffic::within(None));
         let others = [places.claim(), places.claim()];
         assert!(others.iter().all(Place::try_take));
         let place = places.claim();

@@ -16,21 +16,41 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Larger files are written as they come: memory is bounded by this times the number of requests under way.
 const MAX_MEMORY_BYTES: usize = 256 << 10;
 
 /// What came over the wire.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) received_bytes: AtomicU64,
     pub(super) requests: AtomicU64,
+    /// The shortest wait for an answer to begin since it was asked for last; `u64::MAX` if none began.
+    quickest_nanos: AtomicU64,
     throttle: Option<Throttle>,
 }
 
 impl Traffic {
     pub(super) fn within(bytes_per_second: Option<NonZeroU64>) -> Self {
-        Self { throttle: bytes_per_second.map(Throttle::new), ..Self::default() }
+        Self {
+            received_bytes: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            quickest_nanos: AtomicU64::new(u64::MAX),
+            throttle: bytes_per_second.map(Throttle::new),
+        }
+    }
+
+    /// The shortest wait for an answer to begin since this was asked last.
+    pub(super) fn quickest_answer(&self) -> Option<Duration> {
+        let nanos = self.quickest_nanos.swap(u64::MAX, Ordering::Relaxed);
+        (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
+    }
+
+    /// An answer began, this long after its request was sent.
+    fn began(&self, wait: Duration) {
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        self.quickest_nanos.fetch_min(nanos, Ordering::Relaxed);
     }
 
     /// A request is sent.
@@ -220,7 +240,10 @@ impl Net {
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
         self.traffic.sent();
-        self.remote.get(path, range, limits).await
+        let sent = Instant::now();
+        let response = self.remote.get(path, range, limits).await?;
+        self.traffic.began(sent.elapsed());
+        Ok(response)
     }
 }
 

@@ -295,7 +295,7 @@ pub async fn remote_summary(
 ) -> Result<Option<RemoteSummary>, PullError> {
     let max_bytes = PullLimits::default().max_meta_bytes;
     let demands = Demands { format, policy, freshness, whole: false, cache, max_bytes };
-    let Listing { summary, bytes, signatures, .. } = listing(remote, &Traffic::default(), demands).await?;
+    let Listing { summary, bytes, signatures, .. } = listing(remote, &Traffic::within(None), demands).await?;
     Ok(summary.zip(bytes).map(|(summary, bytes)| RemoteSummary { summary, bytes, signatures }))
 }
 

@@ -1,37 +1,36 @@
-//! How many requests are under way: more while that brings more in, fewer when the remote or the way to it cannot bear them.
+//! How many requests are under way: more while the way to the remote has room, fewer when the remote cannot bear them.
 //!
 //! A way of 100 ms and small files needs over a hundred requests to be full; a near server, or a slow line, is not served any
-//! faster for more than a few. So after each round, which is as many answers as there may be requests, what came in is compared with
-//! the round before: if files and bytes a second rose, a few more are tried; if not both did, the last few are taken back, for a
-//! while. One alone says little: where a line is full, files that happen to be small come more often, and no more bytes. A failure
-//! that had to be repeated halves the number. Pure: the driver says what happened, and when.
+//! faster for more than a few. Which of these it is, the wait for an answer to begin tells. Where a line is full, requests and
+//! answers queue, and each waits for longer than on an idle one. So after each round, which is as many answers as there may be
+//! requests, the quickest answer of the round is compared with the quickest ever: if it came about as soon, the way had room at
+//! that moment, and more requests are tried: twice as many, until a failure that had to be repeated halves the number, and from
+//! then on a few at a time. Rates tell less: files that happen to be large bring their number down, and small ones their bytes.
+//! Pure: the driver says what happened.
 
-use std::time::Instant;
+use std::time::Duration;
 
 /// Where it begins: what a server bears from one client, and what fills near ways.
 const FIRST: usize = 32;
-/// A fourth more is tried at once.
+/// After a failure a fourth more is tried at once.
 const STEP: usize = 4;
 /// No failures lead below this.
 const LEAST: usize = 4;
-/// A gain of less than a twentieth is none.
-const GAIN: f64 = 1.05;
-/// Rounds before what did not help is tried again.
+/// Rounds after a failure before more is tried.
 const REST: u32 = 8;
+/// Rounds before more is tried at all: the first answers come over a way that is still empty, and say nothing of a full one.
+const FIRST_REST: u32 = 1;
+/// Where the answers of a round begin at the soonest so many times later than they can, the way is full.
+const FULL: u32 = 2;
+/// A way so short is filled by the first number: that is thousands of answers a second, more than are stored.
+const NEAR: Duration = Duration::from_millis(5);
 
-/// What has come in a round, for each second of it.
-#[derive(Debug, Clone, Copy)]
-struct Rates {
-    files: f64,
-    bytes: f64,
-}
-
-/// What the network has seen since the beginning.
+/// What the network has seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seen {
-    /// Bytes of bodies.
-    pub(super) bytes: u64,
-    /// Failures that were repeated.
+    /// The shortest wait for an answer to begin since the last look, if any began.
+    pub(super) quickest: Option<Duration>,
+    /// Failures that were repeated, since the beginning.
     pub(super) troubles: u64,
 }
 
@@ -44,32 +43,33 @@ pub(super) struct Window {
     ended: usize,
     /// Whether there were as many requests as there may be; else their number is not what holds the pull up.
     was_full: bool,
-    began: Instant,
-    seen: Seen,
-    /// The rates of the round before, if they can be compared.
-    last: Option<Rates>,
-    /// What the number was before the last step up, until that has proved itself.
-    before: Option<usize>,
+    /// The shortest wait of this round.
+    quickest: Option<Duration>,
+    /// The shortest wait of all.
+    least: Option<Duration>,
+    troubles: u64,
     rest: u32,
     /// Whether it was halved in this round: what failed with the first failure says no more than that did.
     was_halved: bool,
+    /// Whether it ever was.
+    is_careful: bool,
 }
 
 impl Window {
     /// At most so many requests.
-    pub(super) fn new(most: usize, now: Instant) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
         Self {
             size: FIRST.min(most),
             most,
             ended: 0,
             was_full: false,
-            began: now,
-            seen: Seen::default(),
-            last: None,
-            before: None,
-            rest: 0,
+            quickest: None,
+            least: None,
+            troubles: 0,
+            rest: FIRST_REST,
             was_halved: false,
+            is_careful: false,
         }
     }
 
@@ -89,46 +89,43 @@ impl Window {
     }
 
     /// Looks at what came of the present number, once there is enough to see.
-    pub(super) fn judge(&mut self, now: Instant, seen: Seen) {
-        if seen.troubles > self.seen.troubles && !self.was_halved {
-            self.change(self.size / 2, now, seen);
-            (self.last, self.before, self.rest, self.was_halved) = (None, None, REST, true);
+    pub(super) fn judge(&mut self, seen: Seen) {
+        let is_failing = seen.troubles > self.troubles && !self.was_halved;
+        self.troubles = seen.troubles;
+        self.quickest = shorter(self.quickest, seen.quickest);
+        self.least = shorter(self.least, seen.quickest);
+        if is_failing {
+            self.begin(self.size / 2);
+            (self.rest, self.was_halved, self.is_careful) = (REST, true, true);
             return;
         }
         if self.ended < self.size {
             return;
         }
-        let seconds = now.duration_since(self.began).as_secs_f64().max(1e-6);
-        #[expect(clippy::cast_precision_loss, reason = "rates are compared roughly")]
-        let rates = Rates {
-            files: self.ended as f64 / seconds,
-            bytes: seen.bytes.saturating_sub(self.seen.bytes) as f64 / seconds,
+        let more = if self.was_full && self.rest == 0 && self.has_room() {
+            if self.is_careful { (self.size / STEP).max(1) } else { self.size }
+        } else {
+            0
         };
-        let (last, was_full) = (self.last.replace(rates), self.was_full);
-        self.change(self.size, now, seen);
         self.rest = self.rest.saturating_sub(1);
-        let before = self.before.take();
-        if !was_full {
-            return;
-        }
-        let rose =
-            last.is_some_and(|last| rates.files > last.files * GAIN && rates.bytes > last.bytes * GAIN);
-        match before {
-            Some(before) if !rose => (self.size, self.rest) = (before, REST),
-            _ if self.rest == 0 && last.is_some() => {
-                let more = (self.size + (self.size / STEP).max(1)).min(self.most);
-                self.before = (more > self.size).then_some(self.size);
-                self.size = more;
-            }
-            _ => {}
-        }
+        self.begin(self.size + more);
+    }
+
+    /// Whether the way had room in this round.
+    fn has_room(&self) -> bool {
+        let (Some(quickest), Some(least)) = (self.quickest, self.least) else { return false };
+        least > NEAR && quickest < least * FULL
     }
 
     /// Begins a round with this number.
-    fn change(&mut self, size: usize, now: Instant, seen: Seen) {
+    fn begin(&mut self, size: usize) {
         self.size = size.clamp(LEAST.min(self.most), self.most);
-        (self.ended, self.was_full, self.was_halved, self.began, self.seen) = (0, false, false, now, seen);
+        (self.ended, self.was_full, self.was_halved, self.quickest) = (0, false, false, None);
     }
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.into_iter().chain(b).min()
 }
 
 #[cfg(test)]
@@ -136,7 +133,7 @@ mod tests {
     use super::*;
     use std::cmp::Reverse;
     use std::collections::BinaryHeap;
-    use std::time::Duration;
+    use std::time::Instant;
 
     /// A way to a server.
     #[derive(Clone, Copy)]
@@ -150,9 +147,10 @@ mod tests {
     /// Fetches so many files of such sizes; gives how long that takes, the most requests at once, and how many were refused.
     fn fetch(way: Way, files: usize, bytes: fn(usize) -> u64, adapts: bool) -> (Duration, usize, u64) {
         let start = Instant::now();
-        let mut window = Window::new(128, start);
+        let mut window = Window::new(128);
         let (mut now, mut line_is_free) = (start, start);
-        let mut under_way: BinaryHeap<Reverse<Instant>> = BinaryHeap::new();
+        // When they end, and how long they had to wait to begin.
+        let mut under_way: BinaryHeap<Reverse<(Instant, Duration)>> = BinaryHeap::new();
         let (mut asked, mut got, mut most) = (0, 0, 0);
         let mut seen = Seen::default();
         while got < files {
@@ -162,20 +160,21 @@ mod tests {
                 seen.troubles += u64::from(is_refused);
                 let answered = now + way.round_trip + Duration::from_millis(if is_refused { 500 } else { 0 });
                 let takes = Duration::from_nanos(bytes(asked) * 1_000_000_000 / way.bytes_per_second);
-                line_is_free = line_is_free.max(answered) + takes;
-                under_way.push(Reverse(line_is_free));
+                let begins = line_is_free.max(answered);
+                line_is_free = begins + takes;
+                under_way.push(Reverse((line_is_free, begins.duration_since(now))));
                 asked += 1;
             }
             most = most.max(under_way.len());
             if under_way.len() >= window.size() {
                 window.is_full();
             }
-            let Some(Reverse(next)) = under_way.pop() else { break };
+            let Some(Reverse((next, wait))) = under_way.pop() else { break };
             now = next;
-            seen.bytes += bytes(got);
+            seen.quickest = Some(wait);
             got += 1;
             window.ended();
-            window.judge(now, seen);
+            window.judge(seen);
         }
         (now.duration_since(start), most, seen.troubles)
     }
@@ -234,22 +233,21 @@ mod tests {
 
     #[test]
     fn no_more_are_under_way_than_may_be() {
-        let start = Instant::now();
-        let mut window = Window::new(3, start);
+        let mut window = Window::new(3);
         assert_eq!(window.size(), 3);
         for troubles in 0..5 {
-            window.judge(start, Seen { bytes: 0, troubles });
+            window.judge(Seen { quickest: None, troubles });
             assert_eq!(window.size(), 3);
         }
         // All that fails at once is one failure; the next round's is another.
-        let mut window = Window::new(100, start);
+        let mut window = Window::new(100);
         for troubles in 1..9 {
-            window.judge(start, Seen { bytes: 0, troubles });
+            window.judge(Seen { quickest: None, troubles });
             assert_eq!(window.size(), FIRST / 2);
         }
         (0..FIRST / 2).for_each(|_| window.ended());
-        window.judge(start, Seen { bytes: 0, troubles: 8 });
-        window.judge(start, Seen { bytes: 0, troubles: 9 });
+        window.judge(Seen { quickest: None, troubles: 8 });
+        window.judge(Seen { quickest: None, troubles: 9 });
         assert_eq!(window.size(), FIRST / 4);
     }
 }
