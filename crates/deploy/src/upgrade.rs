@@ -158,6 +158,14 @@ impl Sysroot {
         Ok(Some(EndOfLife { reason: reason.unwrap_or_default(), rebase }))
     }
 
+    /// Whether what a plan leads to now is something else than it upgrades. It may wait for the shutdown already.
+    ///
+    /// # Errors
+    /// When it is not here.
+    pub fn has_update(&self, plan: &UpgradePlan) -> Result<bool> {
+        Ok(plan.switched || self.target(plan)? != plan.from.id.commit)
+    }
+
     fn target(&self, plan: &UpgradePlan) -> Result<Id<Commit>> {
         match (&plan.override_commit, &plan.follows) {
             (Some(commit), _) => Ok(self.repo().resolve(commit)?),
@@ -206,10 +214,10 @@ impl Locked<'_> {
                 && staged.id.stateroot == plan.stateroot
                 && staged.origin == plan.origin
         });
-        if is_staged || (commit == plan.from.id.commit && !plan.switched) {
+        if is_staged || !self.has_update(plan)? {
             return Ok(UpgradeOutcome::Unchanged { commit });
         }
-        if !plan.switched && options.downgrade == Downgrade::Refuse {
+        if options.downgrade == Downgrade::Refuse {
             self.refuse_older(plan.from.id.commit, commit)?;
         }
         let deploy = DeployOptions { origin: Some(plan.origin.clone()), ..options.deploy.clone() };

@@ -144,6 +144,70 @@ fn a_machine_that_is_pinned_to_a_commit_stays_there() {
 }
 
 #[test]
+fn a_commit_that_nobody_vouches_for_is_not_deployed_by_its_id() {
+    let Some(sides) = Sides::new() else { return };
+    let Some(gpg) = Gnupg::new().unwrap() else { return skipped("no gpg") };
+    let [first, _, next] = sides.machine();
+    gpg.make("known <known@a>", "ed25519", "never", &[]).unwrap();
+    sides.write("key", gpg.public(None).unwrap());
+    for place in [&sides.ours, &sides.theirs] {
+        let url = format!("file://{}", place.path("srv").display());
+        place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--gpg-import=key", "o", &url]);
+        place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--no-gpg-verify", "n", &url]);
+    }
+    sides.same_code("pull-local --repo=m/ostree/repo srv os next");
+    sides.same(&format!("refs --repo=m/ostree/repo --create=o:os {first}"));
+    assert_eq!(sides.same("admin status --sysroot=m").code, 0);
+    assert_eq!(sides.same_code("admin deploy --sysroot=m --os=os o:os").0.code, 0);
+    assert_eq!(sides.same("admin status --sysroot=m").code, 1);
+    for refspec in [next.clone(), format!("o:{next}"), "o:next".to_owned()] {
+        let (ours, _) = sides.same_code(&format!("admin switch --sysroot=m --os=os {refspec}"));
+        assert!(ours.code == 1 && ours.err.contains("no signatures found"), "{refspec}: {ours:?}");
+    }
+    assert_eq!(sides.same_code(&format!("admin switch --sysroot=m --os=os n:{next}")).0.code, 0);
+}
+
+#[test]
+fn what_goes_on_where_another_ends_is_no_older_unless_that_is_allowed() {
+    let Some(sides) = Sides::new() else { return };
+    sides.machine();
+    let end = "--add-metadata-string=ostree.endoflife=over --add-metadata-string=ostree.endoflife-rebase=os";
+    sides.same(&format!("commit --repo=srv -b next --timestamp=@6000 {end} --tree=ref=next"));
+    for place in [&sides.ours, &sides.theirs] {
+        let url = format!("file://{}", place.path("srv").display());
+        place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--no-gpg-verify", "n", &url]);
+    }
+    sides.same_code("pull-local --repo=m/ostree/repo --remote=n srv next");
+    sides.same_code("admin deploy --sysroot=m --os=os n:next");
+    for (options, code) in [("--pull-only", 1), ("", 1), ("--allow-downgrade", 0)] {
+        let ran = sides.same_code(&format!("admin upgrade --sysroot=m --os=os {options}")).0;
+        assert_eq!(ran.code, code, "{options}: {ran:?}");
+    }
+    sides.same("admin status --sysroot=m");
+}
+
+#[test]
+fn what_was_only_pulled_is_told_of_until_it_is_deployed() {
+    let Some(sides) = Sides::new() else { return };
+    let [first, second, _] = sides.machine();
+    for place in [&sides.ours, &sides.theirs] {
+        let url = format!("file://{}", place.path("srv").display());
+        place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--no-gpg-verify", "n", &url]);
+    }
+    sides.same_code(&format!("pull-local --repo=m/ostree/repo srv {first}"));
+    sides.same(&format!("refs --repo=m/ostree/repo --create=n:os {first}"));
+    sides.same_code("admin deploy --sysroot=m --os=os n:os");
+    for _ in 0..2 {
+        assert_eq!(sides.same("admin upgrade --sysroot=m --os=os --pull-only").out, "");
+    }
+    sides.same_code("admin upgrade --sysroot=m --os=os --deploy-only");
+    assert!(sides.text(&format!("m/ostree/deploy/os/deploy/{second}.0.origin")).is_some());
+    assert_eq!(sides.same("admin upgrade --sysroot=m --os=os --pull-only").out, "No update available.\n");
+    sides.same(&format!("admin set-origin --sysroot=m --index=0 n http://a/ {second}"));
+    sides.same("admin status --sysroot=m");
+}
+
+#[test]
 fn a_mirror_of_a_directory_has_its_summary_which_is_verified() {
     let Some(sides) = Sides::new() else { return };
     let Some(gpg) = Gnupg::new().unwrap() else { return skipped("no gpg") };

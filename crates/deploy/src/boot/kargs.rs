@@ -17,7 +17,7 @@ pub enum KargEdit {
     Set(String),
     /// Goes last.
     Append(String),
-    /// Goes last, unless just this is there.
+    /// Goes last, unless there is one of this key, whatever its value.
     AppendIfMissing(String),
     /// `key=new` takes the place of the only argument of that key, `key=old=new` that of `key=old`.
     Replace(String),

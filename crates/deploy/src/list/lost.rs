@@ -2,8 +2,9 @@
 //!
 //! The links tell one from the other. An empty list has a set of links with nothing in it: the last deployment was removed,
 //! or without links to switch entries by, the first list was begun (see [`write`](crate::write)). Where entries are
-//! switched by a link, a first list that was interrupted has its entries, too. Where there is no directory of a boot loader
-//! at all, `/boot` is not mounted: an empty set that lies beside one with deployments then says nothing.
+//! switched by a link, a first list that was interrupted has its entries, too, and its links lead to one deployment. Where there
+//! is no directory of a boot loader at all, `/boot` is not mounted: an empty set that lies beside one with deployments then
+//! says nothing.
 
 use super::{BootVersion, Current, Entries, is_there, linked_deployment, own_entries};
 use crate::deployment::{DeploymentId, StaterootName};
@@ -15,13 +16,16 @@ use sapwood_fsio::{self as fsio, Dir, Kind};
 /// # Errors
 /// [`Error::NoEntries`] where entries were lost.
 pub(super) fn without_entries(root: &Dir, mut current: Current) -> Result<Current> {
-    let (mut empty, mut lost) = (None, None);
+    let (mut empty, mut lost, mut found) = (None, None, 0);
     for version in [BootVersion::Zero, BootVersion::One] {
         let Some(sub) = current.sub(version) else { continue };
         match set_of_links(root, version, sub)? {
             SetOfLinks::Empty => _ = empty.get_or_insert(version),
             SetOfLinks::Dangling => {}
-            SetOfLinks::Leads => lost = Some(version),
+            SetOfLinks::Leads { deployments } => {
+                lost = Some(version);
+                found = deployments.max(found);
+            }
         }
     }
     if let Some(version) = empty
@@ -33,7 +37,7 @@ pub(super) fn without_entries(root: &Dir, mut current: Current) -> Result<Curren
         return Ok(current);
     }
     let Some(version) = lost else { return Ok(current) };
-    if current.entries == Entries::Linked {
+    if current.entries == Entries::Linked && found == 1 {
         for version in [BootVersion::Zero, BootVersion::One] {
             let dir = layout::boot(format!("{}/{}", layout::loader_dir(version), layout::ENTRIES));
             if let Some(dir) = fsio::open_dir_optional(root, dir)?
@@ -64,28 +68,35 @@ enum SetOfLinks {
     /// To nothing that is there.
     Dangling,
     /// To deployments.
-    Leads,
+    Leads {
+        /// How many.
+        deployments: usize,
+    },
 }
 
 fn set_of_links(root: &Dir, version: BootVersion, sub: BootVersion) -> Result<SetOfLinks> {
     let path = format!("{}/{}", layout::OSTREE, layout::boot_dir(version, sub));
     let Some(set) = fsio::open_dir_optional(root, &path)? else { return Ok(SetOfLinks::Dangling) };
-    let mut found = SetOfLinks::Empty;
+    let (mut any, mut deployments) = (false, 0);
     for stateroot in fsio::entries(&set)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
         let kernels = fsio::open_dir(&set, &stateroot.name)?;
         for kernel in fsio::entries(&kernels)?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
             let links = fsio::open_dir(&kernels, &kernel.name)?;
             for link in fsio::entries(&links)?.into_iter().filter(|entry| entry.kind == Kind::Symlink) {
-                found = SetOfLinks::Dangling;
+                any = true;
                 let target = fsio::read_link(&links, &link.name)?;
                 let stateroot = stateroot.name.to_str().and_then(|name| StaterootName::new(name).ok());
                 if let (Some(stateroot), Ok((commit, serial))) = (stateroot, linked_deployment(&target))
                     && is_there(root, &DeploymentId { stateroot, commit, serial })?
                 {
-                    return Ok(SetOfLinks::Leads);
+                    deployments += 1;
                 }
             }
         }
     }
-    Ok(found)
+    Ok(match (any, deployments) {
+        (false, _) => SetOfLinks::Empty,
+        (true, 0) => SetOfLinks::Dangling,
+        (true, deployments) => SetOfLinks::Leads { deployments },
+    })
 }

@@ -3,7 +3,7 @@
 use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use crate::namespace::in_mount_namespace;
 use sapwood_deploy::{
-    Change, CleanupOptions, DeployOptions, Error, InitOptions, KargEdit, KargsOf, Origin, Unlock,
+    Change, CleanupOptions, DeployOptions, Downgrade, Error, InitOptions, KargEdit, KargsOf, Origin, Unlock,
     UpgradeOptions, UpgradeOutcome,
 };
 use sapwood_fsio as fsio;
@@ -109,9 +109,12 @@ fn what_came_to_its_end_goes_on_as_it_says() {
     assert_eq!((end.reason.as_str(), end.rebase.as_deref()), ("enough", Some("os/next")));
     plan.rebase("os/next").unwrap();
     assert_eq!(locked.end_of_life(&plan).unwrap(), None);
-    let upgraded = locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {}).unwrap();
+    let refused = locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {});
+    assert!(matches!(refused, Err(Error::Downgrade { .. })), "{refused:?}");
+    let options = UpgradeOptions { downgrade: Downgrade::Allow, ..UpgradeOptions::default() };
+    let upgraded = locked.upgrade(&plan, &options, &|_| {}).unwrap();
     let UpgradeOutcome::Deployed(deployed) = upgraded else { panic!("{upgraded:?}") };
-    assert_eq!(deployed.id.commit, next, "though it is older");
+    assert_eq!(deployed.id.commit, next);
     assert_eq!(locked.deployments().unwrap()[0].origin.refspec().as_deref(), Some("os/next"));
 }
 

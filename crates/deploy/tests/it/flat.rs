@@ -138,19 +138,22 @@ fn where_all_entries_are_lost_nothing_is_taken_for_unneeded() {
             fsio::remove_file(&entries, &entry.name).unwrap();
         }
     };
+    let unlinked = |machine: &Machine| fsio::remove_file(&machine.dir(), "boot/loader").unwrap();
     let linked = || {
         let machine = Machine::new(&InitOptions::default());
         prepare(&machine, 2, None);
         machine
     };
-    let cases = [(flat(2), true), (flat(3), false), (linked(), true), (linked(), false)];
-    for (machine, is_remade) in cases {
+    let cases: [(Machine, &dyn Fn(&Machine)); 5] = [
+        (flat(2), &remade),
+        (flat(3), &emptied),
+        (linked(), &remade),
+        (linked(), &emptied),
+        (linked(), &unlinked),
+    ];
+    for (machine, lose) in cases {
         let link = if machine.exists("ostree/boot.1") { "ostree/boot.1" } else { "ostree/boot.0" };
-        if is_remade {
-            remade(&machine);
-        } else {
-            emptied(&machine);
-        }
+        lose(&machine);
         let before = trees(&machine);
         let refused = [
             machine.open().deployments().map(drop),

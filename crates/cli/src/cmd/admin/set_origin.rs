@@ -5,7 +5,7 @@ use crate::journal::Entry;
 use crate::report::{OrUsage, usage};
 use crate::ui::Render;
 use sapwood_deploy::{DeploymentId, Followed, Origin, Status};
-use sapwood_repo::{Error as RepoError, RefName, RemoteName};
+use sapwood_repo::{Error as RepoError, RemoteName};
 use std::io::{self, Write};
 
 /// Have a deployment follow a branch of a remote, which is added if it is missing
@@ -76,7 +76,8 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
     };
     let (id, old) = at_place(&status, at);
     let branch = match (&args.branch, old.refspec()) {
-        (Some(branch), _) => RefName::new(branch)?.to_string(),
+        // A ref, or the whole id of a commit.
+        (Some(branch), _) => Followed::parse(&format!("{name}:{branch}"))?.name(),
         (None, Some(old)) => Followed::parse(&old)?.name(),
         (None, None) => return Err(usage("BRANCH must be specified: the deployment follows nothing yet")),
     };

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     is_default: bool,
 }
 
+/// What OSTree says of a deployment whose remote asks for signatures, and which has none.
+const UNSIGNED: &str = "error: GPG verification enabled, but no signatures found (use gpg-verify=false in remote config to disable)";
+
 /// The deployments.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Outcome {
@@ -68,6 +71,8 @@ struct Shown {
     options: String,
     path: Option<String>,
     gpg_signatures: Vec<Vec<String>>,
+    /// Whether its remote asks for signatures by GPG, and it has none.
+    unsigned: bool,
     /// Where `/etc` and its new defaults contradicted each other when the deployment was made.
     etc_conflicts: Vec<Value>,
     /// How many more there were than are recorded.
@@ -148,6 +153,9 @@ impl Render for Outcome {
                 // It is told as the failure that it is.
                 Some(_) if self.persona == Persona::Ostree => continue,
                 Some(verification) => verification.lines(),
+                None if shown.unsigned && self.persona == Persona::Sapwood => {
+                    vec!["GPG: unsigned, though its remote asks for signatures".to_owned()]
+                }
                 None => shown.gpg_signatures.iter().flatten().map(|line| format!("GPG: {line}")).collect(),
             };
             for line in signatures {
@@ -159,17 +167,21 @@ impl Render for Outcome {
 
     fn remarks(&self) -> Vec<String> {
         let refused = |shown: &Shown| match &shown.verification {
-            Some(Verification::Refused { why }) if self.persona == Persona::Ostree => {
-                Some(format!("error: {why}"))
-            }
+            Some(Verification::Refused { why }) => Some(format!("error: {why}")),
+            None if shown.unsigned => Some(UNSIGNED.to_owned()),
             _ => None,
         };
-        self.deployments.iter().filter_map(refused).collect()
+        let is_told = self.persona == Persona::Ostree;
+        self.deployments.iter().filter(|_| is_told).filter_map(refused).collect()
     }
 
     fn exit_code(&self) -> u8 {
-        let refused = |shown: &Shown| matches!(shown.verification, Some(Verification::Refused { .. }));
-        self.deployments.iter().any(refused).into()
+        let fails = |shown: &Shown| match &shown.verification {
+            Some(verification) => matches!(verification, Verification::Refused { .. }),
+            // OSTree ends at the first such deployment.
+            None => shown.unsigned && self.persona == Persona::Ostree,
+        };
+        self.deployments.iter().any(fails).into()
     }
 }
 
@@ -274,6 +286,7 @@ fn facts(
     let Ok(remote) = repo.remote(remote.as_str()) else { return Ok(shown) };
     if remote.flag("gpg-verify", true) {
         let reports = trust::reports(repo, commit, || trust::keyring(repo, &remote))?;
+        shown.unsigned = reports.is_empty();
         shown.gpg_signatures = reports.iter().map(sapwood_repo::sign::gpg::Report::lines).collect();
     }
     Ok(shown)

@@ -3,9 +3,10 @@
 use super::deploy::How;
 use super::upgrade::{self, Outcome};
 use super::{Machine, PATIENCE, reboot, stateroot};
+use crate::args::Persona;
 use crate::ctx::Ctx;
 use sapwood_deploy::{Followed, When};
-use sapwood_repo::{Expected, RefEdit, Refspec};
+use sapwood_repo::{Expected, RefEdit};
 
 /// Follow another ref from now on: pull its newest commit, and deploy it
 #[derive(Debug, clap::Args)]
@@ -32,10 +33,11 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     // Another ref may well be older.
     let result = upgrade::deploy(ctx, &locked, &plan, &args.how, true, When::Now)?;
     // What was pulled of the old ref is kept by the deployments that need it.
-    let old = plan.from.origin.refspec().and_then(|text| Refspec::parse(&text).ok());
-    let old = old.filter(|old| old.remote().is_some() && Followed::Ref(old.clone()) != plan.follows);
-    let mut deleted_ref = None;
-    if let Some(old) = old
+    let old = plan.from.origin.refspec().and_then(|text| Followed::parse(&text).ok());
+    let old = old.filter(|old| old.remote().is_some() && *old != plan.follows);
+    // OSTree says so of one that is not there, too.
+    let mut deleted_ref = old.as_ref().filter(|_| ctx.persona == Persona::Ostree).map(ToString::to_string);
+    if let Some(Followed::Ref(old)) = old
         && locked.repo().ref_target(&old)?.is_some()
     {
         deleted_ref = Some(old.to_string());

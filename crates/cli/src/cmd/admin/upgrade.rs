@@ -74,7 +74,7 @@ pub(super) enum Result {
     },
     Deployed(Box<Shown>),
     Staged(StagedShown),
-    /// Nothing was to be deployed; whether something was pulled.
+    /// Nothing was to be deployed; whether there is something newer now.
     PulledOnly(bool),
 }
 
@@ -186,11 +186,11 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         let Some(refspec) = rebase.filter(|_| ended.len() <= MAX_REBASES) else { break };
         plan.rebase(&refspec)?;
         if !args.deploy_only {
-            pulled = fetch(ctx, &locked, &plan, None)?;
+            pulled = fetch(ctx, &locked, &plan, age)?;
         }
     }
     let result = if args.pull_only {
-        Result::PulledOnly(pulled.as_ref().is_some_and(|pulled| !pulled.is_empty()))
+        Result::PulledOnly(locked.has_update(&plan)?)
     } else {
         let staged = args.stage || variable("OSTREE_EX_STAGE_DEPLOYMENTS").is_some();
         let when = if staged { When::Staged(Finalization::AtShutdown) } else { When::Now };
@@ -231,12 +231,7 @@ pub(super) fn fetch(
             Wanted::RefAt(refspec.name.clone(), Id::new(ObjectId::from_hex(commit)?))
         }
         (Followed::Ref(refspec), None) => Wanted::Ref(refspec.name.clone()),
-        // There is nothing newer of what is here.
-        (Followed::Commit { commit, .. }, _)
-            if repo.store().contains(commit.name())? && !repo.is_partial(*commit)? =>
-        {
-            return Ok(None);
-        }
+        // Also if it is here already: its remote says who must vouch for it.
         (Followed::Commit { commit, .. }, _) => Wanted::Commit(*commit),
     };
     let terms = trust::terms(repo, &remote, None)?;
