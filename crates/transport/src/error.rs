@@ -1,6 +1,7 @@
 //! What can go wrong between repositories.
 
 use sapwood_objstore::{Commit, Format, Id, ObjectName};
+use sapwood_repo::statement::FreshnessError;
 use sapwood_repo::{CollectionId, NameError, RefName};
 use std::time::Duration;
 
@@ -303,7 +304,7 @@ pub enum PullError {
         /** The remote. */
         remote: Box<str>,
         /** Why not, and which attack looks so. */
-        source: Box<sapwood_repo::statement::FreshnessError>,
+        source: Box<FreshnessError>,
     },
     /// The summary says that it counts no more.
     #[error("{remote}: the summary expired {} s ago: the repository was not renewed, or somebody holds back what is newer", now - expired)]
@@ -379,6 +380,11 @@ impl PullError {
             Self::Io(error) => error.is_no_space(),
             _ => false,
         }
+    }
+
+    /// Whether a summary and what is beside it are of different times: it is being replaced.
+    pub(crate) fn is_mixed(&self) -> bool {
+        matches!(self, Self::NotFresh { source, .. } if **source == FreshnessError::Mixed)
     }
 }
 

@@ -54,7 +54,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use subpath::{Part, Selection};
-use summary::{Demands, Listing};
+use summary::{Demands, Listing, Offered};
 use tokio::runtime::Handle;
 use worker::{Floor, Local, Workshop};
 
@@ -176,6 +176,14 @@ fn local_listing(from: &Repo, source: &str, options: &PullOptions) -> Result<Lis
     if !demands.is_summary_believed_alone() && !demands.whole {
         return Ok(Listing::default());
     }
+    match read_listing(from, source, &demands) {
+        // It was being replaced when it was read, file by file.
+        Err(error) if error.is_mixed() => read_listing(from, source, &demands),
+        other => other,
+    }
+}
+
+fn read_listing(from: &Repo, source: &str, demands: &Demands<'_>) -> Result<Listing, PullError> {
     let read = |name| {
         let bytes = sapwood_fsio::read_optional(from.dir(), name, demands.max_bytes)?;
         Ok::<_, sapwood_fsio::Error>(bytes.map(Bytes::from))
@@ -183,15 +191,12 @@ fn local_listing(from: &Repo, source: &str, options: &PullOptions) -> Result<Lis
     let (bytes, signatures) = (read(wire::SUMMARY)?, read(wire::SUMMARY_SIG)?);
     let is_stated = demands.whole || demands.freshness.is_some();
     let statement = is_stated.then(|| read(wire::STATEMENT)).transpose()?.flatten();
-    if let Some(freshness) = demands.freshness {
-        freshness.check_all(source, statement.as_deref(), bytes.as_deref())?;
-    }
-    summary::check(&options.policy, source, demands.format, bytes.as_deref(), signatures.as_deref())?;
-    let summary = bytes.as_ref().map(|bytes| summary::decode(source, demands.format, bytes)).transpose()?;
-    if demands.whole && summary.is_none() {
+    let checked = demands.freshness.map(|fresh| fresh.check(source, statement.as_deref())).transpose()?;
+    let listing = demands.checked(source, bytes, Offered { signatures, statement, checked })?;
+    if demands.whole && listing.summary.is_none() {
         return Err(PullError::NoSummary { remote: source.into() });
     }
-    Ok(Listing { summary, bytes, signatures, statement })
+    Ok(listing)
 }
 
 fn local_targets(
@@ -224,23 +229,38 @@ fn local_targets(
         }
         return Ok(targets);
     }
-    let find = |name: &RefName| match listed {
-        Some(summary) => Ok(summary.get(name.as_str()).map(|listed| listed.target)),
-        None => from.ref_target(&Refspec::local(name.clone())),
-    };
     let resolve = |wanted: &Wanted| match wanted {
         Wanted::Commit(commit) => Ok(own(None, *commit)),
         Wanted::RefAt(name, commit) => Ok(own(Some(name.clone()), *commit)),
-        Wanted::Ref(name) => match find(name)? {
-            Some(commit) => Ok(own(Some(name.clone()), commit)),
-            None => Err(PullError::UnknownRef {
-                remote: source.into(),
-                name: name.clone(),
-                has_summary: sapwood_fsio::stat_optional(from.dir(), wire::SUMMARY)?.is_some(),
-            }),
-        },
+        Wanted::Ref(name) => Ok(own(Some(name.clone()), local_target(from, source, options, name, listed)?)),
     };
     options.wanted.iter().map(resolve).collect()
+}
+
+/// What a ref of the other repository points to: where its summary is not believed alone, one that is only listed counts, too.
+fn local_target(
+    from: &Repo,
+    source: &str,
+    options: &PullOptions,
+    name: &RefName,
+    believed: Option<&Summary>,
+) -> Result<Id<Commit>, PullError> {
+    let mut read = None;
+    if believed.is_none() {
+        if let Some(commit) = from.ref_target(&Refspec::local(name.clone()))? {
+            return Ok(commit);
+        }
+        let limit = options.limits.max_meta_bytes;
+        let bytes = sapwood_fsio::read_optional(from.dir(), wire::SUMMARY, limit)?;
+        read = bytes.map(|bytes| summary::decode(source, from.store().format(), &bytes)).transpose()?;
+    }
+    let summary = believed.or(read.as_ref());
+    let listed = summary.and_then(|summary| summary.get(name.as_str()));
+    listed.map(|listed| listed.target).ok_or_else(|| PullError::UnknownRef {
+        remote: source.into(),
+        name: name.clone(),
+        has_summary: summary.is_some(),
+    })
 }
 
 /// A pull from the moment its commits are known.

@@ -292,7 +292,7 @@ fn of_fetch(error: &FetchError) -> Option<(Kind, Vec<String>)> {
 }
 
 const NO_SPACE: &str = "free some space (`sapwood prune --refs-only` deletes what no ref needs) and run it again: \
-                        what was fetched is kept";
+                        objects that were fetched whole are kept";
 
 const BAD_DISK: &str = "the disk fails: see the kernel's log, and `sapwood fsck` for what it cost";
 

@@ -2,7 +2,7 @@
 
 use super::options::PullOptions;
 use crate::PullError;
-use sapwood_repo::statement::{Checked, FreshnessError, Seen, check, check_summary};
+use sapwood_repo::statement::{Checked, FreshnessError, Seen, check};
 use sapwood_repo::{RemoteName, Repo};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,17 +30,6 @@ impl Freshness {
     /// Checks the file of the statement.
     pub(super) fn check(&self, source: &str, file: Option<&[u8]>) -> Result<Checked, PullError> {
         check(file, &self.root, self.seen.as_ref(), now()).map_err(|error| stale(source, error))
-    }
-
-    /// Checks it, and the summary that it is about.
-    pub(super) fn check_all(
-        &self,
-        source: &str,
-        file: Option<&[u8]>,
-        summary: Option<&[u8]>,
-    ) -> Result<(), PullError> {
-        let Checked { statement, .. } = self.check(source, file)?;
-        check_summary(&statement, summary).map_err(|error| stale(source, error))
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct Frontier {
     /// What of that is not a file.
     open_meta: u64,
     progress: Progress,
-    /// Content of the files in `fetch_files`, as far as it is known.
+    /// Content of the files that are to be fetched and are not on their way, as far as it is known.
     queued_bytes: u64,
     /// Whether every file so far came with its size.
     sizes_known: bool,
@@ -152,6 +152,10 @@ impl Frontier {
 
     /// The next object to look up.
     pub(crate) fn next_look(&mut self) -> Option<Item> {
+        // What is found elsewhere on this machine takes room at once.
+        if self.has_turn() {
+            return None;
+        }
         let Some(item) = self.look.pop_front() else { return self.next_hint_look() };
         self.outstanding += 1;
         Some(item)

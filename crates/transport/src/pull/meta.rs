@@ -117,8 +117,8 @@ async fn bounded(
 ) -> Result<Option<Bytes>, FetchError> {
     let mut starts = 0;
     loop {
-        traffic.sent();
-        let Some(response) = remote.get(path, None, Limits { max_bytes }).await? else { return Ok(None) };
+        let limits = Limits { max_bytes };
+        let Some(response) = traffic.get(remote, path, None, limits).await? else { return Ok(None) };
         match (whole(traffic, response, place).await, place) {
             (Ok(None), Some(place)) => {
                 tracing::debug!(path, "large metadata waits for other such");

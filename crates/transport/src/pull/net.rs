@@ -53,6 +53,21 @@ impl Traffic {
         self.quickest_nanos.fetch_min(nanos, Ordering::Relaxed);
     }
 
+    /// Asks for a file, and notes how soon the answer begins.
+    pub(super) async fn get(
+        &self,
+        remote: &dyn Remote,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
+        self.sent();
+        let sent = Instant::now();
+        let response = remote.get(path, range, limits).await?;
+        self.began(sent.elapsed());
+        Ok(response)
+    }
+
     /// A request is sent.
     pub(super) fn sent(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -239,11 +254,7 @@ impl Net {
         range: Option<Range>,
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
-        self.traffic.sent();
-        let sent = Instant::now();
-        let response = self.remote.get(path, range, limits).await?;
-        self.traffic.began(sent.elapsed());
-        Ok(response)
+        self.traffic.get(&*self.remote, path, range, limits).await
     }
 }
 

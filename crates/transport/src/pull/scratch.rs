@@ -32,8 +32,15 @@ pub(super) struct Scratch {
     dir: Dir,
     rooms: Rooms,
     context: Context,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug)]
+struct Idle {
     /// Parts that nobody holds.
-    idle: Mutex<HashMap<ObjectId, Parts>>,
+    parts: HashMap<ObjectId, Parts>,
+    /// How often some gave way.
+    gave_way: u64,
 }
 
 impl Scratch {
@@ -64,12 +71,13 @@ impl Scratch {
                 remove(&dir, &parts)?;
             }
         }
-        Ok(Self { dir, rooms, context: sapwood_fsio::fault::context(), idle: Mutex::new(found) })
+        let idle = Mutex::new(Idle { parts: found, gave_way: 0 });
+        Ok(Self { dir, rooms, context: sapwood_fsio::fault::context(), idle })
     }
 
     /// What there is of an object already. Whoever takes it holds it, goes on with it, or [gives it back](Self::give_back).
     pub(super) fn take_found(&self, id: ObjectId) -> Parts {
-        self.idle().remove(&id).unwrap_or_else(|| self.nothing())
+        self.idle().parts.remove(&id).unwrap_or_else(|| self.nothing())
     }
 
     fn nothing(&self) -> Parts {
@@ -79,7 +87,7 @@ impl Scratch {
     /// Notes what there is of an object that could not be fetched to its end.
     pub(super) fn give_back(&self, id: ObjectId, parts: Parts) {
         if !parts.names.is_empty() {
-            self.idle().insert(id, parts);
+            self.idle().parts.insert(id, parts);
         }
     }
 
@@ -87,27 +95,33 @@ impl Scratch {
     pub(super) fn give_way(&self) -> bool {
         // Until they are gone nobody begins to write others of the same names.
         let mut idle = self.idle();
-        let before = idle.len();
-        idle.retain(|id, parts| {
+        let before = idle.parts.len();
+        idle.parts.retain(|id, parts| {
             let removed = remove(&self.dir, parts);
             removed.inspect_err(|error| tracing::debug!(%error, object = %id, "parts stay")).is_err()
         });
-        idle.len() < before
+        let gave = idle.parts.len() < before;
+        idle.gave_way += u64::from(gave);
+        gave
     }
 
-    /// Does what needs room, and where there is none does it again once idle parts have given way.
+    /// Does what needs room, and where there is none does it again once idle parts have given way, for this or for another who
+    /// needed room meanwhile.
     pub(super) fn with_room<T, E>(
         &self,
         lacks_room: impl Fn(&E) -> bool,
         mut attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
+        let before = self.idle().gave_way;
         match attempt() {
-            Err(error) if lacks_room(&error) && self.give_way() => attempt(),
+            Err(error) if lacks_room(&error) && (self.give_way() || self.idle().gave_way != before) => {
+                attempt()
+            }
             other => other,
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<ObjectId, Parts>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,7 +133,7 @@ impl Scratch {
         whole: Option<u64>,
         discard: bool,
     ) -> Writer {
-        let (sender, mut receiver) = mpsc::channel::<bytes::Bytes>(4);
+        let (sender, receiver) = mpsc::channel::<bytes::Bytes>(4);
         let scratch = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let _in = scratch.context.enter();
@@ -128,26 +142,38 @@ impl Scratch {
                 parts = scratch.nothing();
             }
             let next = name(id, u32::try_from(parts.names.len()).unwrap_or(u32::MAX));
-            let mut staged = Staged::create_named(&scratch.dir, &next)?;
-            while let Some(bytes) = receiver.blocking_recv() {
-                let taken = scratch.with_room(Error::is_no_space, || {
-                    parts.room.grow(bytes.len() as u64, whole.unwrap_or(0))
-                });
-                let written = taken.and_then(|()| Ok(staged.write_all(&bytes).at("write", &next)?));
-                if let Err(error) = written {
-                    drop(staged);
+            match scratch.receive(&next, &mut parts, whole, receiver) {
+                Ok(()) => {
+                    parts.names.push(next);
+                    Ok(parts)
+                }
+                Err(error) => {
                     // Why it came to this says more than that it cannot be removed.
                     drop(remove(&scratch.dir, &parts));
-                    return Err(error);
+                    Err(error)
                 }
-                parts.bytes += bytes.len() as u64;
             }
-            // Also what is not whole is kept: the next pull goes on from there.
-            drop(staged.keep()?);
-            parts.names.push(next);
-            Ok(parts)
         });
         Writer { sender, task }
+    }
+
+    /// Writes what comes as the next part, which is there when all has come: also what is not whole is kept, and the next pull
+    /// goes on from there.
+    fn receive(
+        &self,
+        next: &str,
+        parts: &mut Parts,
+        whole: Option<u64>,
+        mut receiver: mpsc::Receiver<bytes::Bytes>,
+    ) -> Result<(), Error> {
+        let mut staged = Staged::create_named(&self.dir, next)?;
+        while let Some(bytes) = receiver.blocking_recv() {
+            self.with_room(Error::is_no_space, || parts.room.grow(bytes.len() as u64, whole.unwrap_or(0)))?;
+            staged.write_all(&bytes).at("write", next)?;
+            parts.bytes += bytes.len() as u64;
+        }
+        drop(staged.keep()?);
+        Ok(())
     }
 
     /// The joined parts.
@@ -234,7 +260,7 @@ mod tests {
         let dir = txn.scratch().expect("a directory");
         sapwood_fsio::replace(&dir, name(id, 0), 0o600, b"from an earlier pull").expect("writes");
         let scratch = Arc::new(Scratch::of(&txn).expect("opens"));
-        assert_eq!(scratch.idle().get(&id).map(|parts| parts.bytes), Some(20));
+        assert_eq!(scratch.idle().parts.get(&id).map(|parts| parts.bytes), Some(20));
         let refused = write(&scratch, id).await;
         assert!(matches!(refused, Err(Error::NoSpace { needed_bytes: 50_000.., .. })), "{refused:?}");
         assert!(sapwood_fsio::entries(&dir).expect("lists").is_empty());

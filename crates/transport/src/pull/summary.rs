@@ -134,9 +134,7 @@ pub(super) async fn listing(
 ) -> Result<Listing, PullError> {
     match attempt(remote, traffic, demands).await {
         // It was being replaced when it was fetched, file by file.
-        Err(PullError::NotFresh { source, .. }) if *source == FreshnessError::Mixed => {
-            attempt(remote, traffic, demands).await
-        }
+        Err(error) if error.is_mixed() => attempt(remote, traffic, demands).await,
         other => other,
     }
 }
@@ -175,10 +173,10 @@ async fn attempt(remote: &dyn Remote, traffic: &Traffic, demands: Demands<'_>) -
 
 /// What a remote has beside its summary.
 #[derive(Debug, Clone)]
-struct Offered {
-    signatures: Option<Bytes>,
-    statement: Option<Bytes>,
-    checked: Option<Checked>,
+pub(super) struct Offered {
+    pub(super) signatures: Option<Bytes>,
+    pub(super) statement: Option<Bytes>,
+    pub(super) checked: Option<Checked>,
 }
 
 impl Offered {
@@ -198,7 +196,12 @@ impl Demands<'_> {
     }
 
     /// Checks what came, and reads it.
-    fn checked(&self, remote: &str, bytes: Option<Bytes>, offered: Offered) -> Result<Listing, PullError> {
+    pub(super) fn checked(
+        &self,
+        remote: &str,
+        bytes: Option<Bytes>,
+        offered: Offered,
+    ) -> Result<Listing, PullError> {
         let Offered { signatures, statement, checked } = offered;
         if let Some(checked) = &checked {
             check_summary(&checked.statement, bytes.as_deref()).map_err(|error| stale(remote, error))?;

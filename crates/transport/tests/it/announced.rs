@@ -4,7 +4,7 @@ use crate::world::*;
 use sapwood_objstore::{DirTree, EntryName, FileEntry, Format, Id, Mode, Totals, kind};
 use sapwood_repo::{Error, Expected, Problem, RefEdit};
 use sapwood_testkit::Tree;
-use sapwood_transport::{PullError, pull_local};
+use sapwood_transport::{PullError, PullOptions, Subpath, pull_local};
 
 /// A commit of one file of 6 bytes under each of these sizes.
 fn announcing(source: &Place, sizes: &[u64], totals: Totals) -> (Id<DirTree>, Id<kind::File>) {
@@ -63,6 +63,20 @@ fn a_commit_that_announces_what_is_not_so_is_refused_and_others_are_not() {
             }
         }
     }
+}
+
+#[test]
+fn what_came_in_parts_is_held_against_what_was_announced_as_well() {
+    let source = Place::new(Format::Native, Mode::Archive);
+    let (tree, _) = announcing(&source, &[6, 7], Totals { files: 2, dirs: 1, bytes: 13 });
+    let server = served(source.path());
+    let machine = Place::new(Format::Native, Mode::BareUser);
+    let nothing = Subpath::parse("/nothing-of-it").unwrap();
+    let part = PullOptions { subpaths: vec![nothing], ..want(BRANCH) };
+    pull_quietly(&machine.repo, http(&server.url), &part).unwrap();
+    assert!(machine.repo.store().contains(tree.name()).unwrap());
+    let outcome = pull_quietly(&machine.repo, http(&server.url), &want(BRANCH));
+    assert!(matches!(outcome, Err(PullError::Repo(Error::Announcement { .. }))), "{outcome:?}");
 }
 
 #[test]

@@ -66,6 +66,23 @@ fn more_requests_are_under_way_where_that_brings_more_in_but_never_more_than_all
 }
 
 #[test]
+fn metadata_is_asked_for_with_as_many_requests_as_files() {
+    let source = Place::new(Format::Ostree, Mode::Archive);
+    let mut tree = Tree::default();
+    // All of the same content.
+    for n in 0..400 {
+        tree.file(&format!("usr/{n}/{n}"), "");
+    }
+    source.commit(BRANCH, &tree);
+    let dir = DirRemote::new(open_dir(source.path()), "far away");
+    let far = Arc::new(Far { dir, under_way: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+    let machine = Place::new(Format::Ostree, Mode::BareUser);
+    pull_quietly(&machine.repo, Arc::clone(&far) as Arc<dyn Remote>, &want(BRANCH)).unwrap();
+    let most = far.most.load(Ordering::Relaxed);
+    assert!((33..=128).contains(&most), "{most}");
+}
+
+#[test]
 fn what_had_to_be_asked_for_again_is_counted() {
     let source = Place::new(Format::Ostree, Mode::Archive);
     source.commit(BRANCH, &small_tree("1"));

@@ -10,8 +10,8 @@ use sapwood_repo::statement::{FreshnessError, Key, KeySet, Role, StatementFile};
 use sapwood_repo::{CommitOptions, Expected, ImportOptions, Modifiers, RefEdit, RemoteName, Repo};
 use sapwood_testkit::Tree;
 use sapwood_transport::{
-    Age, Bindings, Freshness, PullError, PullEvent, PullOptions, SummaryCache, Wanted, pull, pull_local,
-    remote_refs,
+    Age, Bindings, Freshness, PullError, PullEvent, PullOptions, RefsInto, SummaryCache, Wanted, pull,
+    pull_local, remote_refs,
 };
 
 const PUBLISHER: u8 = 9;
@@ -428,6 +428,13 @@ fn a_summary_that_says_it_is_expired_is_refused() {
         let outcome = pull_quietly(&into.repo, http(&server.url), &want(BRANCH));
         assert_eq!(outcome.is_ok(), passes, "{outcome:?}");
         assert!(passes || matches!(outcome, Err(PullError::SummaryExpired { .. })));
+        // Also where the remote is a directory, and its summary is kept.
+        let mirror = Place::new(Format::Ostree, Mode::Archive);
+        let all = PullOptions { into: RefsInto::Mirror, copy_summary: true, ..PullOptions::default() };
+        let outcome = pull_local(&mirror.repo, &from.reopen(), &all, &|_| {});
+        assert_eq!(outcome.is_ok(), passes, "{outcome:?}");
+        assert!(passes || matches!(outcome, Err(PullError::SummaryExpired { .. })));
+        assert_eq!(mirror.path().join("summary").exists(), passes);
     }
 }
 

@@ -148,6 +148,22 @@ fn a_ref_that_a_stale_summary_lacks_is_found_all_the_same() {
 }
 
 #[test]
+fn a_ref_that_only_the_summary_of_a_directory_lists_is_found() {
+    for format in FORMATS {
+        let source = Place::new(format, Mode::Archive);
+        let commit = source.commit(BRANCH, &small_tree("1"));
+        source.repo.update_summary().unwrap();
+        let delete = RefEdit::Delete { name: local(BRANCH), expected: Expected::Any };
+        source.repo.edit_refs(vec![delete]).unwrap();
+        let machine = Place::new(format, Mode::BareUser);
+        pull_local(&machine.repo, &source.repo, &want(BRANCH), &|_| {}).unwrap();
+        assert_eq!(machine.repo.ref_target(&local(BRANCH)).unwrap(), Some(commit));
+        let error = pull_local(&machine.repo, &source.repo, &want("other"), &|_| {}).unwrap_err();
+        assert!(matches!(error, PullError::UnknownRef { has_summary: true, .. }), "{error}");
+    }
+}
+
+#[test]
 fn another_format_is_refused_by_name() {
     let source = Place::new(Format::Ostree, Mode::Archive);
     source.commit(BRANCH, &small_tree("1"));

@@ -48,6 +48,11 @@ impl Frontier {
         item
     }
 
+    /// Whether something that was refused is on its way now, and has all the room.
+    pub(super) fn has_turn(&self) -> bool {
+        self.turns.is_taken && self.outstanding > 0
+    }
+
     /// Whether nothing is to begin, since something was refused.
     pub(super) fn is_held_up(&self) -> bool {
         self.turns.is_taken || !self.turns.refused.is_empty()
