@@ -140,10 +140,10 @@ impl Store {
         }
     }
 
-    /// Whether a file of a bare-user store is a regular one. Links there are small and not executable, so that for most
-    /// files the attribute need not be read.
+    /// Whether a file of a bare-user store is a regular one. Links there are small, so that the attribute of large files need not
+    /// be read. The mode says nothing: who shares a store with a group changes it.
     pub(crate) fn is_regular(&self, dir: &Dir, file: &str, stat: &fsio::Stat) -> Result<bool, Error> {
-        if stat.size > crate::read::MAX_TARGET_BYTES + 1 || stat.mode != 0o644 {
+        if stat.size > crate::read::MAX_TARGET_BYTES + 1 {
             return Ok(true);
         }
         let attribute = self.format().user_meta_attribute();

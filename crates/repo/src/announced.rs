@@ -17,6 +17,8 @@ pub(crate) type Known = HashMap<Id<DirTree>, Option<Totals>>;
 /// A file as a directory announces it.
 struct Announced {
     tree: Id<DirTree>,
+    /// Whether the directory is, whatever the file.
+    is_new: bool,
     file: Id<kind::File>,
     size: u64,
 }
@@ -95,8 +97,9 @@ pub(crate) fn actual_size(found: std::result::Result<u64, StoreError>) -> Result
 }
 
 impl Transaction<'_> {
-    /// Holds what these commits announce against their trees, and what those of their directories that this transaction adds
-    /// announce against their files: as far as trees and files are here.
+    /// Holds what these commits announce against their trees, and what their directories announce against their files, where this
+    /// transaction adds either: as far as trees and files are here. A directory of a commit that was here in part can be older
+    /// than its files.
     ///
     /// Formats that announce nothing are never wrong.
     ///
@@ -119,7 +122,10 @@ impl Transaction<'_> {
             Err(Error::Announcement { commit, object, problem: Box::new(problem) })
         };
         let check = |batch: &mut Vec<Announced>| -> Result<()> {
-            batch.par_iter().try_for_each(|Announced { tree, file, size }| {
+            batch.par_iter().try_for_each(|Announced { tree, is_new, file, size }| {
+                if !is_new && !objects.is_staged(file.name())? {
+                    return Ok(());
+                }
                 match actual_size(objects.content_size(*file))? {
                     Some(actual) if actual != *size => {
                         let problem = Problem::WrongSize { file: file.raw(), announced: *size, actual };
@@ -137,12 +143,11 @@ impl Transaction<'_> {
                 Err(StoreError::Missing { .. }) => return Ok(None),
                 other => other?,
             };
-            if objects.is_staged(tree.name())? {
-                let sized = loaded.files().iter().filter_map(|entry| Some((entry.id, entry.size?)));
-                batch.extend(sized.map(|(file, size)| Announced { tree, file, size }));
-                if batch.len() >= BATCH {
-                    check(&mut batch)?;
-                }
+            let is_new = objects.is_staged(tree.name())?;
+            let sized = loaded.files().iter().filter_map(|entry| Some((entry.id, entry.size?)));
+            batch.extend(sized.map(|(file, size)| Announced { tree, is_new, file, size }));
+            if batch.len() >= BATCH {
+                check(&mut batch)?;
             }
             Ok(Some(loaded))
         })?;

@@ -128,10 +128,13 @@ impl Reachable {
                 return Err(Error::TooDeep { limit: MAX_DEPTH });
             }
             for shard in 0..=u8::MAX {
-                let below = self.trees.insert(shard, level.take(shard)?)?;
-                let deep = |tree| (Id::new(tree), Problem::TooDeep { limit: MAX_DEPTH });
-                let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
-                bad.extend(below.into_iter().map(deep));
+                for tree in self.trees.insert(shard, level.take(shard)?)?.into_iter().map(Id::new) {
+                    let problem = match store.load::<DirTree>(tree) {
+                        Ok(_) => Problem::TooDeep { limit: MAX_DEPTH },
+                        Err(error) => problem_of(store, tree.name(), error)?,
+                    };
+                    self.bad.lock().unwrap_or_else(PoisonError::into_inner).push((tree, problem));
+                }
             }
             Ok(())
         })?
@@ -168,11 +171,14 @@ impl Reachable {
     }
 }
 
-/// The first file of a directory that is not as large as the directory says. Files that cannot be read are found elsewhere.
+/// The first file of a directory that is not as large as the directory says. Files that are damaged are found elsewhere; those
+/// of a parent repository are not read, and nothing is said of them.
 fn wrong_size(store: &Store, tree: &DirTree) -> Result<Option<Problem>> {
     for entry in tree.files() {
         let Some(announced) = entry.size else { continue };
         if let Some(actual) = actual_size(store.content_size(entry.id))?.filter(|actual| *actual != announced)
+            // What a damaged file has says nothing of the directory.
+            && store.verify(entry.id.name())? == Verdict::Good
         {
             return Ok(Some(Problem::WrongSize { file: entry.id.raw(), announced, actual }));
         }

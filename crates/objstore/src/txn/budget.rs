@@ -48,14 +48,19 @@ impl Budget {
     pub(super) fn take(&self, bytes: u64) -> Result<Taken<'_>, Error> {
         // Without a reserve the disk itself says when it is full.
         if self.reserve != 0 {
-            self.use_up(self.blocks(bytes))?;
+            let needed = self.blocks(bytes);
+            self.use_up(needed, || (needed, 0))?;
         }
         Ok(Taken { budget: self, bytes })
     }
 
-    fn use_up(&self, needed: u64) -> Result<(), Error> {
+    /// Takes so many bytes. `asked` is what a refusal names: what is needed in the end, and what of it was taken before.
+    fn use_up(&self, needed: u64, asked: impl Fn() -> (u64, u64)) -> Result<(), Error> {
         let mut left = self.left();
-        left.now = left.now.checked_sub(needed).ok_or_else(|| self.refusal(needed, left.now))?;
+        left.now = left.now.checked_sub(needed).ok_or_else(|| {
+            let (whole, had) = asked();
+            self.refusal(whole, left.now.saturating_add(had))
+        })?;
         left.to_keep = left.to_keep.saturating_sub(needed);
         Ok(())
     }
@@ -108,12 +113,14 @@ impl Budget {
 }
 
 impl Taken<'_> {
-    /// Takes, in addition, the blocks that a file fills which gets `by` bytes more. Refused, nothing more is taken.
-    pub(super) fn grow(&mut self, by: u64) -> Result<(), Error> {
+    /// Takes, in addition, the blocks that a file fills which gets `by` bytes more, and is to have `whole` in the end, as far as
+    /// is known. Refused, nothing more is taken, and it is the whole that does not fit.
+    pub(super) fn grow(&mut self, by: u64, whole: u64) -> Result<(), Error> {
         let bytes = self.bytes.saturating_add(by);
         if self.budget.reserve != 0 {
-            let needed = self.budget.blocks(bytes) - self.budget.blocks(self.bytes);
-            self.budget.use_up(needed)?;
+            let (had, has) = (self.budget.blocks(self.bytes), self.budget.blocks(bytes));
+            let whole = self.budget.blocks(whole).max(has);
+            self.budget.use_up(has - had, || (whole, had))?;
         }
         self.bytes = bytes;
         Ok(())
@@ -172,9 +179,12 @@ mod tests {
         let budget = Budget::new(SPACE, Reserve::Percent(9)); // leaves 10,000 bytes: two blocks
         let mut taken = budget.take(0).unwrap();
         for _ in 0..8192 {
-            taken.grow(1).unwrap();
+            taken.grow(1, 0).unwrap();
         }
-        assert!(matches!(taken.grow(1), Err(Error::NoSpace { needed_bytes: 4096, .. })));
+        assert!(matches!(
+            taken.grow(1, 50_000),
+            Err(Error::NoSpace { needed_bytes: 53_248, available_bytes: 10_000, .. })
+        ));
         budget.check(1809).unwrap_err();
         drop(taken);
         budget.check(8192).unwrap();

@@ -175,7 +175,7 @@ impl Transaction<'_> {
         let mut payload = self.payload_digest(size);
         let mut taken = self.budget.take(self.beside(header))?;
         let total = if self.store.mode() == Mode::Archive {
-            let mut metered = Metered { to: &mut staged, taken: &mut taken };
+            let mut metered = Metered { to: &mut staged, taken: &mut taken, whole: 0 };
             let header = format.encode_archive_header(header, size);
             metered.write_all(&header).map_err(write_error)?;
             let level = self.store.options().compression_level;
@@ -189,10 +189,10 @@ impl Transaction<'_> {
             let mut tee = Tee { from: content, to: &mut to, failed: &mut failed };
             if expected.is_some() {
                 // What is to be verified only says that it is so large: it takes space as it comes.
-                let mut metered = Metered { to: &mut staged, taken: &mut taken };
+                let mut metered = Metered { to: &mut staged, taken: &mut taken, whole: size };
                 pump(&mut tee, size, &mut digest, &mut metered, expected)?
             } else {
-                taken.grow(size)?;
+                taken.grow(size, size)?;
                 pump(&mut tee, size, &mut digest, &mut staged, expected)?
             }
         };
@@ -248,7 +248,7 @@ impl Transaction<'_> {
         let mut taken = self.budget.take(0)?;
         let dir = self.staging.content().shard_or_create(layout::shard(name.id))?;
         let mut staged = Staged::create_named(&dir, self.staging.unfinished())?;
-        let mut metered = Metered { to: &mut staged, taken: &mut taken };
+        let mut metered = Metered { to: &mut staged, taken: &mut taken, whole: 0 };
         metered.write_all(&format.encode_archive_header(header, size)).map_err(write_error)?;
         let mut digest = Digest::new(format, ObjectKind::File);
         digest.update(&format.file_prefix(header));
@@ -382,12 +382,14 @@ impl Transaction<'_> {
 struct Metered<'a, 'b> {
     to: &'a mut Staged,
     taken: &'a mut Taken<'b>,
+    /// How much it will be, where that is known.
+    whole: u64,
 }
 
 impl Write for Metered<'_, '_> {
     /// Where there is no more space the [`Error`] that says so is in it: see [`write_error`].
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.taken.grow(bytes.len() as u64).map_err(io::Error::other)?;
+        self.taken.grow(bytes.len() as u64, self.whole).map_err(io::Error::other)?;
         self.to.write_all(bytes)?;
         Ok(bytes.len())
     }

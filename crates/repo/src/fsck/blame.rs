@@ -1,7 +1,7 @@
 //! Which commits need a damaged object. Directories without damage below them are read once, whatever the number of
 //! commits that share them.
 
-use super::Problems;
+use super::{Problem, Problems};
 use crate::tree::MAX_DEPTH;
 use crate::{Result, Root};
 use sapwood_objstore::{Commit, DirTree, Id, ObjectKind, ObjectName, Store};
@@ -64,7 +64,14 @@ impl Search<'_> {
         let mut level = Level { tree, below: Vec::new(), is_sound: true };
         if self.look_at(tree.name()) {
             level.is_sound = false;
-            return Ok(level);
+            // One that was made wrong can be read, and there may be damage below it as well.
+            let is_readable = matches!(
+                self.problems.get(&tree.name()),
+                Some(Problem::WrongSize { .. } | Problem::TooDeep { .. })
+            );
+            if !is_readable {
+                return Ok(level);
+            }
         }
         let loaded = self.store.load(tree)?;
         for file in loaded.files() {

@@ -39,13 +39,14 @@ impl PrunePlan<'_> {
         repo.config().check_writable()?;
         let mut shards: Vec<u8> = (0..=u8::MAX).filter(|shard| !self.candidates.are_none(*shard)).collect();
         let spared = Spared::default();
-        let deleted = AtomicU64::new(0);
+        let (mut begins, deleted) = (true, AtomicU64::new(0));
         loop {
             let lock = store.lock(LockKind::Exclusive)?;
             let started = Instant::now();
             self.commits.look(&self.options, Some(&self.doomed))?;
             self.mark()?;
-            self.delete_commits(&spared, &deleted)?;
+            self.delete_commits(&spared, &deleted, begins && !shards.is_empty())?;
+            begins = false;
             for delta in deltas::without_target(repo.dir(), &|commit| self.commits.is_kept(commit))? {
                 sapwood_fsio::remove_tree(repo.dir(), delta)?;
             }
@@ -83,8 +84,9 @@ impl PrunePlan<'_> {
         })
     }
 
-    /// Deletes the commits, durably, and those that wait in staging. None is to be deleted after that.
-    fn delete_commits(&mut self, spared: &Spared, deleted: &AtomicU64) -> Result<()> {
+    /// Deletes the commits, durably, and those that wait in staging. None is to be deleted after that. Before content goes, what an
+    /// earlier prune deleted has to be durable as well: that may have been cut short before it came to that.
+    fn delete_commits(&mut self, spared: &Spared, deleted: &AtomicU64, before_content: bool) -> Result<()> {
         let repo = self.repo;
         repo.store().discard_staged_commits()?;
         let (mut gone, total) = (Vec::new(), self.doomed.len() as u64);
@@ -98,7 +100,11 @@ impl PrunePlan<'_> {
         }
         self.pruned.deleted_commits -= total - gone.len() as u64;
         deleted.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        repo.store().sync_commits(&gone)?;
+        if before_content {
+            repo.store().sync()?;
+        } else {
+            repo.store().sync_commits(&gone)?;
+        }
         for (commit, _) in repo.incomplete()? {
             if !repo.store().contains(commit.name())? {
                 repo.clear_partial(commit)?;

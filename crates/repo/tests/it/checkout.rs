@@ -3,13 +3,16 @@
 use crate::commit_fixture::{
     FORMATS, Lab, MODES, Seen, Snapshot, is_root, make_foreign, on, open, rich_tree, snapshot,
 };
+use crate::maintain::{assert_sound, file_of, objects};
 use sapwood_fsio as fsio;
-use sapwood_objstore::{Error as StoreError, Format, LinkPolicy, Mode, Trust};
+use sapwood_objstore::{Error as StoreError, Format, LinkPolicy, Mode, ObjectKind, Trust};
 use sapwood_repo::{
     Checkout, CheckoutOptions, CheckoutStats, CommitOutcome, Error, FsckOptions, ImportOptions, Ownership,
     Repo, TreePath,
 };
 use sapwood_testkit::{Ostree, Tree, skipped};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 const S_IFMT: u32 = 0o170_000;
@@ -35,6 +38,25 @@ fn checkout(
     options: &CheckoutOptions,
 ) -> CheckoutStats {
     repo.checkout(&whole(outcome), &lab.dir("."), Path::new(to), options, &|_| ()).unwrap()
+}
+
+#[test]
+fn the_mode_of_a_file_says_nothing_of_what_object_a_bare_user_repository_has() {
+    for format in FORMATS {
+        let lab = Lab::new();
+        let repo = lab.repo("repo", format, Mode::BareUser);
+        let mut tree = Tree::default();
+        tree.file("file", "content");
+        tree.symlink("link", "file");
+        let outcome = commit(&repo, &lab.tree("tree", &tree));
+        // As where a group shares it.
+        for name in objects(&repo).into_iter().filter(|name| name.kind == ObjectKind::File) {
+            std::fs::set_permissions(file_of(&lab, name), Permissions::from_mode(0o664)).unwrap();
+        }
+        checkout(&lab, &repo, &outcome, "out", &options(Ownership::User));
+        assert_eq!(std::fs::read_link(lab.path("out/link")).unwrap(), Path::new("file"));
+        assert_sound(&repo);
+    }
 }
 
 /// What a checkout of the tree must look like, by the rules of the formats' document.

@@ -77,7 +77,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
 }
 
 /// The file of an object.
-fn file_of(lab: &Lab, name: ObjectName) -> PathBuf {
+pub(crate) fn file_of(lab: &Lab, name: ObjectName) -> PathBuf {
     let hex = name.id.to_hex();
     let dir = lab.path("repo/objects").join(&hex[..2]);
     let kind = name.to_string().rsplit_once('.').unwrap().1.to_owned();
@@ -207,6 +207,26 @@ fn a_directory_that_lies_about_a_size_is_found() {
             assert_eq!((&same.findings, &same.marked), (&report.findings, &Vec::new()));
         }
         assert!(repo.store().contains(lying.name()).unwrap());
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_what_is_damaged_and_not_its_directory() {
+    for mode in [Mode::Bare, Mode::BareUser, Mode::BareUserOnly] {
+        let lab = Lab::new();
+        let repo = lab.repo("repo", Format::Native, mode);
+        let id = commit(&repo, &lab, "honest", &on("main"));
+        let file = repo.store().load(repo.root(id).unwrap().tree).unwrap().files()[0].id.name();
+        std::fs::OpenOptions::new().write(true).open(file_of(&lab, file)).unwrap().set_len(0).unwrap();
+        let report = fsck(&repo);
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        let found = &report.findings[0];
+        assert!(matches!(found.problem, Problem::Corrupt { .. }), "{found:?}");
+        assert_eq!((found.object, &found.commits), (file, &vec![id]));
+        assert!(!found.is_lasting());
+        let deleted =
+            repo.fsck(&FsckOptions { on_corrupt: OnCorrupt::Delete, ..Default::default() }, &|_| ()).unwrap();
+        assert_eq!(deleted.marked, [id]);
     }
 }
 

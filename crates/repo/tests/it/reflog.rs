@@ -131,9 +131,9 @@ fn a_log_that_cannot_be_written_keeps_no_ref_from_moving() {
     assert_eq!(repo.resolve("main").unwrap(), second);
     assert!(repo.ref_moves().is_err());
     std::fs::remove_dir(log(&lab)).unwrap();
-    // Of all writes of a move, exactly those of the log fail unnoticed: creating it and its mode, then, when it is there,
-    // adding to it.
-    for (is_there, expected) in [(false, 2), (true, 1)] {
+    // Of all writes of a move, exactly those of the log fail unnoticed: creating it, its mode and adding to it; where it is there,
+    // adding to it alone.
+    for (is_there, expected) in [(false, 3), (true, 1)] {
         let mut unnoticed = 0;
         for step in 1.. {
             if !is_there {
