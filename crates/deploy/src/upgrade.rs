@@ -26,7 +26,7 @@ pub struct UpgradePlan {
     pub switched: bool,
 }
 
-/// Whether an older commit may replace a newer one.
+/// Whether an older commit may replace a newer one: also where a plan follows another ref than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Downgrade {
     /// It is refused.

@@ -147,7 +147,7 @@ fn a_machine_that_is_pinned_to_a_commit_stays_there() {
 fn a_commit_that_nobody_vouches_for_is_not_deployed_by_its_id() {
     let Some(sides) = Sides::new() else { return };
     let Some(gpg) = Gnupg::new().unwrap() else { return skipped("no gpg") };
-    let [first, _, next] = sides.machine();
+    let [_, os, next] = sides.machine();
     gpg.make("known <known@a>", "ed25519", "never", &[]).unwrap();
     sides.write("key", gpg.public(None).unwrap());
     for place in [&sides.ours, &sides.theirs] {
@@ -156,7 +156,7 @@ fn a_commit_that_nobody_vouches_for_is_not_deployed_by_its_id() {
         place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--no-gpg-verify", "n", &url]);
     }
     sides.same_code("pull-local --repo=m/ostree/repo srv os next");
-    sides.same(&format!("refs --repo=m/ostree/repo --create=o:os {first}"));
+    sides.same(&format!("refs --repo=m/ostree/repo --create=o:os {os}"));
     assert_eq!(sides.same("admin status --sysroot=m").code, 0);
     assert_eq!(sides.same_code("admin deploy --sysroot=m --os=os o:os").0.code, 0);
     assert_eq!(sides.same("admin status --sysroot=m").code, 1);
@@ -173,6 +173,7 @@ fn what_goes_on_where_another_ends_is_no_older_unless_that_is_allowed() {
     sides.machine();
     let end = "--add-metadata-string=ostree.endoflife=over --add-metadata-string=ostree.endoflife-rebase=os";
     sides.same(&format!("commit --repo=srv -b next --timestamp=@6000 {end} --tree=ref=next"));
+    sides.same("summary --repo=srv -u");
     for place in [&sides.ours, &sides.theirs] {
         let url = format!("file://{}", place.path("srv").display());
         place.ok_of("ostree", &["remote", "add", "--repo=m/ostree/repo", "--no-gpg-verify", "n", &url]);

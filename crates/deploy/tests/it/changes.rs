@@ -101,7 +101,7 @@ fn what_the_boot_directory_lost_of_a_kernel_comes_back_with_the_next_deployment(
 fn what_came_to_its_end_goes_on_as_it_says() {
     let machine = machine();
     machine.commit_ending("os/main", 3, "os/next");
-    let next = machine.commit_to("os/next", 2, &tree(4, "kernel 4"));
+    let next = machine.commit_to("os/next", 1, &tree(4, "kernel 4"));
     let sysroot = machine.open();
     let locked = sysroot.lock(WAIT).unwrap();
     let mut plan = locked.plan_upgrade(None).unwrap();

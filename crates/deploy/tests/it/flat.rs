@@ -144,30 +144,25 @@ fn where_all_entries_are_lost_nothing_is_taken_for_unneeded() {
         prepare(&machine, 2, None);
         machine
     };
-    let cases: [(Machine, &dyn Fn(&Machine)); 5] = [
-        (flat(2), &remade),
-        (flat(3), &emptied),
-        (linked(), &remade),
-        (linked(), &emptied),
-        (linked(), &unlinked),
-    ];
-    for (machine, lose) in cases {
+    let machines = [flat(2), flat(3), linked(), linked(), linked()];
+    let losses: [&dyn Fn(&Machine); 5] = [&remade, &emptied, &remade, &emptied, &unlinked];
+    for (machine, lose) in machines.iter().zip(losses) {
         let link = if machine.exists("ostree/boot.1") { "ostree/boot.1" } else { "ostree/boot.0" };
-        lose(&machine);
-        let before = trees(&machine);
+        lose(machine);
+        let before = trees(machine);
         let refused = [
             machine.open().deployments().map(drop),
-            run(&machine, &|locked| locked.cleanup(&CleanupOptions::default()).map(drop)),
-            run(&machine, &deploy_once),
+            run(machine, &|locked| locked.cleanup(&CleanupOptions::default()).map(drop)),
+            run(machine, &deploy_once),
         ];
         let text = format!("no boot entry is there, though {link} leads to deployments: is /boot mounted?");
         for refused in refused {
             assert_eq!(refused.unwrap_err().to_string(), text);
         }
-        assert!(before == trees(&machine));
+        assert!(before == trees(machine));
         // Whoever takes the link away wants a new list.
         fsio::remove_file(&machine.dir(), link).unwrap();
-        run(&machine, &deploy_once).unwrap();
+        run(machine, &deploy_once).unwrap();
         assert_eq!(machine.boots().len(), 1);
     }
 }

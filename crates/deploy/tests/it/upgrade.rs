@@ -96,13 +96,16 @@ fn switching_follows_another_ref_of_the_same_remote() {
 }
 
 #[test]
-fn switching_to_a_ref_at_the_same_or_an_older_commit_deploys() {
+fn switching_to_a_ref_at_an_older_commit_deploys_where_that_is_allowed() {
     let machine = following();
     machine.commit_to("os/next", 3, &tree(3, "kernel"));
     let sysroot = machine.open();
     let locked = sysroot.lock(WAIT).unwrap();
     let plan = locked.plan_switch(None, "os/next").unwrap();
-    let outcome = locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {}).unwrap();
+    let refused = locked.upgrade(&plan, &UpgradeOptions::default(), &|_| {});
+    assert!(matches!(refused, Err(Error::Downgrade { .. })), "{refused:?}");
+    let options = UpgradeOptions { downgrade: Downgrade::Allow, ..UpgradeOptions::default() };
+    let outcome = locked.upgrade(&plan, &options, &|_| {}).unwrap();
     assert!(matches!(outcome, UpgradeOutcome::Deployed(_)));
     assert_eq!(machine.open().deployments().unwrap()[0].origin.refspec().as_deref(), Some("os/next"));
 }

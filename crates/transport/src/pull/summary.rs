@@ -14,7 +14,7 @@ use bytes::Bytes;
 use sapwood_fsio::{At as _, Dir, Staged};
 use sapwood_objstore::{Commit, Format, Id, Metadata};
 use sapwood_repo::sign::Policy;
-use sapwood_repo::statement::{Checked, FreshnessError, MAX_BYTES as MAX_STATEMENT_BYTES, check_summary};
+use sapwood_repo::statement::{Checked, MAX_BYTES as MAX_STATEMENT_BYTES, check_summary};
 use sapwood_repo::{RefName, RemoteName, Repo, Summary};
 use std::io::Write as _;
 use std::sync::Arc;
