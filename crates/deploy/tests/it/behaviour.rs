@@ -241,7 +241,10 @@ fn the_running_system_is_never_removed() {
 
 #[test]
 fn nothing_is_removed_while_the_entries_of_the_running_system_are_not_to_be_seen() {
-    let machine = two();
+    // One alone: of several, the links say that entries were lost, whatever runs.
+    let machine = Machine::new(&InitOptions::default());
+    let commit = machine.commit(1, &tree(1, "kernel 1"));
+    machine.deploy(commit, &keep()).unwrap();
     let running = machine.open().deployments().unwrap().remove(0);
     let stat = fsio::stat(&machine.dir(), running.path()).unwrap();
     let boot = fsio::open_dir(&machine.dir(), "boot").unwrap();
@@ -250,7 +253,7 @@ fn nothing_is_removed_while_the_entries_of_the_running_system_are_not_to_be_seen
     let locked = sysroot.lock(WAIT).unwrap();
     assert!(matches!(locked.cleanup(&CleanupOptions::default()), Err(Error::BadEntry { .. })));
     fsio::rename(&boot, "hidden", &boot, "loader").unwrap();
-    assert_eq!(machine.boots(), ["Tiny OS 2.0 (ostree:0)", "Tiny OS 1.0 (ostree:1)"]);
+    assert_eq!(machine.boots(), ["Tiny OS 1.0 (ostree:0)"]);
 }
 
 #[test]
