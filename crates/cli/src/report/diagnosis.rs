@@ -93,6 +93,9 @@ fn of_repo(error: &RepoError) -> Option<(Kind, Vec<String>)> {
         RepoError::NoSuchPath { .. } => ("no-such-path", Vec::new()),
         RepoError::WrongType { .. } => ("wrong-type", Vec::new()),
         RepoError::Unrecordable { .. } => ("unrecordable", Vec::new()),
+        RepoError::Announcement { .. } | RepoError::CommitTooDeep { .. } => {
+            ("bad-commit", hint("who made the commit has to make another: no source has a better one"))
+        }
         RepoError::CheckoutConflict { .. } => (
             "checkout-conflict",
             hint(
