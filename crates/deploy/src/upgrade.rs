@@ -94,6 +94,11 @@ impl UpgradePlan {
         self.follows = new;
         Ok(())
     }
+
+    /// Whether this commit, which it leads to, is something else than it upgrades.
+    fn is_update(&self, commit: Id<Commit>) -> bool {
+        self.switched || commit != self.from.id.commit
+    }
 }
 
 impl Sysroot {
@@ -163,7 +168,7 @@ impl Sysroot {
     /// # Errors
     /// When it is not here.
     pub fn has_update(&self, plan: &UpgradePlan) -> Result<bool> {
-        Ok(plan.switched || self.target(plan)? != plan.from.id.commit)
+        Ok(plan.is_update(self.target(plan)?))
     }
 
     fn target(&self, plan: &UpgradePlan) -> Result<Id<Commit>> {
@@ -214,7 +219,7 @@ impl Locked<'_> {
                 && staged.id.stateroot == plan.stateroot
                 && staged.origin == plan.origin
         });
-        if is_staged || !self.has_update(plan)? {
+        if is_staged || !plan.is_update(commit) {
             return Ok(UpgradeOutcome::Unchanged { commit });
         }
         if options.downgrade == Downgrade::Refuse {

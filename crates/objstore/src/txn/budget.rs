@@ -48,21 +48,29 @@ impl Budget {
     pub(super) fn take(&self, bytes: u64) -> Result<Taken<'_>, Error> {
         // Without a reserve the disk itself says when it is full.
         if self.reserve != 0 {
-            let needed = self.blocks(bytes);
-            self.use_up(needed, || (needed, 0))?;
+            self.use_up(0, bytes, 0)?;
         }
         Ok(Taken { budget: self, bytes })
     }
 
-    /// Takes so many bytes. `asked` is what a refusal names: what is needed in the end, and what of it was taken before.
-    fn use_up(&self, needed: u64, asked: impl Fn() -> (u64, u64)) -> Result<(), Error> {
+    /// Takes for good the blocks that a file of `to` bytes fills beyond one of `from`: see [`draw`](Self::draw).
+    fn use_up(&self, from: u64, to: u64, whole: u64) -> Result<(), Error> {
         let mut left = self.left();
-        left.now = left.now.checked_sub(needed).ok_or_else(|| {
-            let (whole, had) = asked();
-            self.refusal(whole, left.now.saturating_add(had))
-        })?;
-        left.to_keep = left.to_keep.saturating_sub(needed);
+        let taken = self.draw(&mut left, from, to, whole)?;
+        left.to_keep = left.to_keep.saturating_sub(taken);
         Ok(())
+    }
+
+    /// Takes the blocks that a file of `to` bytes fills beyond one of `from`, which is to have `whole` in the end, as far as is
+    /// known; gives how many bytes they have. Refused, nothing is taken, and it is the whole that does not fit.
+    fn draw(&self, left: &mut Left, from: u64, to: u64, whole: u64) -> Result<u64, Error> {
+        let (had, has) = (self.blocks(from), self.blocks(to));
+        let needed = has - had;
+        left.now = left
+            .now
+            .checked_sub(needed)
+            .ok_or_else(|| self.refusal(self.blocks(whole).max(has), left.now.saturating_add(had)))?;
+        Ok(needed)
     }
 
     /// Notes a file that was there before and will go: what it fills can then be kept for others.
@@ -77,13 +85,7 @@ impl Budget {
         if self.reserve == 0 {
             return Ok(());
         }
-        let (had, has) = (self.blocks(from), from.saturating_add(by));
-        let mut left = self.left();
-        left.now = left
-            .now
-            .checked_sub(self.blocks(has) - had)
-            .ok_or_else(|| self.refusal(self.blocks(whole.max(has)), left.now.saturating_add(had)))?;
-        Ok(())
+        self.draw(&mut self.left(), from, from.saturating_add(by), whole).map(drop)
     }
 
     /// A file is gone that had so many bytes: lent, or noted as going.
@@ -118,9 +120,7 @@ impl Taken<'_> {
     pub(super) fn grow(&mut self, by: u64, whole: u64) -> Result<(), Error> {
         let bytes = self.bytes.saturating_add(by);
         if self.budget.reserve != 0 {
-            let (had, has) = (self.budget.blocks(self.bytes), self.budget.blocks(bytes));
-            let whole = self.budget.blocks(whole).max(has);
-            self.budget.use_up(has - had, || (whole, had))?;
+            self.budget.use_up(self.bytes, bytes, whole)?;
         }
         self.bytes = bytes;
         Ok(())

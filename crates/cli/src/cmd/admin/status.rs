@@ -31,7 +31,8 @@ pub(crate) struct Args {
 }
 
 /// What OSTree says of a deployment whose remote asks for signatures, and which has none.
-const UNSIGNED: &str = "error: GPG verification enabled, but no signatures found (use gpg-verify=false in remote config to disable)";
+const UNSIGNED: &str =
+    "GPG verification enabled, but no signatures found (use gpg-verify=false in remote config to disable)";
 
 /// The deployments.
 #[derive(Debug, serde::Serialize)]
@@ -166,22 +167,25 @@ impl Render for Outcome {
     }
 
     fn remarks(&self) -> Vec<String> {
-        let refused = |shown: &Shown| match &shown.verification {
-            Some(Verification::Refused { why }) => Some(format!("error: {why}")),
-            None if shown.unsigned => Some(UNSIGNED.to_owned()),
-            _ => None,
-        };
+        // Ours are among the lines of each deployment.
         let is_told = self.persona == Persona::Ostree;
-        self.deployments.iter().filter(|_| is_told).filter_map(refused).collect()
+        self.failures().filter(|_| is_told).map(|why| format!("error: {why}")).collect()
     }
 
     fn exit_code(&self) -> u8 {
-        let fails = |shown: &Shown| match &shown.verification {
-            Some(verification) => matches!(verification, Verification::Refused { .. }),
+        self.failures().next().is_some().into()
+    }
+}
+
+impl Outcome {
+    /// Why deployments are not what their remotes ask for.
+    fn failures(&self) -> impl Iterator<Item = &str> {
+        self.deployments.iter().filter_map(|shown| match &shown.verification {
+            Some(Verification::Refused { why }) => Some(why.as_str()),
             // OSTree ends at the first such deployment.
-            None => shown.unsigned && self.persona == Persona::Ostree,
-        };
-        self.deployments.iter().any(fails).into()
+            None if shown.unsigned && self.persona == Persona::Ostree => Some(UNSIGNED),
+            _ => None,
+        })
     }
 }
 
