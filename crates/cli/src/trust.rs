@@ -124,7 +124,11 @@ enum Engines {
 fn engine_names(remote: &Remote, key: &str, asked: Option<bool>) -> anyhow::Result<Option<Engines>> {
     let all = || Some(Engines::WithKeys);
     match (asked, remote.option(key).map(str::trim)) {
-        (Some(false), _) | (None, None | Some("" | "false" | "0" | "no")) => Ok(None),
+        (None, Some("")) => anyhow::bail!(
+            "remote {}: {key} is empty, and must be true, false, or a list of signature types",
+            remote.name
+        ),
+        (Some(false), _) | (None, None | Some("false" | "0" | "no")) => Ok(None),
         (Some(true), None | Some("" | "false" | "0" | "no")) | (_, Some("true" | "1" | "yes")) => Ok(all()),
         (_, Some(list)) => {
             let names: Vec<String> = list
@@ -194,16 +198,28 @@ pub(crate) fn keys_of_file(engine: &str, path: &Path) -> anyhow::Result<Vec<Stri
 
 /// The keys in `trusted.ENGINE` and in the files of `trusted.ENGINE.d`, of those that are there.
 pub(crate) fn trusted_below(engine: &str, dir: &Path) -> anyhow::Result<Vec<String>> {
-    let files = key_files(engine, dir, "trusted")?;
+    let file = dir.join(format!("trusted.{engine}"));
+    let mut files = files_of(&dir.join(format!("trusted.{engine}.d")))?;
+    if file.try_exists().with_context(|| file.display().to_string())? {
+        files.insert(0, file);
+    }
     let keys = files.iter().map(|path| keys_of_file(engine, path)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(keys.concat())
 }
 
-/// The keys in `revoked.ENGINE` and in the files of `revoked.ENGINE.d`, of those that are there. One that is not understood
-/// is an error: to leave it out would be to trust it.
+/// The keys in `revoked.ENGINE` and in the files of `revoked.ENGINE.d`. What is there and cannot be read, as a link that leads
+/// nowhere, is an error, and so is a key that is not understood: to leave it out would be to trust it.
 pub(crate) fn revoked_below(engine: &str, dir: &Path) -> anyhow::Result<Vec<String>> {
+    let (file, folder) = (dir.join(format!("revoked.{engine}")), dir.join(format!("revoked.{engine}.d")));
+    let mut files = Vec::new();
+    if is_there(&file)? {
+        files.push(file);
+    }
+    if is_there(&folder)? {
+        files.extend(paths_in(&folder)?);
+    }
     let mut revoked = Vec::new();
-    for path in key_files(engine, dir, "revoked")? {
+    for path in files {
         let text = read_file(&path, MAX_KEY_FILE_BYTES)?;
         let text = String::from_utf8_lossy(&text);
         let keys = sign::keys_in(engine, &text);
@@ -216,14 +232,12 @@ pub(crate) fn revoked_below(engine: &str, dir: &Path) -> anyhow::Result<Vec<Stri
     Ok(revoked)
 }
 
-/// The files of a directory that hold keys which are trusted, or revoked.
-fn key_files(engine: &str, dir: &Path, which: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let file = dir.join(format!("{which}.{engine}"));
-    let mut files = files_of(&dir.join(format!("{which}.{engine}.d")))?;
-    if file.try_exists().with_context(|| file.display().to_string())? {
-        files.insert(0, file);
+/// Whether there is anything of this name, be it a link that leads nowhere.
+fn is_there(path: &Path) -> anyhow::Result<bool> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        other => other.map(|_| true).with_context(|| path.display().to_string()),
     }
-    Ok(files)
 }
 
 /// The regular files of a directory, sorted; none if there is no such directory.
@@ -231,11 +245,17 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.try_exists().with_context(|| path.display().to_string())? || !path.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = sapwood_fsio::entries(&crate::ctx::open_dir(path)?)?;
-    let mut files: Vec<_> = entries.into_iter().map(|entry| path.join(entry.name)).collect();
+    let mut files = paths_in(path)?;
     files.retain(|path| path.is_file());
-    files.sort();
     Ok(files)
+}
+
+/// All that is in a directory, sorted.
+fn paths_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = sapwood_fsio::entries(&crate::ctx::open_dir(dir)?)?;
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| dir.join(entry.name)).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 /// The GPG keys that are trusted for a remote: its own, or else those of the machine, and those of `gpgkeypath`.
@@ -284,14 +304,13 @@ pub(crate) fn add_global(keyring: &mut Keyring) -> anyhow::Result<()> {
     add_dir(keyring, &dir)
 }
 
-/// Adds the keys of all `.gpg` and `.asc` files of a directory. A file of such a name may be something else: that is
-/// passed over.
+/// Adds the keys of all `.gpg` and `.asc` files of a directory. One that is something else is passed over, with a warning.
 pub(crate) fn add_dir(keyring: &mut Keyring, dir: &Path) -> anyhow::Result<()> {
     for path in files_of(dir)? {
         if path.extension().is_some_and(|name| name == "gpg" || name == "asc")
             && let Err(error) = add_file(keyring, &path)
         {
-            tracing::debug!(path = %path.display(), %error, "no keyring");
+            crate::ui::warn(&format!("no keys are taken from {}: {error:#}", path.display()));
         }
     }
     Ok(())

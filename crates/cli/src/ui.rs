@@ -84,7 +84,12 @@ pub(crate) fn complain(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
-/// Sends the log to standard error: warnings, or with `verbose` everything but traces. `SAPWOOD_LOG` overrides.
+/// Warns of what goes on all the same, and its user should know.
+pub(crate) fn warn(what: &str) {
+    complain(&format!("warning: {what}"));
+}
+
+/// Sends the log to standard error: errors, or with `verbose` everything but traces. `SAPWOOD_LOG` overrides.
 pub(crate) fn start_logging(verbose: bool) {
     let default = if verbose { "warn,sapwood=debug" } else { "error" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAPWOOD_LOG")

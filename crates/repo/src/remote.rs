@@ -5,7 +5,9 @@ mod drop_ins;
 pub(crate) use drop_ins::DropIns;
 pub use drop_ins::NewRemotes;
 
+use crate::repo::ParentRepo;
 use crate::{CollectionId, ConfigError, Error, Expected, Keyfile, RefEdit, RemoteName, Repo, Result};
+use sapwood_fsio::Dir;
 use sapwood_fsio::lock::LockKind;
 use std::collections::BTreeSet;
 use std::iter;
@@ -33,6 +35,11 @@ fn group_of(name: &RemoteName) -> String {
 /// The file of the keys that are trusted for it.
 fn keyring_of(name: &RemoteName) -> String {
     format!("{name}.trustedkeys.gpg")
+}
+
+/// The keys that are trusted for it, as a repository has them.
+fn keyring_in(repo: &Dir, name: &RemoteName) -> Result<Option<Vec<u8>>> {
+    Ok(sapwood_fsio::read_optional(repo, keyring_of(name), 64 << 20)?)
 }
 
 /// The remote that a group of a configuration describes.
@@ -165,15 +172,18 @@ impl Repo {
         })
     }
 
-    /// The GPG keys that are trusted for a remote: a keyring in binary form. `None` if it has none of its own.
+    /// The GPG keys that are trusted for a remote: a keyring in binary form, of this repository or else of its nearest parent
+    /// that has one, whichever of them configures the remote (as OSTree does). `None` if none of them has.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn remote_keyring(&self, name: &RemoteName) -> Result<Option<Vec<u8>>> {
-        Ok(sapwood_fsio::read_optional(self.dir(), keyring_of(name), 64 << 20)?)
+        let parents = self.parents().iter().map(ParentRepo::dir);
+        iter::once(self.dir()).chain(parents).find_map(|dir| keyring_in(dir, name).transpose()).transpose()
     }
 
-    /// Replaces that keyring by what `change` makes of it, atomically; no other process of ours changes it meanwhile.
+    /// Replaces the keyring that this repository has of its own by what `change` makes of it, atomically; no other process of
+    /// ours changes it meanwhile.
     ///
     /// # Errors
     /// What `change` fails with; [`Error::NewerFormat`] where the repository can only be read; [`Error::Lock`], [`Error::Io`].
@@ -185,7 +195,7 @@ impl Repo {
     ) -> std::result::Result<(), E> {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;
-        let bytes = change(self.remote_keyring(name)?)?;
+        let bytes = change(keyring_in(self.dir(), name)?)?;
         crate::write::replace(self.dir(), &keyring_of(name), &bytes, self.config().fsync)?;
         Ok(())
     }

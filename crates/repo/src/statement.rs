@@ -170,6 +170,15 @@ impl Seen {
     pub fn key_set(&self) -> Result<KeySet, crate::Error> {
         KeySet::decode(&self.key_set).map_err(crate::Error::Statement)
     }
+
+    /// The further of two that are known below one root: later key sets first, since a counter may begin anew under them, then the
+    /// counter. No time goes back behind either.
+    fn furthest(self, other: Self) -> Result<Self, sapwood_objstore::DecodeError> {
+        let made = self.made.max(other.made);
+        let reached = |seen: &Self| Ok((KeySet::decode(&seen.key_set)?.version, seen.counter));
+        let further = if reached(&other)? > reached(&self)? { other } else { self };
+        Ok(Self { made, ..further })
+    }
 }
 
 impl Envelope {

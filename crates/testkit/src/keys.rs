@@ -82,15 +82,22 @@ impl Gnupg {
         self.run(options.iter().copied().chain(sign), data)
     }
 
-    /// Takes a key back, with the certificate that was made with it.
+    /// The certificate that was made with a key, by which it can be taken back, armoured.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn certificate(&self, fingerprint: &str) -> Result<String> {
+        let made = self.home.path().join(format!("openpgp-revocs.d/{fingerprint}.rev"));
+        // A colon keeps it from being used by accident.
+        Ok(std::fs::read_to_string(made)?.replace(":-----BEGIN", "-----BEGIN"))
+    }
+
+    /// Takes a key back, with that certificate.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     pub fn revoke(&self, fingerprint: &str) -> Result<()> {
-        let made = self.home.path().join(format!("openpgp-revocs.d/{fingerprint}.rev"));
-        // A colon keeps it from being used by accident.
-        let certificate = std::fs::read_to_string(made)?.replace(":-----BEGIN", "-----BEGIN");
-        self.run(["--import"], certificate.as_bytes()).map(drop)
+        self.run(["--import"], self.certificate(fingerprint)?.as_bytes()).map(drop)
     }
 }
 

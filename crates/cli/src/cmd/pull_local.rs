@@ -6,9 +6,10 @@ use crate::connect::{self, Source, pull_from};
 use crate::ctx::{Ctx, open_repo_at};
 use crate::report::usage;
 use crate::trust::{self, Asked, Terms};
+use crate::ui::warn;
 use sapwood_objstore::Trust;
-use sapwood_repo::RemoteName;
 use sapwood_repo::sign::Policy;
+use sapwood_repo::{RemoteName, Repo};
 use sapwood_transport::{Bindings, Deltas, FileModes, PullOptions, RefsInto, Scope, Wanted};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         file_modes: if args.bareuseronly_files { FileModes::Plain } else { FileModes::Any },
         ..PullOptions::default()
     };
-    // Here the command line alone says what is verified.
+    // Here the command line alone says what is verified, as for OSTree.
     let asked = Asked {
         gpg: Some(args.gpg_verify == Some(true)),
         gpg_summary: Some(args.gpg_verify_summary == Some(true)),
@@ -101,6 +102,10 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         Some(name) if asked.is_any() => trust::policy(&repo, &repo.remote(name)?, asked)?,
         None if asked.is_any() => {
             return Err(usage("Must specify remote name to enable signature verification"));
+        }
+        Some(name) if ctx.persona == Persona::Sapwood && !args.says_what_is_verified() => {
+            warn_if_closed(&repo, name);
+            Policy::default()
         }
         _ => Policy::default(),
     };
@@ -124,6 +129,24 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         _ => Source::Local(args.from.clone()),
     };
     Ok(Outcome::new(&pull_from(ctx, &repo, source, &[], terms, &options)?, None))
+}
+
+impl Args {
+    fn says_what_is_verified(&self) -> bool {
+        let said = [self.gpg_verify, self.gpg_verify_summary, self.sign_verify, self.sign_verify_summary];
+        said.iter().any(Option::is_some)
+    }
+}
+
+/// Says that nothing is verified where the remote's configuration asks for it.
+fn warn_if_closed(repo: &Repo, name: &str) {
+    let Ok(remote) = repo.remote(name) else { return };
+    let asks_for_none = |policy: Policy| policy.commit.is_empty() && policy.summary.is_empty();
+    if !trust::policy(repo, &remote, Asked::default()).is_ok_and(asks_for_none) {
+        warn(&format!(
+            "remote {name} asks for signatures, and here nothing is verified unless it is asked for: --gpg-verify, --sign-verify"
+        ));
+    }
 }
 
 /// OSTree takes all refs of the other repository for its own, and fails at the first that is a remote's. Who calls us by its

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<u8> {
     let path = ctx.repo_path()?;
     let repo = crate::ctx::open_repo_at(&path)?;
     if repo.store().mode() != Mode::Archive {
-        ui::complain("warning: only archive repositories can be pulled from over HTTP");
+        ui::warn("only archive repositories can be pulled from over HTTP");
     }
     if args.publishing.signs() && !args.watch {
         return Err(usage("keys are of use with --watch alone"));

@@ -3,8 +3,8 @@
 use super::signing::secret_keys;
 use crate::ctx::{Ctx, open_parent};
 use crate::report::{Usage, usage};
-use crate::time;
 use crate::ui::{Render, show as emit};
+use crate::{time, trust};
 use anyhow::Context as _;
 use sapwood_fsio::Staged;
 use sapwood_repo::sign::Ed25519;
@@ -212,7 +212,11 @@ fn show(args: &ShowArgs, repo: &Repo) -> anyhow::Result<Outcome> {
         return Ok(shown(&repo.statement()?.ok_or_else(no_key_set)?));
     };
     let remote = repo.remote(remote)?;
-    let Some(seen) = repo.seen(&remote.name)? else {
+    let seen = match trust::freshness(repo, &remote)? {
+        Some(freshness) => freshness.seen,
+        None => repo.own_seen(&remote.name)?,
+    };
+    let Some(seen) = seen else {
         return Ok(Outcome {
             lines: Vec::new(),
             remarks: vec![format!("nothing was seen of {}", remote.name)],
@@ -226,7 +230,14 @@ fn show(args: &ShowArgs, repo: &Repo) -> anyhow::Result<Outcome> {
 
 fn forget(args: &ForgetArgs, repo: &Repo) -> anyhow::Result<Outcome> {
     let name = RemoteName::new(&args.remote)?;
-    let remarks = if repo.forget(&name)? {
+    let forgot = repo.forget(&name)?;
+    let remote = repo.remote(name.as_str()).ok();
+    let freshness = remote.and_then(|remote| trust::freshness(repo, &remote).ok().flatten());
+    let remarks = if freshness.is_some_and(|freshness| freshness.seen.is_some()) {
+        vec![format!(
+            "a repository that this one looks into (core.parent) knows {name} still: forget it there"
+        )]
+    } else if forgot {
         vec![format!("forgot what was seen of {name}: an older state of it will be taken once")]
     } else {
         vec![format!("nothing was seen of {name}")]

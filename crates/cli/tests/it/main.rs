@@ -20,6 +20,7 @@ mod interop;
 mod journal;
 mod json;
 mod keeping;
+mod keys;
 mod killed;
 mod labels;
 mod local;

@@ -11,7 +11,7 @@ mod read;
 mod report;
 
 pub use directory::DirectoryUrls;
-pub use keyring::{KeyListing, Keyring, SubkeyListing, UserListing};
+pub use keyring::{Added, KeyListing, Keyring, SubkeyListing, UserListing};
 pub use program::GpgSigner;
 pub use report::{Report, Verdict, date};
 

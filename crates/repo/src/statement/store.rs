@@ -3,6 +3,7 @@
 use super::{Checked, FILE, FreshnessError, MAX_BYTES, Seen, StatementFile, check};
 use crate::sign::{Ed25519, SignError};
 use crate::{Error, RemoteName, Repo, Result};
+use sapwood_fsio::Dir;
 use sapwood_objstore::Format;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,11 @@ const MAX_SEEN_BYTES: u64 = 64 << 10;
 
 fn seen_of(remote: &RemoteName) -> String {
     format!("{SEEN}/{remote}")
+}
+
+fn seen_in(repo: &Dir, remote: &RemoteName) -> Result<Option<Seen>> {
+    let bytes = sapwood_fsio::read_optional(repo, seen_of(remote), MAX_SEEN_BYTES)?;
+    bytes.map(|bytes| Seen::decode(&bytes)).transpose().map_err(Error::Statement)
 }
 
 fn cannot_sign(reason: &str) -> SignError {
@@ -77,13 +83,29 @@ impl Repo {
         self.change_statement(|file| state_now(file, summary, lasts_seconds, signers))
     }
 
-    /// What is known of a remote's statements.
+    /// The furthest that is known of a remote's statements below a root, here or in the repositories that this one looks into.
     ///
     /// # Errors
     /// [`Error::Statement`] where that is damaged: to take that for nothing would be to forget; [`Error::Io`].
-    pub fn seen(&self, remote: &RemoteName) -> Result<Option<Seen>> {
-        let bytes = sapwood_fsio::read_optional(self.dir(), seen_of(remote), MAX_SEEN_BYTES)?;
-        bytes.map(|bytes| Seen::decode(&bytes)).transpose().map_err(Error::Statement)
+    pub fn seen(&self, remote: &RemoteName, root: &[u8; 32]) -> Result<Option<Seen>> {
+        let mut furthest = self.own_seen(remote)?.filter(|seen| seen.root == *root);
+        for parent in self.parents() {
+            if let Some(theirs) = seen_in(parent.dir(), remote)?.filter(|seen| seen.root == *root) {
+                furthest = Some(match furthest {
+                    Some(ours) => ours.furthest(theirs).map_err(Error::Statement)?,
+                    None => theirs,
+                });
+            }
+        }
+        Ok(furthest)
+    }
+
+    /// What this repository itself remembers of a remote's statements, below whatever root.
+    ///
+    /// # Errors
+    /// As [`seen`](Self::seen).
+    pub fn own_seen(&self, remote: &RemoteName) -> Result<Option<Seen>> {
+        seen_in(self.dir(), remote)
     }
 
     /// Checks a remote's statement against what is known of it, and remembers it, durably: in one step, so that of several
@@ -101,9 +123,9 @@ impl Repo {
     ) -> Result<Checked> {
         self.config().check_writable()?;
         let _lock = self.lock_refs()?;
-        let known = self.seen(remote)?;
+        let known = self.seen(remote, root)?;
         let checked = check(file, root, known.as_ref(), now).map_err(Error::NotFresh)?;
-        if known.as_ref() != Some(&checked.seen) {
+        if self.own_seen(remote)?.as_ref() != Some(&checked.seen) {
             sapwood_fsio::ensure_dir(self.dir(), SEEN, 0o775)?;
             crate::write::replace(self.dir(), &seen_of(remote), &checked.seen.encode(), self.config().fsync)?;
         }
@@ -116,16 +138,17 @@ impl Repo {
         let is_it = |known: Seen| {
             let is_same = known.statement == seen.statement;
             let is_renewed = known.summary.is_some() && known.summary == seen.summary;
-            known.root == seen.root && (is_same || is_renewed)
+            is_same || is_renewed
         };
-        if self.seen(remote)?.is_some_and(is_it) {
+        if self.seen(remote, &seen.root)?.is_some_and(is_it) {
             Ok(())
         } else {
             Err(Error::NotFresh(FreshnessError::Overtaken))
         }
     }
 
-    /// Forgets what is known of a remote's statements; gives whether anything was.
+    /// Forgets what this repository itself knows of a remote's statements; gives whether that was anything. What a parent knows
+    /// stays, and counts.
     ///
     /// # Errors
     /// [`Error::NewerFormat`] where the repository can only be read; [`Error::Io`].

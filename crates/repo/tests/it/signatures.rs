@@ -1,6 +1,6 @@
 //! Signatures, against the programs that made them: which count, and which must not.
 
-use sapwood_repo::sign::gpg::{Keyring, Verdict};
+use sapwood_repo::sign::gpg::{Added, Keyring, Verdict};
 use sapwood_repo::sign::{Ed25519, Spki, Verifier as _, signer, verifier};
 use sapwood_testkit::{Gnupg, openssl, skipped};
 
@@ -59,10 +59,30 @@ fn what_was_taken_back_or_has_expired_does_not_count() {
     assert_eq!(verdict(&keyring(&after), &lasting), Verdict::KeyRevoked);
     // Who has the key learns of it by adding it again, and cannot unlearn it.
     let mut both = keyring(&before);
-    assert_eq!(both.add(&after).unwrap(), 0);
-    assert_eq!(both.add(&before).unwrap(), 0);
+    assert_eq!(both.add(&after).unwrap(), Added { keys: 0, revoked: 1 });
+    assert_eq!(both.add(&before).unwrap(), Added::default());
     assert_eq!(verdict(&both, &lasting), Verdict::KeyRevoked);
     assert!(both.list()[0].revoked && both.list()[0].users[0].revoked);
+    // By the certificate alone, too, before the key or after it; only the key that it is of; and what is written has it.
+    let certificate = gpg.certificate(&key).unwrap().into_bytes();
+    let stranger = gpg.make("Other <other@example.org>", "ed25519", "never", &[]).unwrap();
+    let other = gpg.public(Some(&stranger)).unwrap();
+    for order in [[&certificate, &other, &before], [&before, &other, &certificate]] {
+        let mut ring = Keyring::default();
+        for file in order {
+            ring.add(file).unwrap();
+        }
+        assert_eq!(verdict(&ring, &lasting), Verdict::KeyRevoked);
+        assert!(!ring.has_loose_revocations());
+        let ring = keyring(&ring.to_bytes().unwrap());
+        assert_eq!(ring.list().iter().map(|key| key.revoked).filter(|is| *is).count(), 1);
+        assert_eq!(verdict(&ring, &lasting), Verdict::KeyRevoked);
+    }
+    let mut forged = keyring(&before);
+    let of_another = gpg.certificate(&stranger).unwrap().into_bytes();
+    assert_eq!(forged.add(&of_another).unwrap(), Added::default());
+    assert!(forged.has_loose_revocations());
+    assert_eq!(verdict(&forged, &lasting), Verdict::Good);
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Freshness {
     /// # Errors
     /// As [`Repo::seen`].
     pub fn of(repo: &Repo, remote: RemoteName, root: [u8; 32]) -> Result<Self, sapwood_repo::Error> {
-        let seen = repo.seen(&remote)?;
+        let seen = repo.seen(&remote, &root)?;
         Ok(Self { remote, root, seen })
     }
 

@@ -120,7 +120,7 @@ impl Clients {
     /// All are refused, for this reason, and are as they were.
     fn refuse(&self, from: &Place, what: &str, is_it: impl Fn(&PullError) -> bool) {
         let state = |place: &Place| {
-            let seen = place.repo.seen(&origin()).unwrap();
+            let seen = place.repo.own_seen(&origin()).unwrap();
             (stored(&place.repo), place.repo.ref_target(&local(BRANCH)).unwrap(), seen)
         };
         let before = self.places.each_ref().map(state);
@@ -364,10 +364,45 @@ fn who_checked_an_older_statement_first_does_not_bring_it_back() {
     let (late, early) = (options(&into.repo, root), options(&into.repo, root));
     let pull = |of: &PullOptions| pull_local(&into.repo, &from.reopen(), of, &|_| {}).map(drop);
     pull(&early).unwrap();
-    let state = (stored(&into.repo), into.repo.seen(&origin()).unwrap());
+    let state = (stored(&into.repo), into.repo.own_seen(&origin()).unwrap());
     put(&from, &old);
     assert!(is(|error| matches!(error, FreshnessError::RolledBack { .. }))(&pull(&late).unwrap_err()));
-    assert_eq!((stored(&into.repo), into.repo.seen(&origin()).unwrap()), state);
+    assert_eq!((stored(&into.repo), into.repo.own_seen(&origin()).unwrap()), state);
+}
+
+#[test]
+fn what_a_parent_saw_of_a_remote_counts_and_what_the_child_saw_does_too() {
+    let (from, root) = begun(Format::Native, 7);
+    published(&from, "one", 1_000);
+    let old = kept(&from);
+    published(&from, "two", 2_000);
+    let new = kept(&from);
+    let parent = Place::new(Format::Native, Mode::BareUser);
+    let mut child = Place::new(Format::Native, Mode::BareUser);
+    let path = parent.path().to_str().unwrap().to_owned();
+    child.repo.edit_config(|keyfile| assert!(keyfile.set("core", "parent", &path))).unwrap();
+    let pull = |into: &Repo| pull_local(into, &from.reopen(), &options(into, root), &|_| {}).map(drop);
+    let is_rolled_back = |outcome: Result<(), PullError>| {
+        is(|e| matches!(e, FreshnessError::RolledBack { .. }))(&outcome.unwrap_err())
+    };
+    pull(&parent.repo).unwrap();
+    put(&from, &old);
+    assert!(is_rolled_back(pull(&child.repo)), "the parent saw a newer one");
+    assert_eq!(child.repo.own_seen(&origin()).unwrap(), None);
+    put(&from, &new);
+    pull(&child.repo).unwrap();
+    // The child remembers it for itself, and goes further than its parent.
+    published(&from, "three", 3_000);
+    pull(&child.repo).unwrap();
+    put(&from, &new);
+    assert!(is_rolled_back(pull(&child.repo)), "the child saw a newer one");
+    pull(&parent.repo).unwrap();
+    // What is seen by way of another root is another matter.
+    let other = [9; 32];
+    assert_eq!(child.repo.seen(&origin(), &other).unwrap(), None);
+    assert!(child.repo.forget(&origin()).unwrap());
+    put(&from, &old);
+    assert!(is_rolled_back(pull(&child.repo)), "the parent still knows");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! `remote add`.
 
-use super::gpg_import;
+use super::gpg_import::{self, Taken};
 use crate::args::Persona;
 use crate::ctx::Ctx;
 use crate::report::{OrUsage, usage};
-use crate::ui::Render;
+use crate::ui::{Render, warn};
 use sapwood_repo::sign::ENGINES;
+use sapwood_repo::sign::gpg::Added;
 use sapwood_repo::{RefName, Remote, RemoteName, Repo};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -66,14 +67,13 @@ pub(crate) struct Outcome {
     name: String,
     url: String,
     added: bool,
-    /// How many GPG keys it did not have before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    imported: Option<usize>,
+    #[serde(flatten)]
+    taken: Option<Taken>,
 }
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.imported.map_or(Ok(()), |imported| gpg_import::said(imported, &self.name, out))
+        self.taken.map_or(Ok(()), |taken| taken.say(&self.name, out))
     }
 }
 
@@ -90,14 +90,14 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
         Some(there) => there.url,
         None => add(args, &name, &mut repo)?,
     };
-    let mut imported = None;
+    let mut imported: Option<Added> = None;
     for path in &args.gpg_import {
-        *imported.get_or_insert(0) += gpg_import::add_file(&repo, &name, path)?;
+        *imported.get_or_insert_default() += gpg_import::add_file(&repo, &name, path)?;
     }
     if added && ctx.persona == Persona::Sapwood {
         warn_if_open(&repo.remote(&args.name)?);
     }
-    Ok(Outcome { name: args.name.clone(), url, added, imported })
+    Ok(Outcome { name: args.name.clone(), url, added, taken: imported.map(Taken::from) })
 }
 
 /// Writes its configuration; gives the address, as it was given.
@@ -167,13 +167,12 @@ fn set_sign_verify(texts: &[String], set: &mut impl FnMut(&str, &str)) -> anyhow
 
 /// Says what it means that nothing is verified.
 fn warn_if_open(remote: &Remote) {
-    let signs =
-        |key| remote.option(key).is_some_and(|value| !matches!(value.trim(), "" | "false" | "0" | "no"));
+    let signs = |key| remote.option(key).is_some_and(|value| !matches!(value.trim(), "false" | "0" | "no"));
     let proven = remote.option("trust-root").is_some();
     if !remote.flag("gpg-verify", true) && !signs("sign-verify") && !proven {
-        tracing::warn!(
+        warn(&format!(
             "no signatures are verified for remote {}: whoever controls the server or the way to it decides what is pulled",
             remote.name
-        );
+        ));
     }
 }

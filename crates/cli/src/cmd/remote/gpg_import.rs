@@ -5,7 +5,7 @@ use crate::report::usage;
 use crate::trust;
 use crate::ui::Render;
 use anyhow::Context as _;
-use sapwood_repo::sign::gpg::Keyring;
+use sapwood_repo::sign::gpg::{Added, Keyring};
 use sapwood_repo::{RemoteName, Repo};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -36,19 +36,41 @@ pub(crate) struct Args {
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Outcome {
     remote: String,
+    #[serde(flatten)]
+    taken: Taken,
+}
+
+/// What a remote's keyring had not before.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(super) struct Taken {
+    /// How many keys.
     imported: usize,
+    /// Of how many of its keys that they are revoked.
+    revoked: usize,
+}
+
+impl From<Added> for Taken {
+    fn from(Added { keys, revoked }: Added) -> Self {
+        Self { imported: keys, revoked }
+    }
 }
 
 impl Render for Outcome {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
-        said(self.imported, &self.remote, out)
+        self.taken.say(&self.remote, out)
     }
 }
 
-/// Says how many keys were not there before.
-pub(super) fn said(imported: usize, remote: &str, out: &mut dyn Write) -> io::Result<()> {
-    let plural = if imported == 1 { "" } else { "s" };
-    writeln!(out, "Imported {imported} GPG key{plural} to remote \"{remote}\"")
+impl Taken {
+    pub(super) fn say(self, remote: &str, out: &mut dyn Write) -> io::Result<()> {
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let Self { imported, revoked } = self;
+        writeln!(out, "Imported {imported} GPG key{} to remote \"{remote}\"", plural(imported))?;
+        if revoked > 0 {
+            writeln!(out, "Revoked {revoked} GPG key{} of remote \"{remote}\"", plural(revoked))?;
+        }
+        Ok(())
+    }
 }
 
 pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
@@ -66,8 +88,8 @@ pub(crate) fn run(args: &Args, ctx: &Ctx) -> anyhow::Result<Outcome> {
     if sources.is_empty() {
         sources.push(exported()?);
     }
-    let imported = add(&repo, &remote.name, &sources, &args.keys)?;
-    Ok(Outcome { remote: remote.name.to_string(), imported })
+    let taken = add(&repo, &remote.name, &sources, &args.keys)?.into();
+    Ok(Outcome { remote: remote.name.to_string(), taken })
 }
 
 /// All public keys that the user's gpg has.
@@ -80,9 +102,9 @@ fn exported() -> anyhow::Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Adds keys to those of a remote; gives how many it did not have. An id that none of them has is an error: a keyring without it,
-/// empty perhaps, would take the place of the machine's.
-fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) -> anyhow::Result<usize> {
+/// Adds keys to those of a remote, and revocations of them. An id that none of them has is an error: a keyring without it, empty
+/// perhaps, would take the place of the machine's. So is a mere revocation of a key that the remote does not have.
+fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) -> anyhow::Result<Added> {
     let mut offered = Keyring::default();
     for source in sources {
         offered.add(source)?;
@@ -90,22 +112,25 @@ fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) ->
     if let Some(id) = ids.iter().find(|id| !offered.knows(id)) {
         return Err(usage(format!("GPG: Unable to find key \"{id}\"")));
     }
-    let mut imported = 0;
+    let mut all = Added::default();
     repo.change_remote_keyring(remote, |there| {
         let mut keyring = Keyring::default();
         if let Some(bytes) = there.filter(|bytes| !bytes.is_empty()) {
             keyring.add(&bytes)?;
         }
         for source in sources {
-            imported += keyring.add_some(source, ids)?;
+            all += keyring.add_some(source, ids)?;
+        }
+        if offered.is_empty() && keyring.has_loose_revocations() {
+            return Err(usage(format!("remote {remote} has no keys of its own that this would revoke")));
         }
         anyhow::Ok(keyring.to_bytes()?)
     })?;
-    Ok(imported)
+    Ok(all)
 }
 
 /// Adds the keys of a file to those of a remote.
-pub(super) fn add_file(repo: &Repo, remote: &RemoteName, path: &Path) -> anyhow::Result<usize> {
+pub(super) fn add_file(repo: &Repo, remote: &RemoteName, path: &Path) -> anyhow::Result<Added> {
     let bytes = read_file(path, trust::MAX_KEYRING_BYTES)?;
     add(repo, remote, &[bytes], &[])
 }

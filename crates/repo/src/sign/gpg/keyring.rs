@@ -2,7 +2,7 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::directory::{self, DirectoryUrls};
-use super::read::{self, MAX_KEYS, bad};
+use super::read::{self, MAX_KEYS, Read, bad};
 use super::report::{Report, Verdict};
 use crate::sign::{SignError, armor};
 use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
@@ -11,12 +11,31 @@ use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{Signature, SignatureType};
 use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails, SignedUser, Tag};
+use std::ops::AddAssign;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Public keys that are trusted.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
     keys: Vec<SignedPublicKey>,
+    /// Revocations of keys that are not here, or not yet.
+    revocations: Vec<Signature>,
+}
+
+/// What a file added to a keyring.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Added {
+    /// How many keys that were not there.
+    pub keys: usize,
+    /// How many keys that were there it revoked.
+    pub revoked: usize,
+}
+
+impl AddAssign for Added {
+    fn add_assign(&mut self, other: Self) {
+        self.keys += other.keys;
+        self.revoked += other.revoked;
+    }
 }
 
 /// A key, for reading.
@@ -65,11 +84,12 @@ const MAX_SIGNATURES: usize = 64;
 
 impl Keyring {
     /// Adds the keys of a file: binary, any number of armoured blocks, or a keybox. A key that is there already gets what is new of
-    /// it, as a revocation is. Gives how many keys were not there.
+    /// it, as a revocation is. Of a revocation alone, which is no part of a key, the file may consist too: it counts for keys
+    /// that are added before and after.
     ///
     /// # Errors
-    /// [`SignError::BadKey`] where there is no key in it, or it is malformed; the keyring is then as it was.
-    pub fn add(&mut self, bytes: &[u8]) -> Result<usize, SignError> {
+    /// [`SignError::BadKey`] where there is neither in it, or it is malformed; the keyring is then as it was.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<Added, SignError> {
         self.add_some(bytes, &[])
     }
 
@@ -77,25 +97,42 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub fn add_some(&mut self, bytes: &[u8], ids: &[String]) -> Result<usize, SignError> {
-        let keys = read::keys(bytes)?;
-        let mut added = 0;
-        for key in keys {
-            if !ids.is_empty() && !ids.iter().any(|id| has_id(&key, id)) {
-                continue;
-            }
-            if let Some(old) = self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key))
-            {
-                merge(old, key);
-            } else {
-                self.keys.push(key);
-                added += 1;
-            }
-        }
-        if self.keys.len() > MAX_KEYS {
+    pub fn add_some(&mut self, bytes: &[u8], ids: &[String]) -> Result<Added, SignError> {
+        let Read { mut keys, revocations } = read::keys(bytes)?;
+        keys.retain(|key| is_one_of(key, ids));
+        if self.keys.len() + keys.len() > MAX_KEYS || self.revocations.len() + revocations.len() > MAX_KEYS {
             return Err(bad("too many keys"));
         }
+        let mut added = Added::default();
+        for mut key in keys {
+            let late: Vec<_> = self.revocations.extract_if(.., |one| is_revocation_of(&key, one)).collect();
+            key.details.revocation_signatures.extend(late);
+            if let Some(old) = self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key))
+            {
+                let was_revoked = is_revoked(old);
+                merge(old, key);
+                added.revoked += usize::from(!was_revoked && is_revoked(old));
+            } else {
+                self.keys.push(key);
+                added.keys += 1;
+            }
+        }
+        for revocation in revocations {
+            match self.keys.iter_mut().find(|key| is_revocation_of(key, &revocation)) {
+                Some(key) if is_one_of(key, ids) => {
+                    added.revoked += usize::from(!is_revoked(key));
+                    add_new(&mut key.details.revocation_signatures, vec![revocation]);
+                }
+                Some(_) => {}
+                None => self.revocations.push(revocation),
+            }
+        }
         Ok(added)
+    }
+
+    /// Whether there are revocations of keys that it does not have.
+    pub fn has_loose_revocations(&self) -> bool {
+        !self.revocations.is_empty()
     }
 
     /// Whether a key has this id or fingerprint.
@@ -108,7 +145,7 @@ impl Keyring {
         self.keys.is_empty()
     }
 
-    /// The keyring in binary form.
+    /// The keyring in binary form, without revocations of keys that it does not have.
     ///
     /// # Errors
     /// [`SignError::BadKey`] where a key cannot be written.
@@ -163,6 +200,11 @@ impl Keyring {
 fn has_id(key: &SignedPublicKey, id: &str) -> bool {
     let mut subkeys = key.public_subkeys.iter().map(|sub| hex(&sub.key));
     is_called(&hex(&key.primary_key), id) || subkeys.any(|name| is_called(&name, id))
+}
+
+/// Whether it is named by one of these, or none are given.
+fn is_one_of(key: &SignedPublicKey, ids: &[String]) -> bool {
+    ids.is_empty() || ids.iter().any(|id| has_id(key, id))
 }
 
 fn listing(key: &SignedPublicKey) -> KeyListing {
@@ -336,10 +378,13 @@ fn binding<'k>(key: &'k SignedPublicKey, sub: &'k SignedPublicSubKey) -> Option<
 }
 
 fn is_revoked(key: &SignedPublicKey) -> bool {
-    let revocations = &key.details.revocation_signatures;
-    revocations.iter().any(|one| {
-        one.typ() == Some(SignatureType::KeyRevocation) && one.verify_key(&key.primary_key).is_ok()
-    })
+    key.details.revocation_signatures.iter().any(|one| is_revocation_of(key, one))
+}
+
+fn is_revocation_of(key: &SignedPublicKey, one: &Signature) -> bool {
+    // Where it says whose it is, that spares a look at every key.
+    let is_its_own = issuer(one).is_none_or(|id| is_called(&hex(&key.primary_key), &id));
+    one.typ() == Some(SignatureType::KeyRevocation) && is_its_own && one.verify_key(&key.primary_key).is_ok()
 }
 
 fn is_sub_revoked(key: &SignedPublicKey, sub: &SignedPublicSubKey) -> bool {

@@ -8,7 +8,7 @@
 use crate::sign::{SignError, armor};
 use pgp::composed::{Deserializable as _, SignedPublicKey};
 use pgp::errors::Error;
-use pgp::packet::{Packet, PacketParser};
+use pgp::packet::{Packet, PacketParser, Signature, SignatureType};
 use std::io::BufRead;
 
 /// Largest file, in bytes.
@@ -21,34 +21,47 @@ pub(super) fn bad(reason: &'static str) -> SignError {
     SignError::BadKey { engine: "gpg", reason }
 }
 
-/// Reads all keys of a file.
-pub(super) fn keys(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, SignError> {
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub(super) keys: Vec<SignedPublicKey>,
+    /// Revocations of keys that stand alone, as in the certificates that `gpg` makes ahead for the case that a key is lost. They
+    /// may be of keys in another file.
+    pub(super) revocations: Vec<Signature>,
+}
+
+/// Reads all keys of a file, and revocations.
+pub(super) fn keys(bytes: &[u8]) -> Result<Read, SignError> {
     if bytes.len() > MAX_BYTES {
         return Err(bad("larger than 64 MiB"));
     }
-    let mut keys = Vec::new();
+    let mut read = Read::default();
     if is_keybox(bytes) {
         for blob in blobs(bytes) {
             if let Some(key) = key_of(blob?)? {
-                take(key, &mut keys)?;
+                take(key, &mut read)?;
             }
         }
     } else if bytes.first().ok_or_else(|| bad("empty"))? & 0x80 != 0 {
-        take(bytes, &mut keys)?;
+        take(bytes, &mut read)?;
     } else {
         let text = String::from_utf8_lossy(bytes);
         for block in armor::blocks(&text, ARMOR) {
             let mut dearmored = pgp::armor::Dearmor::new(block.as_bytes());
             dearmored.read_header().or(Err(bad("malformed armour")))?;
-            take(std::io::BufReader::new(dearmored), &mut keys)?;
+            take(std::io::BufReader::new(dearmored), &mut read)?;
         }
     }
-    if keys.is_empty() { Err(bad("there is no public key in it")) } else { Ok(keys) }
+    if read.keys.is_empty() && read.revocations.is_empty() {
+        return Err(bad("there is no public key in it"));
+    }
+    Ok(read)
 }
 
 /// Reads the keys of a row of packets. Packets of trust, with which `gpg` notes in its own files what it thinks of keys, are
-/// passed over: they stand between a key and what belongs to it. So is what is of a later version.
-fn take(bytes: impl BufRead, keys: &mut Vec<SignedPublicKey>) -> Result<(), SignError> {
+/// passed over: they stand between a key and what belongs to it. So is what is of a later version. A revocation of a key counts
+/// wherever it stands, and not only where one belongs, after the key and before its users: so it does for `gpg`.
+fn take(bytes: impl BufRead, read: &mut Read) -> Result<(), SignError> {
     let is_of_keys = |packet: &pgp::errors::Result<Packet>| match packet {
         Ok(Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_)) | Err(Error::Unsupported { .. }) => {
             false
@@ -56,12 +69,29 @@ fn take(bytes: impl BufRead, keys: &mut Vec<SignedPublicKey>) -> Result<(), Sign
         Err(Error::InvalidPacketContent { source }) => !matches!(**source, Error::Unsupported { .. }),
         _ => true,
     };
-    let packets = PacketParser::new(bytes).filter(is_of_keys);
+    let Read { keys, revocations } = read;
+    let mut follows_key = false;
+    let packets = PacketParser::new(bytes).filter(is_of_keys).filter_map(|packet| match packet {
+        Ok(Packet::Signature(signature))
+            if !follows_key && signature.typ() == Some(SignatureType::KeyRevocation) =>
+        {
+            revocations.push(signature);
+            None
+        }
+        other => {
+            let is_key = matches!(other, Ok(Packet::PublicKey(_)));
+            follows_key = is_key || (follows_key && matches!(other, Ok(Packet::Signature(_))));
+            Some(other)
+        }
+    });
     for key in SignedPublicKey::from_packets(packets.peekable()) {
         if keys.len() == MAX_KEYS {
             return Err(bad("too many keys"));
         }
         keys.push(key.or(Err(bad("malformed")))?);
+    }
+    if revocations.len() > MAX_KEYS {
+        return Err(bad("too many revocations"));
     }
     Ok(())
 }
