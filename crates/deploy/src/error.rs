@@ -181,6 +181,9 @@ pub enum Error {
     /// Nothing of this sysroot runs, so there is no shutdown to wait for, and nothing to unlock.
     #[error("Not currently booted into an OSTree system")]
     NotBooted,
+    /// What is staged now could not be put into the boot order at the shutdown.
+    #[error("/boot cannot be written: its filesystem is read-only")]
+    ReadOnlyBoot,
     /// The running deployment is unlocked already, which ends with the next boot at the earliest.
     #[error("Deployment is already in unlocked state: {state}")]
     Unlocked {

@@ -145,8 +145,8 @@ impl Locked<'_> {
     /// boot order. It replaces one that was staged before. Durable when it returns.
     ///
     /// # Errors
-    /// [`Error::NotBooted`] where nothing of this sysroot runs; else those of [`deploy`](Self::deploy). What boots, and
-    /// what was staged before, is as before then.
+    /// [`Error::NotBooted`] where nothing of this sysroot runs, [`Error::ReadOnlyBoot`] where the boot order could not be
+    /// changed later; else those of [`deploy`](Self::deploy). What boots, and what was staged before, is as before then.
     pub fn stage(
         &self,
         stateroot: &StaterootName,
@@ -160,6 +160,9 @@ impl Locked<'_> {
             return Err(Error::NotBooted);
         }
         let boot = fsio::open_dir(self.root(), layout::BOOT)?;
+        if fsio::mount::access(&boot)? == fsio::mount::Access::ReadOnly {
+            return Err(Error::ReadOnlyBoot);
+        }
         bootloader::of(self, &boot)?;
         self.new_tries()?;
         self.recover(&current, &options.overlays, on_event)?;

@@ -181,6 +181,7 @@ fn remount(dir: &Dir, access: Access, extra: MountFlags) -> io::Result<()> {
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
         (StatVfsMountFlags::NODEV, MountFlags::NODEV),
         (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::SYNCHRONOUS, MountFlags::SYNCHRONOUS),
     ] {
         if has.contains(on) {
             flags |= flag;

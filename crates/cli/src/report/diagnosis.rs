@@ -168,6 +168,7 @@ fn of_deploy(error: &sapwood_deploy::Error) -> Option<(Kind, Vec<String>)> {
             hint("a tree that can be booted has its kernel at /usr/lib/modules/VERSION/vmlinuz"),
         ),
         Error::NotBooted => ("not-booted", Vec::new()),
+        Error::ReadOnlyBoot => ("read-only", Vec::new()),
         Error::NothingStaged | Error::IsStaged { .. } => {
             ("staged", hint("`sapwood admin status` says what is staged"))
         }

@@ -65,31 +65,41 @@ pub fn is_closed(root: &Dir) -> Result<bool, BootError> {
 /// Lets the disk be written where [`is_closed`] says that it cannot: for all who share the mount namespace, so the
 /// caller takes one of its own first (see [`mount::unshare`]) and opens `root` after that.
 ///
+/// A filesystem that is read-only itself becomes writable, and stays so: mounts of it in other namespaces are read-only
+/// by themselves. One that cannot be written at all is left as it is.
+///
 /// # Errors
 /// When the caller may not mount.
 pub fn open_up(root: &Dir) -> Result<(), BootError> {
     mount::make_private(root)?;
-    for dir in closed(root)? {
-        mount::set_access(&dir, Access::ReadWrite)?;
+    closed(root)?.iter().try_for_each(open)
+}
+
+/// Lets a mount be written, and its filesystem where that is needed.
+fn open(dir: &Dir) -> Result<(), BootError> {
+    mount::set_access(dir, Access::ReadWrite)?;
+    if mount::access(dir)? == Access::ReadOnly
+        && let Err(error) = mount::set_filesystem_access(dir, Access::ReadWrite)
+    {
+        // What only reads goes on; what writes says where it could not.
+        tracing::debug!(%error, "a filesystem stays read-only");
     }
     Ok(())
 }
 
 /// Lets the disk be written by all who share the mount namespace for as long as `act` takes, if it [is
-/// closed](is_closed): for what has to be seen by the whole system, as a mount.
+/// closed](is_closed): for what has to be seen by the whole system, as a mount. Then the mounts are read-only again; a
+/// filesystem that was so itself is not, since what was mounted may go on to write to it.
 ///
 /// # Errors
 /// Those of `act`; when the caller may not mount, `act` is not called.
 pub fn while_open<T, E: From<BootError>>(root: &Dir, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let set = |dirs: &[Dir], access| {
-        dirs.iter().try_for_each(|dir| mount::set_access(dir, access)).map_err(BootError::from)
-    };
     let dirs = if BootRecord::read(root)?.is_some() { closed(root)? } else { Vec::new() };
-    set(&dirs, Access::ReadWrite)?;
+    dirs.iter().try_for_each(open)?;
     let acted = act();
-    let closed = set(&dirs, Access::ReadOnly);
+    let closed = dirs.iter().try_for_each(|dir| mount::set_access(dir, Access::ReadOnly));
     let acted = acted?;
-    closed?;
+    closed.map_err(BootError::from)?;
     Ok(acted)
 }
 

@@ -3,8 +3,8 @@
 use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
 use sapwood_deploy::{
-    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, InitOptions, OwnMounts, Remounted, Sysroot,
-    boot_units, is_closed, open_up, prepare_root, remount,
+    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, Error, Finalization, InitOptions,
+    OwnMounts, Remounted, Sysroot, boot_units, is_closed, open_up, prepare_root, remount,
 };
 use sapwood_fsio::mount::Access;
 use sapwood_fsio::{self as fsio, Dir};
@@ -255,6 +255,42 @@ fn remounting_restores_what_was_decided_and_respects_a_read_only_root() {
         fsio::mount::set_access(&at("etc"), Access::ReadOnly).unwrap();
         assert_eq!(remount(&root).unwrap(), Remounted::ReadOnlyRoot);
         assert_eq!(fsio::mount::access(&at("etc")).unwrap(), Access::ReadOnly);
+    });
+}
+
+/// As `ro` in `/etc/fstab` has it.
+#[test]
+fn a_boot_filesystem_that_is_read_only_is_written_by_who_administers_the_system_or_nothing_is_staged() {
+    let name = "early::a_boot_filesystem_that_is_read_only_is_written_by_who_administers_the_system_or_nothing_is_staged";
+    in_mount_namespace(name, || {
+        let boot = Initramfs::new();
+        let running = fsio::stat(&boot.machine.dir(), boot.deployment()).unwrap();
+        let second = boot.machine.commit(2, &tree(2, "kernel"));
+        let root = boot.boot(&BootConfig::default(), OwnMounts::BySystemd);
+        fsio::mount::tmpfs(&root, "run", 0o755).unwrap();
+        fsio::replace(&root, "run/ostree-booted", 0o644, b"").unwrap();
+        let path = boot.root.join("sysroot");
+        mount(&["-t", "tmpfs", "boot"], &path.join("boot"));
+        let from = boot.machine.path().join("boot/.");
+        assert!(Command::new("cp").arg("-a").args([&from, &path.join("boot")]).status().unwrap().success());
+        mount(&["-o", "remount,ro"], &path.join("boot"));
+        let stage = |path: &std::path::Path| {
+            let sysroot = Sysroot::open(&dir(path)).unwrap().with_running_root(running.dev, running.ino);
+            let options = DeployOptions::default();
+            let locked = sysroot.lock(WAIT).unwrap();
+            locked.stage(&os(), second, &options, Finalization::AtShutdown, &|_| {}).map(drop)
+        };
+        assert!(matches!(stage(&path), Err(Error::ReadOnlyBoot)));
+        std::thread::scope(|scope| {
+            let path = path.clone();
+            let other = scope.spawn(move || {
+                fsio::mount::unshare().unwrap();
+                open_up(&dir(&path)).unwrap();
+                stage(&path).unwrap();
+            });
+            other.join().unwrap();
+        });
+        assert!(!writable(&dir(&path), "boot"), "nobody else can");
     });
 }
 
