@@ -9,6 +9,7 @@
 pub(crate) mod cmdline;
 pub(crate) mod config;
 pub(crate) mod error;
+mod fstab;
 pub(crate) mod prepare_root;
 pub(crate) mod record;
 pub(crate) mod remount;

@@ -8,6 +8,7 @@
 use super::cmdline::BootTarget;
 use super::config::BootConfig;
 use super::error::BootError;
+use super::fstab::Fstab;
 use super::record::{self, BootRecord};
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::{labels, layout};
@@ -24,7 +25,7 @@ const VAR_MOUNTED: &str = "run/ostree/initramfs-mount-var";
 /// Who mounts `/var`, and `/boot` where that is on the disk's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnMounts {
-    /// This program, since perhaps nobody will later.
+    /// This program, since perhaps nobody will later; but not what `/etc/fstab` of the deployment mounts.
     Now,
     /// systemd, by units that the generator makes (see [`boot_units`](crate::boot_units)).
     BySystemd,
@@ -177,10 +178,15 @@ fn assemble(
     Ok(())
 }
 
-/// Mounts `/var`, and `/boot` where that is on the disk's root.
+/// Mounts `/var`, and `/boot` where that is on the disk's root; neither where the deployment's `/etc/fstab` mounts it: what
+/// does that later may leave a place alone that is a mount already.
 fn mount_own(disk: &Dir, view: &Dir, deployment: &DeploymentId) -> Result<(), BootError> {
-    mount::bind(&fsio::open_dir(disk, layout::var_dir(&deployment.stateroot))?, view, "var")?;
-    if layout::boot_is_on_disk(disk)? {
+    // A boot does not end for want of it.
+    let fstab = Fstab::read(view).unwrap_or_default();
+    if !fstab.mounts("var") {
+        mount::bind(&fsio::open_dir(disk, layout::var_dir(&deployment.stateroot))?, view, "var")?;
+    }
+    if layout::boot_is_on_disk(disk)? && !fstab.mounts("boot") {
         mount::bind(&fsio::open_dir(disk, layout::BOOT)?, view, "boot")?;
     }
     Ok(())

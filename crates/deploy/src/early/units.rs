@@ -2,6 +2,7 @@
 
 use super::cmdline::BootTarget;
 use super::error::BootError;
+use super::fstab::Fstab;
 use super::prepare_root::resolve;
 use crate::layout;
 use sapwood_fsio::{self as fsio, Dir};
@@ -17,9 +18,6 @@ pub struct Unit {
     pub required_by: &'static str,
 }
 
-/// The file whose lines say what else is mounted.
-const FSTAB: &str = "etc/fstab";
-
 /// The units for the running system whose root is `root` and whose disk is seen at `sysroot` in it. A place that
 /// `/etc/fstab` mounts, or that is a mount already, gets none.
 ///
@@ -28,15 +26,14 @@ const FSTAB: &str = "etc/fstab";
 pub fn boot_units(root: &Dir, target: &BootTarget) -> Result<Vec<Unit>, BootError> {
     let disk = fsio::open_dir(root, "sysroot")?;
     let deployment = resolve(&disk, target)?;
-    let fstab = fsio::read_optional(root, FSTAB, layout::MAX_TEXT_BYTES)?.unwrap_or_default();
-    let fstab = String::from_utf8_lossy(&fstab);
+    let fstab = Fstab::read(root)?;
     let free = |path: &str| -> Result<bool, BootError> {
         let taken = match fsio::open_dir_optional(root, path)? {
             Some(dir) => fsio::mount::is_mount_point(&dir)?,
             // Nothing can be mounted there.
             None => true,
         };
-        Ok(!taken && !mounts(&fstab, path))
+        Ok(!taken && !fstab.mounts(path))
     };
     let mut units = Vec::new();
     if free("var")? {
@@ -54,15 +51,6 @@ pub fn boot_units(root: &Dir, target: &BootTarget) -> Result<Vec<Unit>, BootErro
         });
     }
     Ok(units)
-}
-
-/// Whether a line of the table is about `/PATH`.
-fn mounts(fstab: &str, path: &str) -> bool {
-    let place = |line: &str| line.split_whitespace().nth(1).map(|place| place.trim_matches('/').to_owned());
-    fstab
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .any(|line| place(line).as_deref() == Some(path))
 }
 
 fn unit(place: &str, source: &str, options: &str) -> String {

@@ -129,6 +129,25 @@ fn a_read_only_sysroot_leaves_etc_and_var_writable() {
     });
 }
 
+/// An initramfs without systemd leaves to the system what its table mounts.
+#[test]
+fn what_the_fstab_of_the_deployment_mounts_is_left_to_it() {
+    in_mount_namespace("early::what_the_fstab_of_the_deployment_mounts_is_left_to_it", || {
+        for (fstab, mounted) in [
+            ("UUID=1 /var ext4 defaults 0 2\n", [false, true]),
+            ("# UUID=1 /var ext4\nUUID=2 /boot ext4 ro\n", [true, false]),
+            ("UUID=3 /var/log ext4\n", [true, true]),
+        ] {
+            let boot = Initramfs::new();
+            boot.machine.write(0, "etc/fstab", fstab);
+            let root = boot.boot(&BootConfig::default(), OwnMounts::Now);
+            let is_mounted =
+                |path| fsio::mount::is_mount_point(&fsio::open_dir(&root, path).unwrap()).unwrap();
+            assert_eq!(["var", "boot"].map(is_mounted), mounted, "{fstab}");
+        }
+    });
+}
+
 #[test]
 fn what_is_transient_does_not_reach_the_deployment() {
     in_mount_namespace("early::what_is_transient_does_not_reach_the_deployment", || {
