@@ -36,12 +36,16 @@ pub struct Cleaned {
 
 impl Locked<'_> {
     /// Removes deployments, kernels, links and refs that the current list does not need, and then the objects that no
-    /// ref needs.
+    /// ref needs. A record of something staged that [cannot be understood](crate::Sysroot::unreadable_staged) goes, too.
     ///
     /// # Errors
     /// When something cannot be removed; what boots is not touched, and calling it again goes on.
     pub fn cleanup(&self, options: &CleanupOptions) -> Result<Cleaned> {
-        let mut cleaned = remove_unneeded(self, &self.current()?, &Keep::default())?;
+        let current = self.current()?;
+        if self.unreadable_staged()?.is_some() {
+            self.forget_staged()?;
+        }
+        let mut cleaned = remove_unneeded(self, &current, &Keep::default())?;
         if !options.keep_objects {
             // As in OSTree, only refs keep commits: deployments have theirs.
             let prune = PruneOptions { depth: Some(0), refs_only: true, ..Default::default() };

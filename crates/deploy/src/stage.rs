@@ -78,16 +78,19 @@ pub struct BootComplete {
     pub staged: Option<DeploymentId>,
     /// What was staged, and is not any more: another deployment of its stateroot runs than the one it takes `/etc` from.
     pub forgotten: Option<DeploymentId>,
+    /// Why it is not known what was staged, where its record was damaged. It is gone, and told of once.
+    pub unreadable: Option<String>,
     /// Deployments that the boot loader gave up, and how often it tried each.
     pub given_up: Vec<(DeploymentId, u32)>,
 }
 
 impl Sysroot {
     /// The staged deployment. A record whose tree is gone, or boots already, is none; nor is one that would take over the
-    /// `/etc` of a deployment in whose place another runs now: what was changed there since would be lost.
+    /// `/etc` of a deployment in whose place another runs now: what was changed there since would be lost; nor is one that
+    /// [cannot be understood](Self::unreadable_staged).
     ///
     /// # Errors
-    /// [`Error::Record`] for a record that cannot be read.
+    /// When a file cannot be read.
     pub fn staged(&self) -> Result<Option<Staged>> {
         let current = self.current()?;
         let Some(record) = self.staged_record(&current)? else { return Ok(None) };
@@ -95,10 +98,22 @@ impl Sysroot {
         Ok(Some(Staged::of(record, &current.deployments, origin)))
     }
 
+    /// Why it is not known what is staged, where that is so: its record is damaged, or not one of this kind. It counts for
+    /// nothing, and goes with the next clean-up, and with what writes the boot order or stages something else.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn unreadable_staged(&self) -> Result<Option<Error>> {
+        Ok(match self.find_record()? {
+            Found::Unreadable(error) => Some(error),
+            Found::Record(_) | Found::Nothing => None,
+        })
+    }
+
     /// The record that counts, if what it says still waits.
     pub(crate) fn staged_record(&self, current: &Current) -> Result<Option<Record>> {
-        match self.any_staged_record()? {
-            Some(record) if self.waits(&record, current)? => Ok(Some(record)),
+        match self.find_record()? {
+            Found::Record(record) if self.waits(&record, current)? => Ok(Some(*record)),
             _ => Ok(None),
         }
     }
@@ -115,26 +130,42 @@ impl Sysroot {
     }
 
     /// The run-time record, which real `ostree` writes too, else the one that outlives the boot.
-    fn any_staged_record(&self) -> Result<Option<Record>> {
-        let run = match self.run() {
-            Some(run) => fsio::read_optional(run, layout::STAGED_NAME, layout::MAX_TEXT_BYTES)?,
-            None => None,
-        };
-        let bytes = match run {
-            Some(bytes) => bytes,
-            None => match fsio::read_optional(self.root(), layout::STAGED, layout::MAX_TEXT_BYTES)? {
-                Some(bytes) => bytes,
-                None => return Ok(None),
-            },
-        };
-        let mut record = Record::decode(&bytes)?;
-        if let Some(run) = self.run()
-            && fsio::stat_optional(run, layout::STAGED_LOCKED)?.is_some()
-        {
-            record.finalization = Finalization::Held;
+    fn find_record(&self) -> Result<Found> {
+        let mut found = Found::Nothing;
+        let run = self.run().map(|run| (run, layout::STAGED_NAME));
+        for (dir, name) in run.into_iter().chain([(self.root(), layout::STAGED)]) {
+            match read_record(dir, name) {
+                Ok(Some(mut record)) => {
+                    if let Some(run) = self.run()
+                        && fsio::stat_optional(run, layout::STAGED_LOCKED)?.is_some()
+                    {
+                        record.finalization = Finalization::Held;
+                    }
+                    return Ok(Found::Record(Box::new(record)));
+                }
+                Ok(None) => {}
+                Err(Error::Io(error)) if !is_too_large(&error) => return Err(error.into()),
+                Err(error) => found = Found::Unreadable(error),
+            }
         }
-        Ok(Some(record))
+        Ok(found)
     }
+}
+
+/// What there is of a record.
+enum Found {
+    Nothing,
+    Record(Box<Record>),
+    Unreadable(Error),
+}
+
+fn read_record(dir: &Dir, name: &str) -> Result<Option<Record>> {
+    let bytes = fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES)?;
+    bytes.map(|bytes| Record::decode(&bytes)).transpose()
+}
+
+fn is_too_large(error: &fsio::Error) -> bool {
+    error.source.kind() == std::io::ErrorKind::FileTooLarge
 }
 
 /// What a finalisation that did not come to its end failed of, where nobody could write it down.
@@ -220,7 +251,11 @@ impl Locked<'_> {
             Some(content) => fsio::replace(dir, name, 0o644, content),
             None => fsio::remove_file_optional(dir, name).map(drop),
         };
-        let read = |(dir, name, _): &(&Dir, &str, _)| fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES);
+        let read = |(dir, name, _): &(&Dir, &str, _)| {
+            let bytes = fsio::read_optional(dir, name, layout::MAX_TEXT_BYTES);
+            // What was no record before is none to put back.
+            bytes.or_else(|error| if is_too_large(&error) { Ok(None) } else { Err(error) })
+        };
         let before = places.iter().map(read).collect::<fsio::Result<Vec<_>>>()?;
         let written = places.iter().try_for_each(|(dir, name, content)| put(dir, name, *content));
         let Err(error) = written else { return Ok(()) };
@@ -293,7 +328,8 @@ impl Locked<'_> {
     ///
     /// # Errors
     /// As [`deploy`](Self::deploy), and [`Error::MergeGone`]. What was staged stays so, and why it failed is written to
-    /// the boot directory, for [`boot_complete`](Self::boot_complete).
+    /// the boot directory, for [`boot_complete`](Self::boot_complete). [`Error::Record`] or [`Error::Name`] where what is
+    /// staged is not known: its record is gone then.
     pub fn finalize_staged(&self, on_event: &(dyn Fn(DeployEvent<'_>) + Sync)) -> Result<Option<Deployed>> {
         let finalized = self.try_finalize(on_event);
         if let Err(error) = &finalized {
@@ -314,8 +350,9 @@ impl Locked<'_> {
     fn try_finalize(&self, on_event: &(dyn Fn(DeployEvent<'_>) + Sync)) -> Result<Option<Deployed>> {
         let current = self.current()?;
         let Some(record) = self.staged_record(&current)? else {
+            let unreadable = self.unreadable_staged()?;
             self.forget_staged()?;
-            return Ok(None);
+            return unreadable.map_or(Ok(None), Err);
         };
         if record.finalization == Finalization::Held {
             return Ok(None);
@@ -365,7 +402,11 @@ impl Locked<'_> {
             current.deployments.iter().filter(|deployment| deployment.failed() && !deployment.booted);
         let given_up =
             failed.map(|failed| (failed.id.clone(), failed.tries.map_or(0, |tries| tries.done))).collect();
-        let found = self.any_staged_record()?;
+        let (found, unreadable) = match self.find_record()? {
+            Found::Record(record) => (Some(*record), None),
+            Found::Unreadable(error) => (None, Some(error.to_string())),
+            Found::Nothing => (None, None),
+        };
         let stale = found.as_ref().filter(|record| record.is_of_another_boot(&current));
         let forgotten = stale.map(|record| record.blueprint.id.clone());
         let record = match found {
@@ -388,6 +429,7 @@ impl Locked<'_> {
             failure: failure.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).or(interrupted),
             staged: record.map(|record| record.blueprint.id),
             forgotten,
+            unreadable,
             given_up,
         })
     }

@@ -132,8 +132,17 @@ impl Machine {
         self.sysroot.clone().or_else(|| variable("OSTREE_SYSROOT")).unwrap_or_else(|| PathBuf::from("/"))
     }
 
-    /// Opens it, and finds out which deployment runs, if one does.
+    /// Opens it, and finds out which deployment runs, if one does. Warns where it is not known what is staged.
     pub(super) fn open(&self) -> anyhow::Result<Sysroot> {
+        let sysroot = self.open_untold()?;
+        if let Some(error) = sysroot.unreadable_staged()? {
+            ui::warn(&format!("nothing counts as staged: {error}"));
+        }
+        Ok(sysroot)
+    }
+
+    /// The same without that warning.
+    pub(super) fn open_untold(&self) -> anyhow::Result<Sysroot> {
         let path = self.path();
         running::open_up(&path)?;
         self.open_as_it_is()

@@ -26,6 +26,17 @@ fn a_remote_that_is_there_keeps_its_protection_when_a_deployment_is_to_follow_it
 }
 
 #[test]
+fn a_damaged_record_of_what_is_staged_is_warned_of_until_a_cleanup_removes_it() {
+    let Some(sides) = Sides::new() else { return };
+    sides.machine();
+    fs::write(sides.ours.path("m/ostree/staged-deployment"), "").unwrap();
+    for (line, warned) in [("status", true), ("cleanup", true), ("status", false)] {
+        let ran = sides.ours.run(&format!("admin {line} --sysroot=m"));
+        assert_eq!((ran.code, ran.err.contains("warning: ")), (0, warned), "{line}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_new_repository_has_the_mode_that_the_umask_leaves() {
     let Some(sides) = Sides::new() else { return };
     for (umask, wanted) in [("002", 0o775), ("022", 0o755), ("027", 0o750), ("077", 0o700)] {

@@ -3,7 +3,8 @@
 use crate::crash::survives_every_crash;
 use crate::fixture::{Machine, REF, WAIT, os, tree};
 use sapwood_deploy::{
-    CleanupOptions, DeployOptions, Error, Finalization, InitOptions, Locked, Origin, Result, Staged, Sysroot,
+    BootComplete, CleanupOptions, DeployOptions, Error, Finalization, InitOptions, Locked, Origin, Result,
+    Staged, Sysroot,
 };
 use sapwood_fsio::fault::{self, Failure};
 use sapwood_fsio::{self as fsio, Dir};
@@ -183,18 +184,63 @@ fn a_failed_finalisation_is_told_once_and_leaves_the_update_staged() {
     assert_eq!(machine.boots().len(), 2);
 }
 
+/// What the record could be after a disk failed, or another program wrote it.
+fn damaged_records(good: &[u8]) -> [Vec<u8>; 6] {
+    let cut = good[..good.len() - 1].to_vec();
+    [Vec::new(), b"x".to_vec(), vec![0xff; 64], cut, good[1..].to_vec(), vec![b'x'; 5 << 20]]
+}
+
 #[test]
-fn a_malformed_record_is_an_error_and_nothing_is_removed_by_it() {
-    let machine = staged_machine();
-    let tree = machine.open().staged().unwrap().unwrap().id.dir_name();
-    let good = fsio::read(&machine.dir(), "ostree/staged-deployment", 1 << 16).unwrap();
-    for bytes in [&b"x"[..], &[0xff; 64], &good[..good.len() - 1], &good[1..]] {
-        fsio::replace(&machine.dir(), "ostree/staged-deployment", 0o644, bytes).unwrap();
-        let sysroot = machine.open();
-        assert!(matches!(sysroot.staged(), Err(Error::Record { .. } | Error::Name(_))));
-        assert!(sysroot.lock(WAIT).unwrap().cleanup(&CleanupOptions::default()).is_err());
+fn a_record_that_cannot_be_understood_stands_for_nothing_staged_and_goes_with_what_is_done_next() {
+    let before = staged_machine();
+    let good = fsio::read(&before.dir(), "ostree/staged-deployment", 1 << 16).unwrap();
+    let acts: [fn(&Machine) -> Result<()>; 4] = [
+        |machine| stage(machine).map(drop),
+        |machine| running(machine).lock(WAIT)?.cleanup(&CleanupOptions::default()).map(drop),
+        |machine| {
+            let commit = machine.repo().resolve(REF).unwrap();
+            running(machine).lock(WAIT)?.deploy(&os(), commit, &options(), &|_| {}).map(drop)
+        },
+        |machine| {
+            running(machine).lock(WAIT)?.boot_complete().map(|found| assert!(found.unreadable.is_some()))
+        },
+    ];
+    for (number, bytes) in damaged_records(&good).into_iter().enumerate() {
+        let machine = before.copy();
+        let boots = machine.boots();
+        fsio::replace(&machine.dir(), "ostree/staged-deployment", 0o644, &bytes).unwrap();
+        fsio::replace(&run(&machine), "staged-deployment", 0o644, &bytes).unwrap();
+        let sysroot = running(&machine);
+        assert_eq!((sysroot.staged().unwrap(), sysroot.status().unwrap().staged), (None, None));
+        assert!(sysroot.unreadable_staged().unwrap().is_some());
+        assert_eq!(machine.boots(), boots);
+        acts[number % acts.len()](&machine).unwrap();
+        assert!(running(&machine).unreadable_staged().unwrap().is_none(), "{number}");
     }
-    assert!(machine.exists(&format!("ostree/deploy/os/deploy/{tree}")));
+}
+
+#[test]
+fn a_finalisation_that_finds_no_record_it_understands_says_so_and_the_next_boot_does_once() {
+    let machine = staged_machine();
+    for dir in [fsio::open_dir(&machine.dir(), "ostree").unwrap(), run(&machine)] {
+        fsio::replace(&dir, "staged-deployment", 0o644, b"").unwrap();
+    }
+    let sysroot = running(&machine);
+    let locked = sysroot.lock(WAIT).unwrap();
+    let error = finalize(&locked).unwrap_err();
+    assert!(matches!(error, Error::Record { .. }), "{error}");
+    finalize(&locked).unwrap();
+    assert_eq!(locked.boot_complete().unwrap().failure, Some(error.to_string()));
+    assert_eq!(locked.boot_complete().unwrap(), BootComplete::default());
+    assert_eq!(machine.boots().len(), 1);
+}
+
+#[test]
+fn of_two_records_the_one_that_can_be_understood_counts() {
+    let machine = staged_machine();
+    fsio::replace(&run(&machine), "staged-deployment", 0o644, b"").unwrap();
+    finalize(&running(&machine).lock(WAIT).unwrap()).unwrap();
+    assert_eq!(machine.boots().len(), 2);
 }
 
 #[test]

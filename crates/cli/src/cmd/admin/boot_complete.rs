@@ -19,6 +19,8 @@ pub(crate) struct Outcome {
     staged: Option<String>,
     /// What was staged while another deployment ran.
     forgotten: Option<String>,
+    /// Why it is not known what was staged.
+    unreadable: Option<String>,
     /// The deployment whose boots are not counted any more.
     blessed: Option<String>,
     given_up: Vec<GivenUp>,
@@ -45,6 +47,9 @@ impl Render for Outcome {
         if let Some(name) = &self.forgotten {
             writeln!(out, "not staged any more: {name} was made from a deployment that does not run now")?;
         }
+        if let Some(reason) = &self.unreadable {
+            writeln!(out, "not staged any more, whatever it was: {reason}")?;
+        }
         match &self.staged {
             Some(name) => writeln!(out, "still staged: {name}"),
             None => Ok(()),
@@ -58,7 +63,7 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
-    let sysroot = machine.open()?;
+    let sysroot = machine.open_untold()?;
     let locked = sysroot.lock(PATIENCE)?;
     if args.bless {
         let blessed = locked.bless()?.map(|id| id.to_string());
@@ -71,6 +76,7 @@ pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
         finalization_failure: complete.failure,
         staged: complete.staged.map(|id| id.dir_name()),
         forgotten: complete.forgotten.map(|id| id.to_string()),
+        unreadable: complete.unreadable,
         blessed: None,
         given_up: complete.given_up.into_iter().map(given_up).collect(),
     })

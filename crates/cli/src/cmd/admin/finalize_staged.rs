@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         hold(machine)?;
         return Ok(Outcome { deployed: None });
     }
-    let sysroot = machine.open()?;
+    let sysroot = machine.open_untold()?;
     let watch = Watch::new(ctx);
     let locked = sysroot.lock(PATIENCE)?;
     if let Some(staged) = locked.staged()?.filter(|staged| staged.finalization != Finalization::Held) {
