@@ -9,7 +9,7 @@ use super::cmdline::BootTarget;
 use super::config::BootConfig;
 use super::error::BootError;
 use super::fstab::Fstab;
-use super::record::{self, BootRecord};
+use super::record::BootRecord;
 use crate::deployment::{DeploymentId, StaterootName};
 use crate::{labels, layout};
 use sapwood_fsio::mount::{self, Access};
@@ -76,7 +76,7 @@ pub fn prepare_root(
     let view = mount_root(root, &disk, &deployment, &source, config)?;
     let assembled = assemble(root, &view, &disk, &deployment, config, own, &mut record);
     let finished = assembled.and_then(|()| {
-        fsio::replace(root, record::PATH, 0o644, &record.to_bytes())?;
+        record.write(root)?;
         mount::detach(&fsio::open_dir(root, mounted)?)?;
         mount::move_to(&view, root, mounted)?;
         Ok(())
@@ -119,7 +119,7 @@ pub fn enter_root(root: &Dir, target: &BootTarget) -> Result<PreparedRoot, BootE
         sysroot_read_only: config.sysroot_read_only,
         ..BootRecord::default()
     };
-    fsio::replace(&view, record::PATH, 0o644, &record.to_bytes())?;
+    record.write(&view)?;
     mount::pivot(&view, "sysroot")?;
     if config.sysroot_read_only {
         mount::set_access(&fsio::open_dir(&view, "sysroot")?, Access::ReadOnly)?;

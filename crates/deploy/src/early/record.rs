@@ -4,12 +4,16 @@
 #![deny(clippy::indexing_slicing)]
 
 use super::error::BootError;
+use sapwood_fsio::mount::Access;
 use sapwood_fsio::{self as fsio, Dir};
 use sapwood_objstore::DecodeError;
 use sapwood_objstore::gvariant::{Layout, Reader, Writer};
 
 /// Where it is, relative to the root.
-pub(crate) const PATH: &str = "run/ostree-booted";
+const PATH: &str = "run/ostree-booted";
+/// It is there where `/sysroot` is to be read-only: OSTree's programs said so by it before they wrote a dictionary, and its
+/// program that remounts takes it away.
+const READ_ONLY_STAMP: &str = "run/ostree-sysroot-ro.stamp";
 /// Longest one read, in bytes.
 const MAX_BYTES: u64 = 1 << 16;
 
@@ -32,12 +36,35 @@ const ROOT: &str = "root.transient";
 const ETC: &str = "transient-etc";
 
 impl BootRecord {
-    /// Reads that of the running system whose root this is; `None` where no deployment runs.
+    /// Reads that of the running system whose root this is, and the stamp of older programs; `None` where no deployment
+    /// runs.
     ///
     /// # Errors
     /// [`BootError::Record`] when it is malformed.
     pub fn read(root: &Dir) -> Result<Option<Self>, BootError> {
-        fsio::read_optional(root, PATH, MAX_BYTES)?.map(|bytes| Self::parse(&bytes)).transpose()
+        let Some(bytes) = fsio::read_optional(root, PATH, MAX_BYTES)? else { return Ok(None) };
+        let mut record = Self::parse(&bytes)?;
+        record.sysroot_read_only |= fsio::stat_optional(root, READ_ONLY_STAMP)?.is_some();
+        Ok(Some(record))
+    }
+
+    /// Writes it where [`read`](Self::read) finds it, and the stamp for older programs.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn write(&self, root: &Dir) -> Result<(), BootError> {
+        if self.sysroot_read_only {
+            fsio::replace(root, READ_ONLY_STAMP, 0o644, b"")?;
+        }
+        Ok(fsio::replace(root, PATH, 0o644, &self.to_bytes())?)
+    }
+
+    /// Whether `/sysroot` is to be read-only, or writable; `None` where nothing says so.
+    pub(super) fn sysroot_access(&self) -> Option<Access> {
+        if self.sysroot_read_only {
+            return Some(Access::ReadOnly);
+        }
+        (*self != Self::default()).then_some(Access::ReadWrite)
     }
 
     /// Understands the bytes of the file. Keys that are not known are passed over.

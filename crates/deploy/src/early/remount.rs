@@ -21,8 +21,8 @@ pub enum Remounted {
     Done,
 }
 
-/// Settles what may be written in the system whose root is `root`: `/sysroot` as the record says, `/etc` and `/var`
-/// always, where they are mounts of their own. An `/etc` in memory gets its label.
+/// Settles what may be written in the system whose root is `root`: `/sysroot` as the record says, if it does,
+/// `/etc` and `/var` always, where they are mounts of their own. An `/etc` in memory gets its label.
 ///
 /// # Errors
 /// When the record is malformed or a remount fails; what was done before stays.
@@ -45,8 +45,8 @@ pub fn remount(root: &Dir) -> Result<Remounted, BootError> {
             tracing::warn!(%error, "/etc cannot be labelled");
         }
     }
-    let wanted = if record.sysroot_read_only { Access::ReadOnly } else { Access::ReadWrite };
-    if let Some(sysroot) = mount_at(root, "sysroot")?
+    if let Some(wanted) = record.sysroot_access()
+        && let Some(sysroot) = mount_at(root, "sysroot")?
         && mount::access(&sysroot)? != wanted
     {
         mount::set_access(&sysroot, wanted)?;

@@ -277,6 +277,28 @@ fn remounting_restores_what_was_decided_and_respects_a_read_only_root() {
     });
 }
 
+#[test]
+fn a_sysroot_stays_read_only_where_a_stamp_alone_says_so_or_nothing_does() {
+    in_mount_namespace(
+        "early::a_sysroot_stays_read_only_where_a_stamp_alone_says_so_or_nothing_does",
+        || {
+            let boot = Initramfs::new();
+            let config = BootConfig { sysroot_read_only: true, ..BootConfig::default() };
+            let root = boot.boot(&config, OwnMounts::Now);
+            let run = fsio::mount::tmpfs(&root, "run", 0o755).unwrap();
+            fsio::replace(&run, "ostree-booted", 0o644, b"").unwrap();
+            let sysroot = fsio::open_dir(&root, "sysroot").unwrap();
+            // The program of OSTree that remounts was there first, and took the stamp away.
+            assert_eq!(remount(&root).unwrap(), Remounted::Done);
+            assert_eq!(fsio::mount::access(&sysroot).unwrap(), Access::ReadOnly);
+            fsio::mount::set_access(&sysroot, Access::ReadWrite).unwrap();
+            fsio::replace(&run, "ostree-sysroot-ro.stamp", 0o644, b"").unwrap();
+            assert_eq!(remount(&root).unwrap(), Remounted::Done);
+            assert_eq!(fsio::mount::access(&sysroot).unwrap(), Access::ReadOnly);
+        },
+    );
+}
+
 /// As `ro` in `/etc/fstab` has it.
 #[test]
 fn a_boot_filesystem_that_is_read_only_is_written_by_who_administers_the_system_or_nothing_is_staged() {
@@ -397,8 +419,13 @@ fn either_boot_program_boots_what_either_program_deployed() {
             let by_ours = look(&theirs.boot(&config, OwnMounts::Now));
             let root = boot_theirs(&ours, &options(&ours));
             assert_eq!(look(&root), by_ours);
-            // What comes later understands what their program left.
-            assert!(BootRecord::read(&ours.root()).unwrap().is_some());
+            // What comes later understands what either program left.
+            let record = BootRecord::read(&ours.root()).unwrap().unwrap();
+            assert_eq!(record.sysroot_read_only, read_only);
+            let stamp = |boot: &Initramfs| {
+                fsio::stat_optional(&boot.root(), "run/ostree-sysroot-ro.stamp").unwrap().is_some()
+            };
+            assert_eq!((stamp(&theirs), stamp(&ours)), (read_only, read_only));
         }
     });
 }
