@@ -78,6 +78,8 @@ pub enum UpgradeOutcome {
     Deployed(Box<Deployed>),
     /// A new deployment waits for the shutdown.
     Staged(Box<Staged>),
+    /// One was to wait for the shutdown, and does already.
+    StagedBefore(Box<Staged>),
 }
 
 impl UpgradePlan {
@@ -214,13 +216,17 @@ impl Locked<'_> {
         on_event: &(dyn Fn(DeployEvent<'_>) + Sync),
     ) -> Result<UpgradeOutcome> {
         let commit = self.target(plan)?;
-        let is_staged = self.staged()?.is_some_and(|staged| {
-            staged.id.commit == commit
+        if !plan.is_update(commit) {
+            return Ok(UpgradeOutcome::Unchanged { commit });
+        }
+        let asked_for = |staged: &Staged| {
+            options.when == When::Staged(staged.finalization)
+                && staged.id.commit == commit
                 && staged.id.stateroot == plan.stateroot
                 && staged.origin == plan.origin
-        });
-        if is_staged || !plan.is_update(commit) {
-            return Ok(UpgradeOutcome::Unchanged { commit });
+        };
+        if let Some(staged) = self.staged()?.filter(asked_for) {
+            return Ok(UpgradeOutcome::StagedBefore(Box::new(staged)));
         }
         if options.downgrade == Downgrade::Refuse {
             self.refuse_older(plan.from.id.commit, commit)?;

@@ -1,9 +1,10 @@
 //! Following a ref: what is planned, what is deployed, and when nothing is.
 
 use crate::fixture::{Machine, REF, WAIT, os, tree};
+use crate::staged::running;
 use sapwood_deploy::{
-    DeployOptions, Downgrade, Error, InitOptions, Origin, Result, StaterootName, UpgradeOptions,
-    UpgradeOutcome, UpgradePlan,
+    DeployOptions, Downgrade, Error, Finalization, InitOptions, Origin, Result, StaterootName,
+    UpgradeOptions, UpgradeOutcome, UpgradePlan, When,
 };
 use sapwood_fsio as fsio;
 
@@ -43,6 +44,26 @@ fn a_newer_commit_is_deployed_with_the_same_origin_and_then_nothing_is_left_to_d
     assert_eq!(deployments[0].origin.refspec().as_deref(), Some(REF));
     assert_eq!((deployments[0].pinned(), deployments[1].pinned()), (false, true), "pinning is not inherited");
     assert!(matches!(upgrade(&machine, Downgrade::Refuse).unwrap(), UpgradeOutcome::Unchanged { .. }));
+}
+
+#[test]
+fn what_is_staged_is_staged_again_only_to_let_it_go_and_does_not_keep_it_from_being_deployed_at_once() {
+    let machine = following();
+    machine.commit(6, &tree(6, "kernel"));
+    let upgrade = |when| {
+        let sysroot = running(&machine);
+        let locked = sysroot.lock(WAIT).unwrap();
+        let options = UpgradeOptions { when, ..UpgradeOptions::default() };
+        locked.upgrade(&locked.plan_upgrade(None).unwrap(), &options, &|_| {}).unwrap()
+    };
+    let (at_shutdown, held) = (When::Staged(Finalization::AtShutdown), When::Staged(Finalization::Held));
+    assert!(matches!(upgrade(held), UpgradeOutcome::Staged(_)));
+    assert!(matches!(upgrade(at_shutdown), UpgradeOutcome::Staged(_)));
+    assert!(matches!(upgrade(at_shutdown), UpgradeOutcome::StagedBefore(_)));
+    assert_eq!(machine.boots().len(), 1);
+    assert!(matches!(upgrade(When::Now), UpgradeOutcome::Deployed(_)));
+    assert_eq!(machine.boots().len(), 2);
+    assert_eq!(machine.open().staged().unwrap(), None);
 }
 
 #[test]

@@ -74,6 +74,10 @@ pub(super) enum Result {
     },
     Deployed(Box<Shown>),
     Staged(StagedShown),
+    /// It waits for the shutdown already.
+    StagedBefore {
+        commit: String,
+    },
     /// Nothing was to be deployed; whether there is something newer now.
     PulledOnly(bool),
 }
@@ -84,10 +88,12 @@ impl Serialize for Outcome {
             Result::Deployed(shown) => ("deployed", Some(shown.json())),
             Result::Staged(staged) => ("staged", serde_json::to_value(staged).ok()),
             Result::PulledOnly(true) => ("pulled", None),
-            Result::Unchanged { .. } | Result::PulledOnly(false) => ("unchanged", None),
+            Result::Unchanged { .. } | Result::StagedBefore { .. } | Result::PulledOnly(false) => {
+                ("unchanged", None)
+            }
         };
         let commit = match &self.result {
-            Result::Unchanged { commit } => Some(commit),
+            Result::Unchanged { commit } | Result::StagedBefore { commit } => Some(commit),
             _ => None,
         };
         json!({
@@ -113,7 +119,9 @@ impl Render for Outcome {
             Result::PulledOnly(false) if self.persona == Persona::Ostree => {
                 writeln!(out, "No update available.")?;
             }
-            Result::Unchanged { .. } => writeln!(out, "No update available.")?,
+            // OSTree stages it again, and says nothing.
+            Result::StagedBefore { .. } if self.persona == Persona::Ostree => {}
+            Result::Unchanged { .. } | Result::StagedBefore { .. } => writeln!(out, "No update available.")?,
             Result::Deployed(shown) => shown.render(out)?,
             Result::Staged(staged) => staged.render(out)?,
             Result::PulledOnly(_) => {}
@@ -128,7 +136,7 @@ impl Render for Outcome {
         match &self.result {
             Result::Deployed(shown) => shown.entries(),
             Result::Staged(staged) => staged.entries(),
-            Result::Unchanged { .. } | Result::PulledOnly(_) => Vec::new(),
+            Result::Unchanged { .. } | Result::StagedBefore { .. } | Result::PulledOnly(_) => Vec::new(),
         }
     }
 
@@ -146,7 +154,10 @@ impl Render for Outcome {
 
     fn exit_code(&self) -> u8 {
         match (&self.result, self.persona) {
-            (Result::Unchanged { .. } | Result::PulledOnly(false), Persona::Sapwood) => 77,
+            (
+                Result::Unchanged { .. } | Result::StagedBefore { .. } | Result::PulledOnly(false),
+                Persona::Sapwood,
+            ) => 77,
             _ => 0,
         }
     }
@@ -196,7 +207,8 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         let when = if staged { When::Staged(Finalization::AtShutdown) } else { When::Now };
         deploy(ctx, &locked, &plan, &args.how, args.allow_downgrade, when)?
     };
-    if args.reboot && matches!(result, Result::Deployed(_) | Result::Staged(_)) {
+    let is_to_boot = !matches!(result, Result::Unchanged { .. } | Result::PulledOnly(_));
+    if args.reboot && is_to_boot {
         reboot()?;
     }
     Ok(Outcome { pulled, result, ended, deleted_ref: None, persona: ctx.persona })
@@ -290,6 +302,7 @@ pub(super) fn deploy(
     };
     Ok(match upgraded {
         UpgradeOutcome::Unchanged { commit } => Result::Unchanged { commit: commit.to_hex() },
+        UpgradeOutcome::StagedBefore(staged) => Result::StagedBefore { commit: staged.id.commit.to_hex() },
         UpgradeOutcome::Staged(staged) => Result::Staged(StagedShown::new(&staged)),
         UpgradeOutcome::Deployed(deployed) => Result::Deployed(Box::new(Shown::new(*deployed, watch.etc()))),
     })
