@@ -37,6 +37,19 @@ fn a_damaged_record_of_what_is_staged_is_warned_of_until_a_cleanup_removes_it() 
 }
 
 #[test]
+fn what_the_real_program_would_finalise_otherwise_is_not_staged_under_its_name() {
+    let Some(sides) = Sides::new() else { return };
+    sides.machine();
+    sides.same_code("pull-local --repo=m/ostree/repo srv os");
+    for options in ["--not-as-default", "--retain-pending", "--retain-rollback --not-as-default", ""] {
+        let ran = sides.same(&format!("admin deploy --sysroot=m --os=os --stage {options} os"));
+        assert_eq!(ran.code, 1, "nothing can be staged where nothing runs");
+        let ours = sides.ours.run(&format!("admin deploy --sysroot=m --os=os --stage {options} os"));
+        assert!(ours.err.contains("Not currently booted"), "{ours:?}");
+    }
+}
+
+#[test]
 fn a_new_repository_has_the_mode_that_the_umask_leaves() {
     let Some(sides) = Sides::new() else { return };
     for (umask, wanted) in [("002", 0o775), ("022", 0o755), ("027", 0o750), ("077", 0o700)] {

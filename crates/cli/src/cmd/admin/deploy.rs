@@ -3,6 +3,7 @@
 use super::kargs::edits;
 use super::outcome::{EtcMerge, Shown, StagedShown};
 use super::{Machine, PATIENCE, narrate, stateroot_or_running};
+use crate::args::Persona;
 use crate::ctx::{Ctx, open_parent, read_file};
 use crate::journal::Entry;
 use crate::ui::Render;
@@ -117,6 +118,17 @@ impl Args {
         Ok(KargsFrom::Merge)
     }
 
+    /// What OSTree would finalise as something else than is asked for.
+    fn refuse_what_ostree_stages_not(&self) -> anyhow::Result<()> {
+        for (given, what) in [
+            (self.retain_pending || self.retain_rollback, "--retain arguments"),
+            (self.not_as_default, "--not-as-default"),
+        ] {
+            anyhow::ensure!(!given, "--stage cannot currently be combined with {what}");
+        }
+        Ok(())
+    }
+
     fn options(
         &self,
         sysroot: &sapwood_deploy::Locked<'_>,
@@ -222,6 +234,9 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let stateroot = stateroot_or_running(&locked, args.os.as_ref())?;
     let commit = locked.repo().resolve(&args.revision)?;
+    if args.stage && ctx.persona == Persona::Ostree {
+        args.refuse_what_ostree_stages_not()?;
+    }
     let options = args.options(&locked, commit)?;
     let watch = Watch::new(ctx);
     if args.stage || args.lock_finalization {
