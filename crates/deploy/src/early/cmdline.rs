@@ -40,6 +40,15 @@ impl BootTarget {
         };
         Ok(Self { link })
     }
+
+    /// The stateroot, where the link has it in its name: all do but those of Android.
+    pub(crate) fn stateroot(&self) -> Option<&str> {
+        let parts: Vec<_> = self.link.split('/').collect();
+        match parts[..] {
+            ["ostree", boot, stateroot, _kernel, _serial] if boot.starts_with("boot.") => Some(stateroot),
+            _ => None,
+        }
+    }
 }
 
 fn android_slot(kargs: &Kargs) -> Option<char> {
@@ -67,6 +76,15 @@ mod tests {
         {
             assert_eq!(of(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_stateroot_is_in_the_name_of_the_link_but_for_a_slot() {
+        let of = |text: &str| BootTarget::parse(text.as_bytes()).unwrap().stateroot().map(str::to_owned);
+        assert_eq!(of("ostree=/ostree/boot.1/os/abc/0").as_deref(), Some("os"));
+        assert_eq!(of("ostree=/ostree/boot.0.1/a.b/abc/1").as_deref(), Some("a.b"));
+        assert_eq!(of("androidboot.slot_suffix=_b"), None);
+        assert_eq!(of("ostree=/ostree/os/boot.1/abc/0"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ASSEMBLY: &str = "sysroot.tmp";
 /// Its own directory for state of the running system.
 const RUN: &str = "run/ostree";
 /// Says that `/var` is mounted: it was not left to systemd.
-const VAR_MOUNTED: &str = "run/ostree/initramfs-mount-var";
+pub(super) const VAR_MOUNTED: &str = "run/ostree/initramfs-mount-var";
 
 /// Who mounts `/var`, and `/boot` where that is on the disk's root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

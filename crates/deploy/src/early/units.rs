@@ -3,9 +3,9 @@
 use super::cmdline::BootTarget;
 use super::error::BootError;
 use super::fstab::Fstab;
-use super::prepare_root::resolve;
-use crate::layout;
-use sapwood_fsio::{self as fsio, Dir};
+use super::prepare_root::{VAR_MOUNTED, resolve};
+use crate::{StaterootName, layout};
+use sapwood_fsio::{self as fsio, Dir, Kind};
 
 /// A unit file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,27 +19,33 @@ pub struct Unit {
 }
 
 /// The units for the running system whose root is `root` and whose disk is seen at `sysroot` in it. A place that
-/// `/etc/fstab` mounts, or that is a mount already, gets none.
+/// `/etc/fstab` mounts gets none, and none does where the initramfs mounted them.
+///
+/// They are the same whenever systemd asks, also when all is mounted, and after an upgrade removed the link that it was
+/// booted by.
 ///
 /// # Errors
-/// When the target leads to no deployment, or `/etc/fstab` cannot be read.
+/// When the target names no stateroot and leads to no deployment, or `/etc/fstab` cannot be read.
 pub fn boot_units(root: &Dir, target: &BootTarget) -> Result<Vec<Unit>, BootError> {
+    if fsio::stat_optional(root, VAR_MOUNTED)?.is_some() {
+        return Ok(Vec::new());
+    }
     let disk = fsio::open_dir(root, "sysroot")?;
-    let deployment = resolve(&disk, target)?;
+    let stateroot = match target.stateroot() {
+        Some(name) => StaterootName::new(name)
+            .map_err(|error| BootError::BadLink { link: target.link.clone(), reason: error.to_string() })?,
+        None => resolve(&disk, target)?.stateroot,
+    };
     let fstab = Fstab::read(root)?;
     let free = |path: &str| -> Result<bool, BootError> {
-        let taken = match fsio::open_dir_optional(root, path)? {
-            Some(dir) => fsio::mount::is_mount_point(&dir)?,
-            // Nothing can be mounted there.
-            None => true,
-        };
-        Ok(!taken && !fstab.mounts(path))
+        let there = fsio::stat_optional(root, path)?.is_some_and(|stat| stat.kind == Kind::Dir);
+        Ok(there && !fstab.mounts(path))
     };
     let mut units = Vec::new();
     if free("var")? {
         units.push(Unit {
             name: "var.mount",
-            text: unit("var", &layout::var_dir(&deployment.stateroot), "bind,slave,shared"),
+            text: unit("var", &layout::var_dir(&stateroot), "bind,slave,shared"),
             required_by: "local-fs.target",
         });
     }
@@ -114,13 +120,25 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_elsewhere_is_refused() {
+    fn units_stay_the_same_when_an_upgrade_removed_the_link_and_there_are_none_where_the_initramfs_mounted() {
         let (root, target) = machine();
-        for aim in
-            ["../../../deploy/os/deploy/none.0", "/etc", "../../../deploy/os/var", "../../../../x/deploy/y"]
-        {
-            root.remove_file("sysroot/ostree/boot.1.0/os/x/0").unwrap();
-            root.symlink_contents(aim, "sysroot/ostree/boot.1.0/os/x/0").unwrap();
+        let before = boot_units(&root, &target).unwrap();
+        root.remove_dir_all("sysroot/ostree/boot.1.0").unwrap();
+        assert_eq!(boot_units(&root, &target).unwrap(), before);
+        root.create_dir_all("run/ostree").unwrap();
+        root.write(VAR_MOUNTED, "").unwrap();
+        assert_eq!(names(&root, &target), [""; 0]);
+    }
+
+    #[test]
+    fn a_link_without_a_stateroot_in_its_name_is_followed_and_one_that_leads_elsewhere_is_refused() {
+        let (root, _) = machine();
+        let target = BootTarget::parse(b"androidboot.slot_suffix=_a").unwrap();
+        root.symlink(format!("deploy/os/deploy/{ID}.0"), "sysroot/ostree/root.a").unwrap();
+        assert_eq!(names(&root, &target), ["var.mount", "boot.mount"]);
+        for aim in ["deploy/os/deploy/none.0", "/etc", "deploy/os/var", "../../../../x/deploy/y"] {
+            root.remove_file("sysroot/ostree/root.a").unwrap();
+            root.symlink_contents(aim, "sysroot/ostree/root.a").unwrap();
             assert!(matches!(boot_units(&root, &target), Err(BootError::BadLink { .. })), "{aim}");
         }
     }

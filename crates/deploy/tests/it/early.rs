@@ -125,6 +125,7 @@ fn a_read_only_sysroot_leaves_etc_and_var_writable() {
         assert!(fsio::stat(&root, "boot/loader").unwrap().kind == fsio::Kind::Symlink);
         fsio::replace(&root, "var/kept", 0o644, b"x").unwrap();
         assert!(boot.machine.exists("ostree/deploy/os/var/kept"), "it is the stateroot's");
+        fsio::mount::bind(&fsio::open_dir(&boot.root(), "run").unwrap(), &root, "run").unwrap();
         assert_eq!(boot_units(&root, &boot.target()).unwrap(), [], "/var is there, and so is /boot");
     });
 }
