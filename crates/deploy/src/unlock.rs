@@ -124,13 +124,18 @@ impl Locked<'_> {
         let (upper, work) = (dir("upper")?, dir("work")?);
         labels::imitate(&upper, usr)?;
         let flags = if unlock == Unlock::Transient { MountFlags::RDONLY } else { MountFlags::empty() };
-        mount_over(usr, &upper, &work, flags)?;
-        let Some(run) = self.run() else { return Ok(()) };
+        let Some(run) = self.run() else { return mount_over(usr, &upper, &work, flags) };
         let path = stamp(&booted.id, unlock);
         if let Some((parent, _)) = path.rsplit_once('/') {
             fsio::ensure_dir(run, parent, 0o755)?;
         }
-        Ok(fsio::replace(run, path, 0o644, b"")?)
+        // First: the mount cannot be undone, and must not go unrecorded.
+        fsio::replace(run, &path, 0o644, b"")?;
+        mount_over(usr, &upper, &work, flags).inspect_err(|_| {
+            if let Err(error) = fsio::remove_file_optional(run, &path) {
+                tracing::warn!(%error, "what says that /usr is unlocked cannot be removed");
+            }
+        })
     }
 }
 

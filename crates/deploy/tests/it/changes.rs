@@ -153,3 +153,18 @@ fn an_unlocked_usr_can_be_written_once_and_a_hotfix_keeps_a_copy_to_go_back_to()
         },
     );
 }
+
+#[test]
+fn a_usr_that_cannot_be_told_to_be_writable_is_not_made_so() {
+    in_mount_namespace("changes::a_usr_that_cannot_be_told_to_be_writable_is_not_made_so", || {
+        let machine = machine();
+        let first = machine.open().deployments().unwrap().remove(0);
+        let root = std::fs::metadata(machine.path().join(first.path())).unwrap();
+        let run = fsio::ensure_dir(&machine.dir(), "run", 0o755).unwrap();
+        fsio::replace(&run, "deployment-state", 0o644, b"in the way").unwrap();
+        let sysroot = machine.open().with_running_root(root.dev(), root.ino()).with_run(run);
+        let usr = machine.path().join(first.path()).join("usr");
+        assert!(sysroot.lock(WAIT).unwrap().unlock(Unlock::Development, &dir(&usr)).is_err());
+        assert!(!fsio::mount::is_mount_point(&dir(&usr)).unwrap());
+    });
+}

@@ -59,17 +59,21 @@ fn grub_never_loses_a_configuration_that_is_ours_and_keeps_its_own_only_where_th
 }
 
 #[test]
-fn a_hotfix_that_cannot_be_mounted_leaves_nothing_that_the_next_boot_would_mount() {
+fn a_writable_usr_that_cannot_be_mounted_leaves_nothing_that_says_so_or_that_the_next_boot_would_mount() {
     let machine = deployed();
     let first = machine.open().deployments().unwrap().remove(0);
     let tree = machine.path().join(first.path());
     let root = std::fs::metadata(&tree).unwrap();
-    let sysroot = machine.open().with_running_root(root.dev(), root.ino());
+    let run = fsio::ensure_dir(&machine.dir(), "run", 0o755).unwrap();
+    let sysroot = machine.open().with_running_root(root.dev(), root.ino()).with_run(run);
     // Over a directory that is gone nobody can mount.
     let gone = tempfile::tempdir().unwrap();
     let usr = dir(gone.path());
     drop(gone);
-    assert!(sysroot.lock(WAIT).unwrap().unlock(Unlock::Hotfix, &usr).is_err());
+    for unlock in [Unlock::Development, Unlock::Transient, Unlock::Hotfix] {
+        let failed = sysroot.lock(WAIT).unwrap().unlock(unlock, &usr);
+        assert!(matches!(failed, Err(Error::Io(_))), "{failed:?}");
+    }
     for left in [".usr-ovl-upper", ".usr-ovl-work"] {
         assert!(!tree.join(left).exists(), "{left}");
     }
