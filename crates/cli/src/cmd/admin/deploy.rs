@@ -244,7 +244,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
         let staged = locked
             .stage(&stateroot, commit, &options, finalization, &|event| watch.see(event))
             .context(CANNOT_STAGE)?;
-        return Ok(Outcome::Staged(StagedShown::new(&staged)));
+        return Ok(Outcome::Staged(StagedShown::new(&staged, ctx.persona)));
     }
     let deployed = locked.deploy(&stateroot, commit, &options, &|event| watch.see(event))?;
     Ok(Outcome::Deployed(Box::new(Shown::new(deployed, watch.etc()))))

@@ -1,5 +1,6 @@
 //! What deploying did, as `deploy`, `upgrade` and `switch` tell it.
 
+use crate::args::Persona;
 use crate::journal::{self, Entry};
 use crate::ui::{Render, human};
 use sapwood_deploy::{Change, Cleaned, Conflict, Deployed, DeploymentId, Finalization, Staged, Written};
@@ -24,11 +25,14 @@ pub(crate) struct StagedShown {
     held: bool,
     #[serde(skip)]
     id: DeploymentId,
+    #[serde(skip)]
+    persona: Persona,
 }
 
 impl StagedShown {
-    pub(crate) fn new(staged: &Staged) -> Self {
+    pub(crate) fn new(staged: &Staged, persona: Persona) -> Self {
         Self {
+            persona,
             staged: true,
             stateroot: staged.id.stateroot.to_string(),
             commit: staged.id.commit.to_hex(),
@@ -41,6 +45,10 @@ impl StagedShown {
 
 impl Render for StagedShown {
     fn render(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.persona == Persona::Ostree {
+            // OSTree says nothing.
+            return Ok(());
+        }
         writeln!(out, "Staged deployment: {} {}.{}", self.stateroot, self.commit, self.serial)
     }
 
@@ -254,4 +262,36 @@ pub(super) fn cleaned_json(cleaned: &Cleaned) -> Value {
         "objects": cleaned.pruned.map(|pruned| pruned.deleted_objects),
         "freed_bytes": cleaned.pruned.map(|pruned| pruned.freed_bytes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sapwood_deploy::{Kargs, Origin, StaterootName};
+    use sapwood_objstore::{Id, ObjectId};
+
+    #[test]
+    fn what_is_staged_is_told_by_our_own_name_alone() {
+        let staged = Staged {
+            id: DeploymentId {
+                stateroot: StaterootName::new("os").unwrap(),
+                commit: Id::new(ObjectId::from_hex(&"ab".repeat(32)).unwrap()),
+                serial: 1,
+            },
+            merge: None,
+            kargs: Kargs::default(),
+            origin: Origin::default(),
+            finalization: Finalization::AtShutdown,
+        };
+        let told = |persona| {
+            let mut out = Vec::new();
+            StagedShown::new(&staged, persona).render(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            told(Persona::Sapwood),
+            format!("Staged deployment: os {}.1\n", staged.id.commit.to_hex())
+        );
+        assert_eq!(told(Persona::Ostree), "");
+    }
 }

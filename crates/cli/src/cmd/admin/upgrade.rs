@@ -303,7 +303,7 @@ pub(super) fn deploy(
     Ok(match upgraded {
         UpgradeOutcome::Unchanged { commit } => Result::Unchanged { commit: commit.to_hex() },
         UpgradeOutcome::StagedBefore(staged) => Result::StagedBefore { commit: staged.id.commit.to_hex() },
-        UpgradeOutcome::Staged(staged) => Result::Staged(StagedShown::new(&staged)),
+        UpgradeOutcome::Staged(staged) => Result::Staged(StagedShown::new(&staged, ctx.persona)),
         UpgradeOutcome::Deployed(deployed) => Result::Deployed(Box::new(Shown::new(*deployed, watch.etc()))),
     })
 }
