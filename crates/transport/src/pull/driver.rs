@@ -226,10 +226,10 @@ impl Driver<'_> {
     /// How many requests are worth it, by what came of those until now.
     fn adapt(&mut self) {
         let Some(wire) = &self.wire else { return };
-        let quickest = wire.net.traffic.quickest_answer();
+        let waits = wire.net.traffic.waits();
         // What finds no room is fetched again, too.
         let troubles = wire.net.remote.troubles() + self.refused;
-        self.window.judge(Seen { quickest, troubles });
+        self.window.judge(Seen { waits, troubles });
     }
 
     fn fetch(&mut self, item: Item, whole: bool) {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Larger files are written as they come: memory is bounded by this times the number of requests under way.
@@ -26,8 +26,8 @@ const MAX_MEMORY_BYTES: usize = 256 << 10;
 pub(super) struct Traffic {
     pub(super) received_bytes: AtomicU64,
     pub(super) requests: AtomicU64,
-    /// The shortest wait for an answer to begin since it was asked for last; `u64::MAX` if none began.
-    quickest_nanos: AtomicU64,
+    /// How long answers were waited for since this was asked last.
+    waits: Mutex<Vec<Duration>>,
     throttle: Option<Throttle>,
 }
 
@@ -36,24 +36,18 @@ impl Traffic {
         Self {
             received_bytes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
-            quickest_nanos: AtomicU64::new(u64::MAX),
+            waits: Mutex::default(),
             throttle: bytes_per_second.map(Throttle::new),
         }
     }
 
-    /// The shortest wait for an answer to begin since this was asked last.
-    pub(super) fn quickest_answer(&self) -> Option<Duration> {
-        let nanos = self.quickest_nanos.swap(u64::MAX, Ordering::Relaxed);
-        (nanos < u64::MAX).then(|| Duration::from_nanos(nanos))
+    /// How long each answer was waited for that began since this was asked last.
+    pub(super) fn waits(&self) -> Vec<Duration> {
+        std::mem::take(&mut self.waits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// An answer began, this long after its request was sent.
-    fn began(&self, wait: Duration) {
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        self.quickest_nanos.fetch_min(nanos, Ordering::Relaxed);
-    }
-
-    /// Asks for a file, and notes how soon the answer begins.
+    /// Asks for a file. How soon the answer begins is noted for objects, of which there are many: what else there is may come from
+    /// another server, or have been here already.
     pub(super) async fn get(
         &self,
         remote: &dyn Remote,
@@ -64,7 +58,9 @@ impl Traffic {
         self.sent();
         let sent = Instant::now();
         let response = remote.get(path, range, limits).await?;
-        self.began(sent.elapsed());
+        if wire::is_immutable(path) {
+            self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(sent.elapsed());
+        }
         Ok(response)
     }
 

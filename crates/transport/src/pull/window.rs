@@ -3,10 +3,13 @@
 //! A way of 100 ms and small files needs over a hundred requests to be full; a near server, or a slow line, is not served any
 //! faster for more than a few. Which of these it is, the wait for an answer to begin tells. Where a line is full, requests and
 //! answers queue, and each waits for longer than on an idle one. So after each round, which is as many answers as there may be
-//! requests, the quickest answer of the round is compared with the quickest ever: if it came about as soon, the way had room at
-//! that moment, and more requests are tried: twice as many, until a failure that had to be repeated halves the number, and from
-//! then on a few at a time. Rates tell less: files that happen to be large bring their number down, and small ones their bytes.
-//! Pure: the driver says what happened.
+//! requests, the quick answers of the round are compared with those of the round when they were quickest: if they came about as
+//! soon, the way had room at that moment, and more requests are tried: twice as many, until a failure that had to be repeated
+//! halves the number, and from then on a few at a time. Rates tell less: files that happen to be large bring their number down,
+//! and small ones their bytes.
+//!
+//! Of a round the tenth part of the answers that came soonest is passed over, and so is what came as soon as from next door: it
+//! is what some cache between had, and says nothing of the way to all else. Pure: the driver says what happened.
 
 use std::time::Duration;
 
@@ -24,12 +27,16 @@ const FIRST_REST: u32 = 1;
 const FULL: u32 = 2;
 /// A way so short is filled by the first number: that is thousands of answers a second, more than are stored.
 const NEAR: Duration = Duration::from_millis(5);
+/// Of so many answers one must come from further, or else the way is short.
+const FAR_OF: usize = 4;
+/// Of so many answers that come from further the soonest is passed over.
+const SOONEST_OF: usize = 10;
 
 /// What the network has seen.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// The shortest wait for an answer to begin since the last look, if any began.
-    pub(super) quickest: Option<Duration>,
+    /// How long each answer that began since the last look was waited for.
+    pub(super) waits: Vec<Duration>,
     /// Failures that were repeated, since the beginning.
     pub(super) troubles: u64,
 }
@@ -43,9 +50,9 @@ pub(super) struct Window {
     ended: usize,
     /// Whether there were as many requests as there may be; else their number is not what holds the pull up.
     was_full: bool,
-    /// The shortest wait of this round.
-    quickest: Option<Duration>,
-    /// The shortest wait of all.
+    /// The waits of this round, [`NEAR`] ones left out.
+    waits: Vec<Duration>,
+    /// The shortest [quick wait](Self::quick) of a round.
     least: Option<Duration>,
     troubles: u64,
     rest: u32,
@@ -64,7 +71,7 @@ impl Window {
             most,
             ended: 0,
             was_full: false,
-            quickest: None,
+            waits: Vec::new(),
             least: None,
             troubles: 0,
             rest: FIRST_REST,
@@ -92,8 +99,7 @@ impl Window {
     pub(super) fn judge(&mut self, seen: Seen) {
         let is_failing = seen.troubles > self.troubles && !self.was_halved;
         self.troubles = seen.troubles;
-        self.quickest = shorter(self.quickest, seen.quickest);
-        self.least = shorter(self.least, seen.quickest);
+        self.waits.extend(seen.waits.into_iter().filter(|wait| *wait > NEAR));
         if is_failing {
             self.begin(self.size / 2);
             (self.rest, self.was_halved, self.is_careful) = (REST, true, true);
@@ -102,7 +108,8 @@ impl Window {
         if self.ended < self.size {
             return;
         }
-        let more = if self.was_full && self.rest == 0 && self.has_room() {
+        let has_room = self.has_room();
+        let more = if self.was_full && self.rest == 0 && has_room {
             if self.is_careful { (self.size / STEP).max(1) } else { self.size }
         } else {
             0
@@ -111,21 +118,29 @@ impl Window {
         self.begin(self.size + more);
     }
 
-    /// Whether the way had room in this round.
-    fn has_room(&self) -> bool {
-        let (Some(quickest), Some(least)) = (self.quickest, self.least) else { return false };
-        least > NEAR && quickest < least * FULL
+    /// Whether the way had room in this round, and is long enough to need more.
+    fn has_room(&mut self) -> bool {
+        let Some(quick) = self.quick() else { return false };
+        let least = self.least.map_or(quick, |least| least.min(quick));
+        self.least = Some(least);
+        quick < least * FULL
+    }
+
+    /// How soon answers of this round began that were quick, if enough came from far.
+    fn quick(&mut self) -> Option<Duration> {
+        if self.waits.len() < self.ended.div_ceil(FAR_OF) {
+            return None;
+        }
+        let at = self.waits.len() / SOONEST_OF;
+        (at < self.waits.len()).then(|| *self.waits.select_nth_unstable(at).1)
     }
 
     /// Begins a round with this number.
     fn begin(&mut self, size: usize) {
         self.size = size.clamp(LEAST.min(self.most), self.most);
-        (self.ended, self.was_full, self.was_halved, self.quickest) = (0, false, false, None);
+        (self.ended, self.was_full, self.was_halved) = (0, false, false);
+        self.waits.clear();
     }
-}
-
-fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    a.into_iter().chain(b).min()
 }
 
 #[cfg(test)]
@@ -142,6 +157,8 @@ mod tests {
         bytes_per_second: u64,
         /// More requests than this at once are refused, and come half a second later.
         bears: usize,
+        /// Of so many files a cache has one, and gives it within a millisecond.
+        cached_of: usize,
     }
 
     /// Fetches so many files of such sizes; gives how long that takes, the most requests at once, and how many were refused.
@@ -152,17 +169,19 @@ mod tests {
         // When they end, and how long they had to wait to begin.
         let mut under_way: BinaryHeap<Reverse<(Instant, Duration)>> = BinaryHeap::new();
         let (mut asked, mut got, mut most) = (0, 0, 0);
-        let mut seen = Seen::default();
+        let mut troubles = 0;
         while got < files {
             let size = if adapts { window.size() } else { FIRST };
             while under_way.len() < size && asked < files {
                 let is_refused = under_way.len() >= way.bears;
-                seen.troubles += u64::from(is_refused);
-                let answered = now + way.round_trip + Duration::from_millis(if is_refused { 500 } else { 0 });
+                troubles += u64::from(is_refused);
+                let is_cached = asked % way.cached_of == 1;
+                let round_trip = if is_cached { Duration::from_millis(1) } else { way.round_trip };
+                let answered = now + round_trip + Duration::from_millis(if is_refused { 500 } else { 0 });
                 let takes = Duration::from_nanos(bytes(asked) * 1_000_000_000 / way.bytes_per_second);
-                let begins = line_is_free.max(answered);
-                line_is_free = begins + takes;
-                under_way.push(Reverse((line_is_free, begins.duration_since(now))));
+                let begins = if is_cached { answered } else { line_is_free.max(answered) };
+                line_is_free = if is_cached { line_is_free } else { begins + takes };
+                under_way.push(Reverse((begins + takes, begins.duration_since(now))));
                 asked += 1;
             }
             most = most.max(under_way.len());
@@ -171,17 +190,16 @@ mod tests {
             }
             let Some(Reverse((next, wait))) = under_way.pop() else { break };
             now = next;
-            seen.quickest = Some(wait);
             got += 1;
             window.ended();
-            window.judge(seen);
+            window.judge(Seen { waits: vec![wait], troubles });
         }
-        (now.duration_since(start), most, seen.troubles)
+        (now.duration_since(start), most, troubles)
     }
 
     fn way(round_trip_ms: u64, mbit: u64) -> Way {
         let round_trip = Duration::from_millis(round_trip_ms);
-        Way { round_trip, bytes_per_second: mbit * 125_000, bears: usize::MAX }
+        Way { round_trip, bytes_per_second: mbit * 125_000, bears: usize::MAX, cached_of: usize::MAX }
     }
 
     #[test]
@@ -191,6 +209,17 @@ mod tests {
         let (fixed, ..) = fetch(far, 6000, |_| 4000, false);
         assert_eq!(most, 128);
         assert!(adapted.as_secs_f64() < fixed.as_secs_f64() * 0.4, "{adapted:?} instead of {fixed:?}");
+    }
+
+    #[test]
+    fn what_a_cache_between_has_does_not_mislead_it() {
+        for cached_of in [2, 40, 500] {
+            let cached = Way { cached_of, ..way(100, 50) };
+            let (adapted, most, _) = fetch(cached, 6000, |_| 4000, true);
+            let (fixed, ..) = fetch(cached, 6000, |_| 4000, false);
+            assert_eq!(most, 128, "one of {cached_of}");
+            assert!(adapted.as_secs_f64() < fixed.as_secs_f64() * 0.5, "{adapted:?} instead of {fixed:?}");
+        }
     }
 
     #[test]
@@ -236,18 +265,18 @@ mod tests {
         let mut window = Window::new(3);
         assert_eq!(window.size(), 3);
         for troubles in 0..5 {
-            window.judge(Seen { quickest: None, troubles });
+            window.judge(Seen { waits: Vec::new(), troubles });
             assert_eq!(window.size(), 3);
         }
         // All that fails at once is one failure; the next round's is another.
         let mut window = Window::new(100);
         for troubles in 1..9 {
-            window.judge(Seen { quickest: None, troubles });
+            window.judge(Seen { waits: Vec::new(), troubles });
             assert_eq!(window.size(), FIRST / 2);
         }
         (0..FIRST / 2).for_each(|_| window.ended());
-        window.judge(Seen { quickest: None, troubles: 8 });
-        window.judge(Seen { quickest: None, troubles: 9 });
+        window.judge(Seen { waits: Vec::new(), troubles: 8 });
+        window.judge(Seen { waits: Vec::new(), troubles: 9 });
         assert_eq!(window.size(), FIRST / 4);
     }
 }
