@@ -10,8 +10,9 @@ use crate::{
     Commit, Error, Format, Id, MetaObject, Metadata, Mode, ObjectKind, ObjectName, StoreOptions, Transaction,
     Value, Xattrs, layout,
 };
-use sapwood_fsio::{self as fsio, Dir};
+use sapwood_fsio::{self as fsio, At as _, Dir};
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lock::Holding;
@@ -241,16 +242,23 @@ impl Store {
         Ok(())
     }
 
-    /// Notes beside where a commit is that it was deleted on purpose, durably. Clients then take history to end there.
+    /// Notes beside where commits are that they were deleted on purpose, durably and with one sync. Clients then take history to
+    /// end there.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn put_tombstone(&self, commit: Id<Commit>) -> Result<(), Error> {
-        let mut metadata = Metadata::default();
-        metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
-        let dir = self.shard_or_create(layout::shard(commit.raw()))?;
-        let bytes = self.format.encode_metadata(&metadata);
-        Ok(fsio::replace(&dir, layout::tombstone_name(commit.raw()), 0o644, &bytes)?)
+    /// [`Error::Io`]; some of them may be noted then.
+    pub fn put_tombstones(&self, commits: &[Id<Commit>]) -> Result<(), Error> {
+        for commit in commits {
+            let mut metadata = Metadata::default();
+            metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
+            let dir = self.shard_or_create(layout::shard(commit.raw()))?;
+            let name = layout::tombstone_name(commit.raw());
+            let mut staged = fsio::Staged::create(&dir)?;
+            staged.write_all(&self.format.encode_metadata(&metadata)).at("write", &name)?;
+            fsio::set_mode(staged.file(), 0o644)?;
+            staged.publish(&dir, &name)?;
+        }
+        if commits.is_empty() { Ok(()) } else { self.sync() }
     }
 
     /// Whether it is noted that a commit was deleted on purpose.

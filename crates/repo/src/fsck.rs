@@ -394,10 +394,10 @@ impl Repo {
         let mut added = Vec::new();
         for parent in parents {
             if !self.store().contains(parent.name())? && !self.store().has_tombstone(*parent)? {
-                self.store().put_tombstone(*parent)?;
                 added.push(*parent);
             }
         }
+        self.store().put_tombstones(&added)?;
         Ok(added)
     }
 }

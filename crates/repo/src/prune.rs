@@ -208,7 +208,7 @@ impl Repo {
         if !self.config().tombstones {
             self.edit_config(|file| _ = file.set("core", "tombstone-commits", "true"))?;
         }
-        apply::delete_commit(self, commit)?;
+        apply::delete_commits(self, &[commit])?;
         self.store().sync_commits(&[commit])?;
         self.clear_partial(commit)
     }

@@ -30,7 +30,7 @@ fn a_commit_that_is_written_again_is_no_longer_called_deleted() -> TestResult {
     let dir = tempdir();
     let store = Store::create(&dir, Format::Ostree, Mode::Archive, StoreOptions::default())?;
     let id = commit(&store)?;
-    store.put_tombstone(id)?;
+    store.put_tombstones(&[id])?;
     store.remove(id.name())?;
     let hex = id.to_hex();
     let tombstone = format!("objects/{}/{}.tombstone-commit", &hex[..2], &hex[2..]);

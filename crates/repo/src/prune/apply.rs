@@ -12,6 +12,11 @@ use std::time::Instant;
 
 /// How many deletions lie between two reports of progress.
 const REPORT_EVERY: u64 = 256;
+/// Threads for each core, and at least and at most how many, that delete. They mostly wait: a filesystem that tells its disk of
+/// each block that is free now (`discard`) does so before it returns.
+const DELETING_PER_CORE: usize = 4;
+const DELETING_LEAST: usize = 8;
+const DELETING_MOST: usize = 16;
 
 /// What was planned and is not done, since it is needed now.
 #[derive(Debug, Default)]
@@ -52,7 +57,8 @@ impl PrunePlan<'_> {
             }
             let (begun, done) = (AtomicU64::new(0), Mutex::new(Vec::new()));
             let plan = &self;
-            pool::run(pool::default_threads(), |_| {
+            let threads = (pool::default_threads() * DELETING_PER_CORE).clamp(DELETING_LEAST, DELETING_MOST);
+            pool::run(threads, |_| {
                 shards.par_iter().with_max_len(1).try_for_each(|shard| {
                     // One at least, so that it gets on.
                     if begun.fetch_add(1, Ordering::Relaxed) > 0 && started.elapsed() > plan.options.hold {
@@ -89,16 +95,16 @@ impl PrunePlan<'_> {
     fn delete_commits(&mut self, spared: &Spared, deleted: &AtomicU64, before_content: bool) -> Result<()> {
         let repo = self.repo;
         repo.store().discard_staged_commits()?;
-        let (mut gone, total) = (Vec::new(), self.doomed.len() as u64);
-        for commit in std::mem::take(&mut self.doomed) {
-            if self.commits.is_kept(commit) {
-                spare(repo, commit.name(), spared)?;
-                continue;
-            }
-            delete_commit(repo, commit)?;
-            gone.push(commit);
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.doomed).into_iter().partition(|commit| self.commits.is_kept(*commit));
+        for commit in &kept {
+            spare(repo, commit.name(), spared)?;
         }
-        self.pruned.deleted_commits -= total - gone.len() as u64;
+        delete_commits(repo, &gone)?;
+        for commit in &gone {
+            self.commits.forget(*commit);
+        }
+        self.pruned.deleted_commits -= kept.len() as u64;
         deleted.fetch_add(gone.len() as u64, Ordering::Relaxed);
         if before_content {
             repo.store().sync()?;
@@ -156,13 +162,16 @@ fn spare(repo: &Repo, name: ObjectName, spared: &Spared) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a commit object and what is kept beside it; not durable.
-pub(super) fn delete_commit(repo: &Repo, commit: Id<Commit>) -> Result<()> {
+/// Deletes commit objects and what is kept beside them; not durable, save that tombstones are before any is deleted.
+pub(super) fn delete_commits(repo: &Repo, commits: &[Id<Commit>]) -> Result<()> {
     if repo.config().tombstones {
-        repo.store().put_tombstone(commit)?;
+        repo.store().put_tombstones(commits)?;
     }
-    repo.remove_closure(commit)?;
-    Ok(repo.store().remove(commit.name())?)
+    for commit in commits {
+        repo.remove_closure(*commit)?;
+        repo.store().remove(commit.name())?;
+    }
+    Ok(())
 }
 
 /// Removes the cached summaries of remotes that no longer exist.

@@ -100,6 +100,11 @@ impl<'repo> Commits<'repo> {
         self.known.get(&id).is_some_and(|known| known.kept.is_some())
     }
 
+    /// A commit was deleted: who comes to it from now on finds that history ends there.
+    pub(super) fn forget(&mut self, id: Id<Commit>) {
+        self.known.remove(&id);
+    }
+
     /// The trees of kept commits that were not handed out before. Marks of incompleteness are read after commits were:
     /// where one is gone meanwhile, all that its commit needs is here.
     pub(super) fn new_roots(&mut self) -> Result<Roots> {

@@ -94,9 +94,7 @@ fn a_file_that_is_recorded_differently_is_copied() {
     lab.tree("t", &tree);
     let names = ["program", "labelled", "plain"];
     let before = names.map(|name| ino(&lab.path("t").join(name)));
-    for name in names {
-        std::fs::hard_link(lab.path("t").join(name), lab.path(name)).unwrap();
-    }
+    let program = std::fs::File::open(lab.path("t/program")).unwrap();
     let modifiers = Modifiers { mode_ro_executables: true, no_xattrs: true, ..Modifiers::default() };
     let options = ImportOptions { modifiers, ..import() };
     let (commit, _) = consume(&repo, &lab.path("t"), &options).unwrap();
@@ -107,9 +105,26 @@ fn a_file_that_is_recorded_differently_is_copied() {
         .collect();
     assert_eq!(is_same, [false, false, true]);
     verify_all(&repo);
-    let kept = lab.path("program").metadata().unwrap();
-    assert_eq!((kept.mode() & 0o7777, kept.nlink()), (0o755, 1));
-    assert_ne!(kept.mtime(), 0);
+    let copied = program.metadata().unwrap();
+    assert_eq!((copied.mode() & 0o7777, copied.nlink()), (0o755, 0));
+    assert_ne!(copied.mtime(), 0);
+}
+
+#[test]
+fn a_file_that_has_a_name_elsewhere_is_copied() {
+    let lab = Lab::new();
+    let repo = lab.repo("repo", Format::Ostree, Mode::Bare);
+    lab.tree("t", &tree());
+    let outside = lab.path("outside");
+    std::fs::hard_link(lab.path("t/a"), &outside).unwrap();
+    let before = outside.metadata().unwrap();
+    let (commit, left) = consume(&repo, &lab.path("t"), &import()).unwrap();
+    assert_eq!(left, [] as [PathBuf; 0]);
+    let after = outside.metadata().unwrap();
+    assert_eq!((after.nlink(), after.modified().unwrap()), (1, before.modified().unwrap()));
+    assert_ne!(ino(&object(&lab, &repo, commit, "a")), after.ino());
+    std::fs::write(&outside, "by its other name").unwrap();
+    verify_all(&repo);
 }
 
 #[test]
