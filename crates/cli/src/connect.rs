@@ -14,7 +14,9 @@ use sapwood_transport::{
     PullOptions, PullOutcome, PullPlan, Remote, ServerCheck, SplitRemote, SummaryCache, plan_pull, pull,
     pull_local,
 };
+use std::ffi::OsString;
 use std::num::NonZeroU64;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,24 +74,25 @@ pub(crate) struct Overrides {
 
 /// Connects to nothing yet, but says what would be.
 pub(crate) fn source(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyhow::Result<Source> {
-    refuse_what_cannot_be_done(remote)?;
+    refuse_wrong_collection(remote)?;
     let max_bytes_per_second = limit_rate(remote, overrides.limit_rate)?;
     let metalink = remote.option("metalink").filter(|_| overrides.url.is_none());
     let url = overrides.url.as_deref().unwrap_or(&remote.url);
     if !url.is_empty() {
         refuse_custom_backend(remote)?;
     }
-    if let Some(path) = url.strip_prefix("file://").filter(|_| metalink.is_none()) {
+    if let Some(path) = path_of(url).filter(|_| metalink.is_none()) {
         return Ok(if overrides.file_by_file {
-            Source::Files { remote: as_files(path.as_ref())?, max_bytes_per_second }
+            Source::Files { remote: as_files(&path)?, max_bytes_per_second }
         } else {
-            Source::Local(PathBuf::from(path))
+            Source::Local(path)
         });
     }
     let mut options = http_options(repo, remote, overrides)?;
     if let Some(limit) = max_bytes_per_second {
         // Who lets no more come must not give up for getting no more.
         options.min_bytes_per_second = options.min_bytes_per_second.min(limit.get() / 64);
+        options.read_ahead_bytes = Some(u32::try_from(limit.get()).unwrap_or(u32::MAX));
     }
     let content_url = remote.content_url.as_deref().filter(|_| overrides.url.is_none());
     // These servers were named by who configured the remote, whoever leads to them.
@@ -118,7 +121,21 @@ pub(crate) fn no_url(remote: &Configured) -> anyhow::Error {
 
 /// Whether an address is one of the web.
 fn is_http(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(scheme, _)| ["http", "https"].contains(&scheme))
+    let is_one = |scheme: &str| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    url.split_once("://").is_some_and(|(scheme, _)| is_one(scheme))
+}
+
+/// The directory that a `file` address leads to, on this machine (RFC 8089). A path that was not percent-encoded is taken as it is
+/// where there is no other.
+fn path_of(url: &str) -> Option<PathBuf> {
+    let (scheme, rest) = url.split_once("://")?;
+    let raw = rest.strip_prefix("localhost/").map_or_else(|| rest.to_owned(), |path| format!("/{path}"));
+    if !scheme.eq_ignore_ascii_case("file") {
+        return None;
+    }
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(&raw).collect();
+    let (raw, decoded) = (PathBuf::from(raw), PathBuf::from(OsString::from_vec(decoded)));
+    Some(if !decoded.exists() && raw.exists() { raw } else { decoded })
 }
 
 /// What an address of a configuration leads to.
@@ -168,8 +185,11 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
     if let Some(limit) = overrides.min_bytes_per_second {
         options.min_bytes_per_second = limit;
     }
-    if let Some(seconds) = overrides.stall_seconds {
-        options.stall_window = Duration::from_secs(seconds);
+    match overrides.stall_seconds {
+        // As for libcurl: then no transfer is too slow. One of which nothing comes any more still is.
+        Some(0) => options.min_bytes_per_second = 0,
+        Some(seconds) => options.stall_window = Duration::from_secs(seconds),
+        None => {}
     }
     options.proxies = proxies(remote);
     options.cookies = crate::cmd::remote::cookies::read(repo, remote.name.as_str())?;
@@ -194,22 +214,24 @@ fn http_options(repo: &Repo, remote: &Configured, overrides: &Overrides) -> anyh
     Ok(options)
 }
 
-fn refuse_what_cannot_be_done(remote: &Configured) -> anyhow::Result<()> {
+/// Without its collection, commits of others would pass.
+fn refuse_wrong_collection(remote: &Configured) -> anyhow::Result<()> {
+    match remote.option("collection-id").filter(|id| !id.trim().is_empty()) {
+        Some(id) if remote.collection_id().is_none() => {
+            Err(usage(format!("Invalid collection ID {id} of remote '{}'", remote.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to pull from a remote that still has to be configured.
+pub(crate) fn refuse_unconfigured(remote: &Configured) -> anyhow::Result<()> {
+    let Some(what) = remote.option("unconfigured-state") else { return Ok(()) };
     let name = &remote.name;
-    if let Some(what) = remote.option("unconfigured-state") {
-        let hint = format!(
-            "`sapwood config unset 'remote \"{name}\".unconfigured-state'` says that it is configured"
-        );
-        let message = format!("remote unconfigured-state: {what}");
-        return Err(Advised { kind: "unconfigured", message, hint }.into());
-    }
-    if let Some(id) = remote.option("collection-id").filter(|id| !id.trim().is_empty())
-        && remote.collection_id().is_none()
-    {
-        // Without it, commits of other collections would pass.
-        return Err(usage(format!("Invalid collection ID {id} of remote '{name}'")));
-    }
-    Ok(())
+    let hint =
+        format!("`sapwood config unset 'remote \"{name}\".unconfigured-state'` says that it is configured");
+    let message = format!("remote unconfigured-state: {what}");
+    Err(Advised { kind: "unconfigured", message, hint }.into())
 }
 
 /// What another program brings is not asked for here.

@@ -2,6 +2,7 @@
 
 pub(crate) mod human;
 pub(crate) mod json;
+mod lines;
 pub(crate) mod progress;
 pub(crate) mod pulling;
 

@@ -157,6 +157,12 @@ pub enum PullError {
         /** Why. */
         source: Box<FetchError>,
     },
+    /// There is no repository where the remote is said to be: its configuration is not there.
+    #[error("{remote} is no repository: it has no config")]
+    NotARepo {
+        /** The remote. */
+        remote: Box<str>,
+    },
     /// The remote does not have an object that it must have.
     #[error("{remote} does not have object {object}")]
     NotThere {

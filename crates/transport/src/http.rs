@@ -62,6 +62,9 @@ pub struct HttpOptions {
     /// metalink or a redirect names, unless it is the host of a server at the usual port of HTTP that goes on over TLS at the
     /// usual one. Default: none.
     pub origins: Vec<String>,
+    /// How many bytes a server may send ahead of what was read, where that can be said (over HTTP/2). Default: 8 MiB of a file,
+    /// 16 MiB of all that come over one connection.
+    pub read_ahead_bytes: Option<u32>,
     /// Headers sent with each request, such as `Authorization: Bearer …`.
     pub headers: Vec<(String, String)>,
     /// Cookies sent where they belong. To servers that were not named (see [`origins`](Self::origins)) a cookie goes over TLS
@@ -112,6 +115,7 @@ impl Default for HttpOptions {
             first_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_mins(1),
             max_redirects: 5,
+            read_ahead_bytes: None,
             user_agent: concat!("sapwood/", env!("CARGO_PKG_VERSION")).to_owned(),
             origins: Vec::new(),
             headers: Vec::new(),
@@ -247,7 +251,7 @@ impl Inner {
                 Ok(response) => {
                     let status = response.status();
                     match status {
-                        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                        StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT => {
                             return opened(uri, range.as_ref(), response).map(Some);
                         }
                         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),

@@ -98,6 +98,7 @@ pub fn pull(
     let channel = mpsc::channel();
     let net = Arc::new(Net {
         remote,
+        format: repo.store().format(),
         limits: options.limits,
         places: Places::new(),
         commit_bytes,

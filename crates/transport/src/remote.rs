@@ -111,6 +111,22 @@ impl Response {
         Ok(Self { start, length, tag, body, left: limits.max_bytes - start, limits })
     }
 
+    /// Lowers the limit, when `read` bytes of the body have been read.
+    ///
+    /// # Errors
+    /// [`FetchError::TooLarge`] where the whole file is known to be larger.
+    pub(crate) fn limit(&mut self, read: u64, limits: Limits) -> Result<(), FetchError> {
+        let come = self.start.saturating_add(read);
+        let left = limits.max_bytes.checked_sub(self.length.unwrap_or(come).max(come));
+        if left.is_none() {
+            return Err(FetchError::TooLarge { url: self.body.url(), limit_bytes: limits.max_bytes });
+        }
+        if limits.max_bytes < self.limits.max_bytes {
+            (self.left, self.limits) = (limits.max_bytes - come, limits);
+        }
+        Ok(())
+    }
+
     /// Puts another body around its own.
     pub(crate) fn around(self, around: impl FnOnce(Box<dyn Body>) -> Box<dyn Body>) -> Self {
         Self { body: around(self.body), ..self }

@@ -16,7 +16,8 @@ pub struct SplitRemote {
 
 impl SplitRemote {
     fn for_path(&self, path: &str) -> &dyn Remote {
-        let content = wire::is_immutable(path) || path.starts_with("deltas/");
+        let of_deltas = path.starts_with("deltas/") || path.starts_with("delta-indexes/");
+        let content = wire::is_immutable(path) || of_deltas;
         if content { &*self.content } else { &*self.meta }
     }
 }

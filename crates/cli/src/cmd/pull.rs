@@ -88,10 +88,10 @@ pub(crate) struct Args {
     /// How often progress is told, in milliseconds; 0 is 1000
     #[arg(long, value_name = "FREQUENCY")]
     update_frequency: Option<u32>,
-    /// Give up transfers that are slower than this many bytes a second
+    /// Give up transfers that are slower than this many bytes a second; 0: only those of which nothing comes
     #[arg(long, value_name = "BYTES")]
     low_speed_limit_bytes: Option<u64>,
-    /// For how long a transfer must be that slow, in seconds
+    /// For how long a transfer must be that slow, in seconds; 0: only those of which nothing comes for long are given up
     #[arg(long, value_name = "SECONDS")]
     low_speed_time_seconds: Option<u64>,
     /// Receive no more than this many bytes a second; K, M and G are powers of 1024
@@ -302,6 +302,7 @@ fn prepare(args: &Args, ctx: &Ctx) -> anyhow::Result<Ready> {
         user_agent: args.append_user_agent.clone(),
         headers: args.http_header.iter().map(header).collect::<Result<_, _>>()?,
     };
+    connect::refuse_unconfigured(&remote)?;
     let source = connect::source(&repo, &remote, &overrides)?;
     let caches = args.localcache_repo.iter().map(|path| open_repo_at(path)).collect::<Result<Vec<_>, _>>()?;
     Ok(Ready { repo, source, caches, terms, options })

@@ -191,6 +191,10 @@ fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
         PullError::UnknownRef { .. } => {
             ("unknown-ref", hint("`sapwood remote refs NAME` lists what the remote has"))
         }
+        PullError::NotARepo { .. } => (
+            "not-a-repo",
+            hint("its address must be that of the directory that holds `config` and `objects`"),
+        ),
         PullError::NotThere { .. } => (
             "incomplete-remote",
             hint("the remote is incomplete: `fsck` there says more; what was fetched is kept"),
@@ -235,8 +239,8 @@ fn of_pull(error: &PullError) -> Option<(Kind, Vec<String>)> {
     })
 }
 
-const EXPIRED: &str = "check this machine's clock; if it is right, the owner has to run `sapwood summary --update` with a \
-                       publisher's key on the server";
+const EXPIRED: &str = "check this machine's clock; if it is right, the owner has to run `sapwood summary --update` on the \
+                       server, with a publisher's key where the repository states what is newest";
 
 fn of_freshness(error: &FreshnessError) -> (Kind, Vec<String>) {
     match error {

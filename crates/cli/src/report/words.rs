@@ -61,7 +61,9 @@ fn of_pull(error: &PullError) -> Option<String> {
         PullError::UnknownRef { remote, name, .. } if !remote.contains("://") => {
             format!("Refspec '{name}' not found")
         }
-        PullError::NotThere { remote, .. } | PullError::UnknownRef { remote, .. } => {
+        PullError::NotThere { remote, .. }
+        | PullError::UnknownRef { remote, .. }
+        | PullError::NotARepo { remote } => {
             format!("{error}{}", absent(remote))
         }
         PullError::NotBound { commit, name, bound_to } => {

@@ -1,13 +1,12 @@
 //! How far a pull is: a bar on a terminal, a line now and then in a log, and one JSON document a line for programs.
 
 use super::human;
+use super::lines::Lines;
 use super::progress::Progress as Bar;
 use crate::ctx::Ctx;
-use anyhow::Context as _;
 use sapwood_transport::{Progress, PullEvent};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ pub(crate) struct PullReport {
 #[derive(Debug)]
 struct State {
     /// Where JSON lines go.
-    lines: Option<File>,
+    lines: Option<Lines>,
     began: Instant,
     logged: Instant,
     rate: Rate,
@@ -70,12 +69,7 @@ impl Rate {
 impl PullReport {
     /// Opens what `--progress-fd` names.
     pub(crate) fn new(ctx: &Ctx) -> anyhow::Result<Self> {
-        let open = |number: u32| {
-            let path = format!("/proc/self/fd/{number}");
-            let file = File::options().append(true).open(path);
-            file.with_context(|| format!("--progress-fd {number}: cannot be written to"))
-        };
-        let lines = ctx.progress_fd.map(open).transpose()?;
+        let lines = ctx.progress_fd.map(Lines::to).transpose()?;
         let has_log = !ctx.json && !std::io::stderr().is_terminal();
         let began = Instant::now();
         let rate = Rate { at: Duration::ZERO, bytes: 0, per_second: 0.0 };
@@ -94,12 +88,8 @@ impl PullReport {
                 super::complain(&line(now, state.rate.bytes_per_second()));
             }
         }
-        if let Some(text) = document(&event, &state) {
-            // Whoever listened may have gone: the pull goes on.
-            let written = state.lines.as_mut().map(|lines| writeln!(lines, "{text}"));
-            if written.is_some_and(|written| written.is_err()) {
-                state.lines = None;
-            }
+        if let (Some(text), Some(lines)) = (document(&event, &state), &state.lines) {
+            lines.tell(text.to_string());
         }
         drop(state);
         self.show(event);

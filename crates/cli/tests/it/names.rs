@@ -73,3 +73,36 @@ fn a_command_that_is_none_of_ours_is_a_program_in_the_path() {
     assert_eq!(run(&["plain"]).0, Some(1));
     assert_eq!(run(&["admin", "greet"]).0, Some(1));
 }
+
+#[test]
+fn an_address_of_a_directory_is_one_whatever_way_it_is_written() {
+    let place = Place::new();
+    fs::create_dir(place.path("t")).unwrap();
+    place.ok("init --repo=src --mode=archive --format=ostree");
+    place.ok("commit --repo=src -b main t");
+    let root = place.path("").display().to_string();
+    let root = root.trim_end_matches('/');
+    for name in ["a b", "a%20c", "src"] {
+        if name != "src" {
+            std::os::unix::fs::symlink("src", place.path(name)).unwrap();
+        }
+    }
+    let addresses = [
+        format!("file://{root}/src"),
+        format!("FILE://{root}/src"),
+        format!("file://localhost{root}/src"),
+        format!("file://{root}/a%20b"),
+        format!("file://{root}/a%20c"),
+    ];
+    let ostree = Ostree::find();
+    for (number, address) in addresses.iter().enumerate() {
+        let repo = format!("c{number}");
+        place.ok(&format!("init --repo={repo} --mode=archive --format=ostree"));
+        place.ok(&format!("remote add --repo={repo} --no-gpg-verify o {address}"));
+        place.ok(&format!("pull --repo={repo} o main"));
+        // The last is there only as it stands, which the real program does not look for.
+        if let Some(ostree) = ostree.as_ref().filter(|_| number < 4) {
+            assert_eq!(real(&place, ostree, &format!("pull --repo={repo} o main")).code, 0, "{address}");
+        }
+    }
+}

@@ -2,6 +2,10 @@
 
 use crate::place::Place;
 use sapwood_testkit::Tree;
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::time::Instant;
 
 /// A repository that is served, and one to pull into.
@@ -47,6 +51,29 @@ fn a_program_reads_how_far_a_pull_is_from_a_descriptor() {
     }
     assert_eq!(last["content_bytes_done"], last["content_bytes_total"]);
     assert_eq!(last["bytes_received"], outcome["bytes_received"]);
+}
+
+#[test]
+fn who_listens_and_does_not_read_holds_nothing_up_and_may_listen_on_a_socket() {
+    let place = Place::new();
+    let _server = published(&place);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (_reader, pipe) = std::io::pipe().unwrap();
+    // As full as it gets: whoever writes more waits.
+    rustix::io::ioctl_fionbio(&pipe, true).unwrap();
+    while rustix::io::write(&pipe, &[b'\n'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&pipe, false).unwrap();
+    for (listener, gets) in [(OwnedFd::from(theirs), true), (OwnedFd::from(pipe), false)] {
+        let mut command = place.command(env!("CARGO_BIN_EXE_sapwood"));
+        command.args(["pull", "--repo=m", "o", "--progress-fd=0", "--update-frequency=1"]);
+        let ran = command.stdin(Stdio::from(listener)).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        if gets {
+            let mut line = String::new();
+            BufReader::new(&ours).read_line(&mut line).unwrap();
+            assert!(line.starts_with("{\"commit\"") || line.contains("resolved"), "{line}");
+        }
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ type Client<C> = legacy::Client<C, Empty<Bytes>>;
 /// Windows wide enough that a large object is not held up by them (HTTP/2's own 64 KiB are a quarter as fast).
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// What HTTP/2 has without anything said.
+const MIN_WINDOW: u32 = 64 << 10;
 /// Frames come as a whole or not at all, so even the slowest line that is good enough must carry one while a transfer may stall.
 const FRAME_BYTES: u32 = 16 << 10;
 /// More headers than any server sends; more than that is an attempt to use up memory.
@@ -55,7 +57,7 @@ impl Web {
     pub(super) fn new(options: Arc<HttpOptions>, secrets: Secrets) -> Result<Self, UrlError> {
         let proxies = options.proxies.matcher()?;
         Ok(Self {
-            plain: builder().build(connector(&options, &proxies)),
+            plain: builder(&options).build(connector(&options, &proxies)),
             tls: OnceLock::new(),
             unnamed_tls: OnceLock::new(),
             secrets,
@@ -168,7 +170,8 @@ pub(super) fn shown(uri: &Uri) -> Box<str> {
     uri.to_string().into()
 }
 
-fn builder() -> Builder {
+fn builder(options: &HttpOptions) -> Builder {
+    let window = |most: u32| options.read_ahead_bytes.map_or(most, |bytes| bytes.clamp(MIN_WINDOW, most));
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -176,8 +179,8 @@ fn builder() -> Builder {
         .http1_max_headers(MAX_HEADERS)
         .http1_max_buf_size(MAX_HEADER_BYTES as usize)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_initial_stream_window_size(window(STREAM_WINDOW))
+        .http2_initial_connection_window_size(window(CONNECTION_WINDOW))
         .http2_max_frame_size(FRAME_BYTES);
     builder
 }
@@ -200,5 +203,5 @@ fn tls(
         .https_only()
         .enable_all_versions()
         .wrap_connector(connector(options, proxies));
-    Ok(builder().build(connector))
+    Ok(builder(options).build(connector))
 }

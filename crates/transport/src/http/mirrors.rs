@@ -1,9 +1,10 @@
 //! A repository at several places at once: a list of mirrors, or a metalink.
 //!
-//! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree. Objects
-//! come from it too, and from the others where it lacks one, fails, or gave a wrong one: that costs this object a request
-//! more, and nobody else anything. A mirror that failed to answer, or to go on with an answer, is asked last for a while; one
-//! that gave an object wrong is asked for that one again after all others.
+//! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree; where it
+//! fails, the next one does from then on. Objects and deltas come from it too, and from the others where it lacks one, fails, or
+//! gave a wrong one: that costs this object a request more, and nobody else anything. A mirror that failed to answer, or to go on
+//! with an answer, is asked last for a while; then a single request tries it, and the while is doubled until one comes to
+//! its end. One that gave an object wrong is asked for that one again after all others.
 //!
 //! What is private of a remote goes to the server that lists the mirrors, and to a mirror only if the remote's owner named
 //! that too: whoever can write the list could else collect it.
@@ -16,7 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
@@ -24,8 +26,10 @@ use tokio::sync::OnceCell;
 const MAX_LIST_BYTES: u64 = 1 << 20;
 /// Mirrors more than these are not looked at.
 const MAX_MIRRORS: usize = 64;
-/// How long a mirror that failed is asked last.
+/// How long a mirror that failed for the first time is asked last.
 const REST: Duration = Duration::from_mins(1);
+/// The longest such time.
+const LONGEST_REST: Duration = Duration::from_hours(1);
 /// How many of the latest answers are remembered by who gave them: more than can be under way.
 const REMEMBERED: usize = 4096;
 
@@ -54,7 +58,7 @@ pub struct MirrorRemote {
 struct Found {
     mirrors: Vec<Mirror>,
     /// The one whose refs count.
-    chosen: usize,
+    chosen: AtomicUsize,
     /// The verified summary, where the source promises one.
     summary: Option<Bytes>,
 }
@@ -65,9 +69,15 @@ struct Mirror {
     failed: Arc<Failed>,
 }
 
-/// When a mirror failed last.
+/// Whether a mirror failed, and is not known to work again.
 #[derive(Debug, Default)]
-struct Failed(Mutex<Option<Instant>>);
+struct Failed(Mutex<Option<Resting>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Resting {
+    since: Instant,
+    lasts: Duration,
+}
 
 impl MirrorRemote {
     /// The repository whose mirrors the file at `url` lists.
@@ -100,9 +110,13 @@ impl MirrorRemote {
         file.ok_or_else(|| FetchError::Status { url: self.describe().into(), status: 404 })
     }
 
+    /// How one of several is asked.
+    fn options_of_one(&self) -> HttpOptions {
+        HttpOptions { retries: self.options.retries.min(1), ..self.options.clone() }
+    }
+
     fn mirror(&self, url: &str) -> Option<Mirror> {
-        let options = HttpOptions { retries: self.options.retries.min(1), ..self.options.clone() };
-        match HttpRemote::named(url, NamedBy::Others, options) {
+        match HttpRemote::named(url, NamedBy::Others, self.options_of_one()) {
             Ok(remote) => Some(Mirror { remote, failed: Arc::default() }),
             Err(error) => {
                 tracing::warn!(%error, "a mirror that cannot be used");
@@ -119,7 +133,7 @@ impl MirrorRemote {
         for (chosen, mirror) in mirrors.iter().enumerate() {
             let limits = Limits { max_bytes: sapwood_repo::Keyfile::MAX_BYTES as u64 };
             match mirror.remote.get(wire::CONFIG, None, limits).await {
-                Ok(Some(_)) => return Ok(Found { mirrors, chosen, summary: None }),
+                Ok(Some(_)) => return Ok(Found { mirrors, chosen: chosen.into(), summary: None }),
                 Ok(None) => {}
                 Err(error) => {
                     mirror.failed.note();
@@ -135,10 +149,11 @@ impl MirrorRemote {
         let metalink = Metalink::parse(&document).map_err(|error| self.unusable(error))?;
         let mut last = self.unusable("none of its addresses has the summary");
         let mut verified = None;
+        let options = self.options_of_one();
         for url in metalink.urls.iter().take(MAX_MIRRORS) {
             // One byte more, so that a longer file is not taken for it.
             let max_bytes = metalink.size.saturating_add(1);
-            match super::whole_file(url, NamedBy::Others, self.options.clone(), max_bytes).await {
+            match super::whole_file(url, NamedBy::Others, options.clone(), max_bytes).await {
                 Ok(None) => {}
                 Ok(Some(bytes)) => match metalink.check(&bytes) {
                     Ok(()) => {
@@ -159,7 +174,7 @@ impl MirrorRemote {
             }
         }
         let mirrors = bases.into_iter().filter_map(|url| self.mirror(url)).take(MAX_MIRRORS).collect();
-        Ok(Found { mirrors, chosen: 0, summary: Some(summary) })
+        Ok(Found { mirrors, chosen: 0.into(), summary: Some(summary) })
     }
 
     fn key(&self, path: &str) -> u64 {
@@ -211,26 +226,94 @@ impl MirrorRemote {
 }
 
 impl Failed {
-    fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    fn state(&self) -> MutexGuard<'_, Option<Resting>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_recent(&self) -> bool {
-        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some_and(|since| since.elapsed() < REST)
+    fn note(&self) {
+        let mut state = self.state();
+        // What was sent before it rested says nothing new.
+        if state.is_none_or(|resting| resting.is_over()) {
+            *state = Some(Resting { since: Instant::now(), lasts: REST });
+        }
+    }
+
+    /// An answer came to its end.
+    fn works(&self) {
+        *self.state() = None;
+    }
+
+    /// Whether it is asked after others. Who is told otherwise tries for all, who go on to ask others meanwhile.
+    fn rests(&self) -> bool {
+        let mut state = self.state();
+        match &mut *state {
+            Some(resting) if resting.is_over() => {
+                let lasts = resting.lasts.saturating_mul(2).min(LONGEST_REST);
+                *resting = Resting { since: Instant::now(), lasts };
+                false
+            }
+            resting => resting.is_some(),
+        }
+    }
+}
+
+impl Resting {
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= self.lasts
     }
 }
 
 impl Found {
+    /// All mirrors, the chosen one first.
+    fn chosen_first(&self) -> impl Iterator<Item = usize> {
+        let chosen = self.chosen.load(Ordering::Relaxed);
+        (chosen..self.mirrors.len()).chain(0..chosen)
+    }
+
     /// In which order the mirrors are asked for what `givers` gave wrong, the latest of these last.
     fn order(&self, givers: &[usize]) -> Vec<usize> {
-        let mut order: Vec<usize> = (self.chosen..self.mirrors.len()).chain(0..self.chosen).collect();
-        order.sort_by_key(|at| {
-            let gave = givers.iter().rposition(|giver| giver == at);
-            (gave, self.mirrors.get(*at).is_some_and(|mirror| mirror.failed.is_recent()))
-        });
-        order
+        let mut order: Vec<_> = self
+            .chosen_first()
+            .map(|at| {
+                let gave = givers.iter().rposition(|giver| *giver == at);
+                (gave, self.mirrors.get(at).is_some_and(|mirror| mirror.failed.rests()), at)
+            })
+            .collect();
+        order.sort_by_key(|(gave, rests, _)| (*gave, *rests));
+        order.into_iter().map(|(.., at)| at).collect()
     }
+
+    /// A file that may differ from one mirror to the other: all such come from one of them, unless it fails.
+    async fn of_one(
+        &self,
+        path: &str,
+        range: Option<Range>,
+        limits: Limits,
+    ) -> Result<Option<Response>, FetchError> {
+        let mut failure = None;
+        for at in self.chosen_first() {
+            let Some(mirror) = self.mirrors.get(at) else { continue };
+            match mirror.remote.get(path, range.clone(), limits).await {
+                Ok(response) => {
+                    self.chosen.store(at, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                // Another one's may be smaller, but this one has it.
+                Err(error @ FetchError::TooLarge { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "trying another mirror");
+                    mirror.failed.note();
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+}
+
+/// Whether it does not matter which mirror a file comes from: it is verified by what names it.
+fn is_same_on_all(path: &str) -> bool {
+    wire::is_immutable(path) || path.starts_with("deltas/")
 }
 
 #[async_trait]
@@ -247,9 +330,8 @@ impl Remote for MirrorRemote {
                 Whole { url: format!("{}/{path}", self.describe()).into(), bytes: Some(summary.clone()) };
             return Response::new(0, Some(summary.len() as u64), None, Box::new(body), limits).map(Some);
         }
-        if !wire::is_immutable(path) {
-            let Some(mirror) = found.mirrors.get(found.chosen) else { return Ok(None) };
-            return mirror.remote.get(path, range, limits).await;
+        if !is_same_on_all(path) {
+            return found.of_one(path, range, limits).await;
         }
         self.ask_each(&found.order(&[]), path, range, limits).await
     }
@@ -292,7 +374,7 @@ fn directory(url: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(directory, _)| directory)
 }
 
-/// What comes from a mirror, which has failed if that does not come to its end.
+/// What comes from a mirror, which works if that comes to its end, and else has failed.
 struct Watched {
     body: Box<dyn Body>,
     failed: Arc<Failed>,
@@ -301,7 +383,13 @@ struct Watched {
 #[async_trait]
 impl Body for Watched {
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        self.body.next().await.inspect_err(|_| self.failed.note())
+        let next = self.body.next().await;
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => self.failed.works(),
+            Err(_) => self.failed.note(),
+        }
+        next
     }
 
     fn url(&self) -> Box<str> {
@@ -323,5 +411,33 @@ impl Body for Whole {
 
     fn url(&self) -> Box<str> {
         self.url.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_rest_one_request_tries_a_mirror_and_failing_again_it_rests_for_longer() {
+        let failed = Failed::default();
+        assert!(!failed.rests());
+        failed.note();
+        assert!(failed.rests() && failed.rests());
+        let age = |by: Duration| {
+            let mut state = failed.state();
+            let resting = state.as_mut().expect("it failed");
+            resting.since = resting.since.checked_sub(by).expect("the machine runs for longer");
+        };
+        age(REST);
+        assert!(!failed.rests(), "one tries");
+        assert!(failed.rests(), "others do not");
+        failed.note();
+        age(REST);
+        assert!(failed.rests(), "twice as long");
+        age(REST);
+        assert!(!failed.rests());
+        failed.works();
+        assert!(!failed.rests() && !failed.rests());
     }
 }

@@ -43,7 +43,7 @@ impl Secrets {
         for (name, value) in &options.headers {
             let name: HeaderName =
                 name.parse().map_err(|_invalid: InvalidHeaderName| wrong("malformed header"))?;
-            headers.insert(name, secret(value)?);
+            headers.append(name, secret(value)?);
         }
         let mut origins = Vec::new();
         for address in &options.origins {

@@ -106,20 +106,9 @@ impl Url {
 pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, &'static str> {
     let malformed = "redirected to a malformed address";
     let scheme = from.scheme_str().unwrap_or("http");
-    let authority = from.authority().map(hyper::http::uri::Authority::as_str).unwrap_or_default();
-    let location = location.split('#').next().unwrap_or_default();
-    let whole = if location.contains("://") {
-        location.to_owned()
-    } else if let Some(rest) = location.strip_prefix("//") {
-        format!("{scheme}://{rest}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else {
-        let dir = from.path().rsplit_once('/').map_or("", |(dir, _)| dir);
-        format!("{scheme}://{authority}{dir}/{location}")
-    };
-    let to: Uri =
-        encode(&whole, Keep::Escapes).parse().map_err(|_invalid: hyper::http::uri::InvalidUri| malformed)?;
+    let to: Uri = encode(&resolve(from, location), Keep::Escapes)
+        .parse()
+        .map_err(|_invalid: hyper::http::uri::InvalidUri| malformed)?;
     match (scheme, to.scheme_str()) {
         ("http", Some("http" | "https")) | ("https", Some("https")) => {}
         ("https", Some("http")) => return Err("redirected from https to http"),
@@ -128,6 +117,67 @@ pub(super) fn redirect(from: &Uri, location: &str) -> Result<Uri, &'static str> 
     let Some(authority) = to.authority() else { return Err(malformed) };
     // Credentials that the server makes up are no more to be sent than ours.
     if authority.as_str().contains('@') { Err("redirected to an address with credentials") } else { Ok(to) }
+}
+
+/// What a reference means where it is found at `base` (RFC 3986, section 5.2), without its fragment.
+fn resolve(base: &Uri, reference: &str) -> String {
+    let reference = reference.split('#').next().unwrap_or_default();
+    let (before_query, query) = match reference.split_once('?') {
+        Some((before, query)) => (before, Some(query)),
+        None => (reference, None),
+    };
+    let (scheme, rest) = match before_query.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, before_query),
+    };
+    let (authority, path) = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (Some(authority), path)
+        }
+        None => (None, rest),
+    };
+    let of_base = || base.authority().map(hyper::http::uri::Authority::as_str);
+    let (authority, path, query) = match (scheme, authority) {
+        (Some(_), _) | (None, Some(_)) => (authority, without_dots(path), query),
+        (None, None) if path.is_empty() => (of_base(), base.path().to_owned(), query.or(base.query())),
+        (None, None) if path.starts_with('/') => (of_base(), without_dots(path), query),
+        (None, None) => {
+            let dir = base.path().rsplit_once('/').map_or("", |(dir, _)| dir);
+            (of_base(), without_dots(&format!("{dir}/{path}")), query)
+        }
+    };
+    let scheme = scheme.or(base.scheme_str()).unwrap_or("http");
+    let authority = authority.map_or_else(String::new, |authority| format!("//{authority}"));
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    format!("{scheme}:{authority}{path}{query}")
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// A path without `.` and `..`, of which none leads above the root.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let (is_absolute, segments) = match path.strip_prefix('/') {
+        Some(rest) => (true, rest),
+        None => (false, path),
+    };
+    let mut ends_in_dots = false;
+    for segment in segments.split('/') {
+        ends_in_dots = matches!(segment, "." | "..");
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            other => kept.push(other),
+        }
+    }
+    if ends_in_dots {
+        kept.push("");
+    }
+    format!("{}{}", if is_absolute { "/" } else { "" }, kept.join("/"))
 }
 
 /// An address as messages may show it.
@@ -170,17 +220,7 @@ fn encode(text: &str, keep: Keep) -> String {
 
 /// Undoes percent-encoding; what is not encoded rightly stays as it is.
 pub(crate) fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let pair = (first == b'%').then(|| after.get(..2)).flatten().and_then(|pair| {
-            let digits = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        bytes.push(pair.unwrap_or(first));
-        rest = if pair.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    bytes
+    percent_encoding::percent_decode_str(text).collect()
 }
 
 /// The value of an `Authorization` header for basic authentication.
@@ -268,7 +308,45 @@ mod tests {
         ] {
             assert_eq!(redirect(&from, location).expect(location).to_string(), to);
         }
-        for bad in ["http://h/a", "ftp://h/a", "https://u:p@h/a", "https://", "file:///etc/passwd"] {
+        // The table of section 5.4, save what another protocol or no host is in.
+        let base: Uri = "http://a/b/c/d;p?q".parse().expect("valid");
+        for (location, to) in [
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g/"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q"),
+            ("g#s", "http://a/b/c/g"),
+            (";x", "http://a/b/c/;x"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("./", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../g", "http://a/g"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("/../g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            ("..g", "http://a/b/c/..g"),
+            ("./../g", "http://a/b/g"),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g/./h", "http://a/b/c/g/h"),
+            ("g/../h", "http://a/b/c/h"),
+            ("g;x=1/../y", "http://a/b/c/y"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("g?back=http://x/", "http://a/b/c/g?back=http://x/"),
+            ("HTTPS://g/h", "https://g/h"),
+        ] {
+            assert_eq!(redirect(&base, location).expect(location).to_string(), to, "{location}");
+        }
+        for bad in
+            ["g:h", "http:g", "http://h/a", "ftp://h/a", "https://u:p@h/a", "https://", "file:///etc/passwd"]
+        {
             assert!(redirect(&from, bad).is_err(), "{bad}");
         }
         let plain: Uri = "http://h/a".parse().expect("valid");

@@ -38,6 +38,11 @@ impl Item {
     fn of(name: ObjectName) -> Self {
         Self { name, depth: 0, part: None, size: None, hint_bytes: None }
     }
+
+    /// For a file: the size of its content, where the dirtree says so.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
+    }
 }
 
 /// What an object that is here now refers to.

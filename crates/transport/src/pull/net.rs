@@ -10,7 +10,7 @@ use super::throttle::Throttle;
 use super::worker::News;
 use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
 use bytes::{Bytes, BytesMut};
-use sapwood_objstore::{Commit, Id, ObjectId, ObjectKind, ObjectName};
+use sapwood_objstore::{Commit, Format, Id, ObjectId, ObjectKind, ObjectName};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +85,7 @@ impl Traffic {
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) remote: Arc<dyn Remote>,
+    pub(super) format: Format,
     pub(super) limits: PullLimits,
     pub(super) places: Places,
     /// Sizes that the summary gives for commits.
@@ -180,7 +181,7 @@ impl Net {
 
     async fn file(&self, item: Item, whole: bool) -> Result<Payload, Failure> {
         let path = wire::object(item.name);
-        let limits = Limits { max_bytes: self.limits.max_file_bytes };
+        let limits = Limits { max_bytes: self.max_file_bytes(item.size()) };
         // Held while it is asked for the rest: an answer that goes on from there is of no use without it.
         let found = self.scratch.take_found(item.name.id);
         let range = (found.bytes > 0 && !whole).then_some(Range { start: found.bytes, if_tag: None });
@@ -218,6 +219,12 @@ impl Net {
                 memory.extend_from_slice(&more);
             }
         }
+        if response.start == 0
+            && let Err(error) = self.limit_by_header(&mut response, &mut memory).await
+        {
+            self.scratch.give_back(item.name.id, found);
+            return Err(error.into());
+        }
         let discard = response.start != found.bytes || whole;
         let writer = self.scratch.write(item.name.id, found, response.length, discard);
         let mut more = Some(memory.freeze());
@@ -238,10 +245,43 @@ impl Net {
         match broken {
             None => Ok(Payload::Parts(parts)),
             Some(error) => {
-                self.scratch.give_back(item.name.id, parts);
+                if matches!(error, FetchError::TooLarge { .. }) {
+                    // It cannot become what was asked for.
+                    drop(self.scratch.remove(&parts));
+                } else {
+                    self.scratch.give_back(item.name.id, parts);
+                }
                 Err(error.into())
             }
         }
+    }
+
+    /// Lets no more come of a file, and onto the disk, than its header says. `memory` is what came of it, and grows until the header
+    /// is there.
+    async fn limit_by_header(
+        &self,
+        response: &mut Response,
+        memory: &mut BytesMut,
+    ) -> Result<(), FetchError> {
+        loop {
+            if let Ok(Ok(archive)) = self.format.read_archive_header(&mut &**memory) {
+                let content = self.format.max_compressed(archive.size);
+                let max_bytes = content.saturating_add(archive.encoded_len as u64);
+                return response.limit(memory.len() as u64, Limits { max_bytes });
+            }
+            // A larger header is an honest file's with many attributes, or none.
+            if memory.len() > MAX_MEMORY_BYTES {
+                return Ok(());
+            }
+            let Some(more) = self.traffic.chunk(response).await? else { return Ok(()) };
+            memory.extend_from_slice(&more);
+        }
+    }
+
+    /// The largest file that can be the one asked for, as the remote has it: `size` is that of its content, if it is known.
+    fn max_file_bytes(&self, size: Option<u64>) -> u64 {
+        let fits = size.map_or(u64::MAX, |size| self.format.max_compressed(size));
+        fits.saturating_add(Format::MAX_META_BYTES).min(self.limits.max_file_bytes)
     }
 
     pub(super) async fn get(

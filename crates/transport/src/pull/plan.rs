@@ -107,6 +107,7 @@ pub fn plan_pull(
     let channel = mpsc::channel();
     let net = Arc::new(Net {
         remote,
+        format: repo.store().format(),
         limits: options.limits,
         places: Places::new(),
         commit_bytes,

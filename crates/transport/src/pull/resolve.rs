@@ -100,9 +100,8 @@ pub(super) async fn resolve(
             }
             listing(remote, traffic, Demands::of(options, format)).await
         },);
-    if let Some(bytes) = config? {
-        check_config(remote, &bytes, format)?;
-    }
+    let config = config?.ok_or_else(|| PullError::NotARepo { remote: remote.describe().into() })?;
+    check_config(remote, &config, format)?;
     let Listing { summary, bytes, signatures, statement } = listing?;
     let mut resolved = Resolved { deltas: Listed::of(summary.as_ref()), ..Resolved::default() };
     let said = || summary.as_ref().and_then(Summary::collection).and_then(|id| CollectionId::new(id).ok());

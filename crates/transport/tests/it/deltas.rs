@@ -9,7 +9,7 @@ use sapwood_objstore::{Commit, Format, Id, Metadata, Mode, ObjectId, ObjectKind,
 use sapwood_repo::sign::{Mechanism, Policy, verifier};
 use sapwood_repo::{ByteOrder, DeltaName, DeltaOptions, Superblock, delta_index_path};
 use sapwood_testkit::Tree;
-use sapwood_transport::{Deltas, FetchError, PullError, PullOptions, Wanted, plan_pull};
+use sapwood_transport::{Deltas, FetchError, PullError, PullOptions, SplitRemote, Wanted, plan_pull};
 use std::sync::Arc;
 
 /// A large file that changes in the middle, one that moves, many small ones, and one that is too large for the delta.
@@ -398,5 +398,20 @@ fn a_pinned_commit_is_found_through_its_index() {
     let options = PullOptions { wanted, deltas: Deltas::Require, ..Default::default() };
     assert!(pull_quietly(&machine.repo, http(&server.url), &options).unwrap().delta_parts > 0);
     assert!(server.delivered().iter().all(|path| path != "/summary"));
+    verified_objects(&machine.repo, source.new);
+}
+
+#[test]
+fn deltas_and_what_lists_them_are_where_the_objects_are() {
+    let source = Source::new(false, ByteOrder::Little);
+    let machine = source.machine(Mode::BareUser);
+    let meta = Liar::new(source.place.path(), |asked| {
+        if asked.path.starts_with("/delta") { Answer::Status(404, "") } else { Answer::Honest }
+    });
+    let content = served(source.place.path());
+    let remote = Arc::new(SplitRemote { meta: http(&meta.url), content: http(&content.url) });
+    let wanted = vec![Wanted::Commit(source.new)];
+    let options = PullOptions { wanted, deltas: Deltas::Require, ..Default::default() };
+    assert!(pull_quietly(&machine.repo, remote, &options).unwrap().delta_parts > 0);
     verified_objects(&machine.repo, source.new);
 }

@@ -225,13 +225,16 @@ fn files_at_the_top_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn a_remote_without_configuration_is_taken_for_one_of_our_format() {
+fn a_remote_without_configuration_is_no_repository() {
     for format in FORMATS {
-        let (source, commit) = source(format);
-        let liar = Liar::new(source.path(), |asked| lie_if(asked.path == "/config", Answer::Status(403, "")));
-        let machine = Place::new(format, Mode::BareUser);
-        pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap();
-        verified_objects(&machine.repo, commit);
+        let (source, _) = source(format);
+        for status in [403, 404] {
+            let liar = Liar::new(source.path(), move |asked| {
+                lie_if(asked.path == "/config", Answer::Status(status, ""))
+            });
+            let error = failure(format, &liar);
+            assert!(matches!(&error, PullError::NotARepo { .. }), "{error:?}");
+        }
     }
 }
 
@@ -313,6 +316,22 @@ fn a_large_object_goes_on_where_the_connection_broke() {
         let ranges: Vec<_> = liar.asked_for(&path).iter().map(|from| from.unwrap_or(0)).collect();
         assert_eq!(ranges, (0..=size >> 20).map(|part| part << 20).collect::<Vec<_>>());
         assert!(outcome.bytes_received < size as u64 + 10_000, "no byte came twice");
+    }
+}
+
+#[test]
+fn no_more_comes_of_a_file_than_its_header_says_and_nothing_of_that_stays() {
+    for format in FORMATS {
+        let (source, _, path, size) = large_source(format);
+        let file = sapwood_fsio::read(source.repo.dir(), path.trim_start_matches('/'), 1 << 30).unwrap();
+        let swollen = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), file, vec![0; 16 * size]].concat();
+        let liar = Liar::new(source.path(), move |asked| {
+            lie_if(is_kind(asked, ".filez"), Answer::Raw(swollen.clone()))
+        });
+        let machine = Place::new(format, Mode::BareUser);
+        let error = pull_quietly(&machine.repo, http(&liar.url), &want(BRANCH)).unwrap_err();
+        assert!(matches!(fetch_error(&error), FetchError::TooLarge { .. }), "{error:?}");
+        assert_eq!(walk_for(machine.path(), ".0"), None, "no part is left");
     }
 }
 

@@ -148,3 +148,28 @@ fn who_falls_silent_in_its_answers_is_asked_last_for_a_while() {
     let asked = liars[0].paths().iter().filter(|path| is_file(path)).count();
     assert!((1..=128).contains(&asked), "{asked} files were waited for");
 }
+
+#[test]
+fn what_one_mirror_is_asked_for_alone_comes_from_the_next_where_it_fails() {
+    for broken in ["/summary", ".commitmeta", "/refs/heads"] {
+        let place = Place::new(FORMATS[1], Mode::Archive);
+        let commit = place.commit(BRANCH, &small_tree("1"));
+        if broken != "/refs/heads" {
+            place.repo.update_summary().unwrap();
+        }
+        let fails = move |asked: &Asked| asked.path.starts_with(broken) || asked.path.ends_with(broken);
+        let bad =
+            Liar::new(
+                place.path(),
+                move |asked| {
+                    if fails(asked) { Answer::Status(500, "") } else { Answer::Honest }
+                },
+            );
+        let good = served(place.path());
+        disk::write(&place.path().join("refs/list"), format!("{}\n{}\n", bad.url, good.url).as_bytes());
+        let machine = Place::new(FORMATS[1], Mode::BareUser);
+        let remote = mirrors(format!("{}/refs/list", good.url), MirrorSource::List);
+        pull_quietly(&machine.repo, remote, &want(BRANCH)).unwrap();
+        verified_objects(&machine.repo, commit);
+    }
+}

@@ -256,6 +256,7 @@ pub(super) fn fetch(
         ..PullOptions::default()
     };
     let began = std::time::Instant::now();
+    connect::refuse_unconfigured(&remote)?;
     let source = connect::source(repo, &remote, &Overrides::default())?;
     let over_the_network = matches!(source, Source::Files { .. });
     let outcome = connect::pull_from(ctx, repo, source, &[], terms, &options).map_err(advise)?;

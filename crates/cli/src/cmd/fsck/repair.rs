@@ -42,6 +42,7 @@ pub(super) fn repair(ctx: &Ctx, repo: &Repo, from: &str, report: &FsckReport) ->
     for commit in lost {
         let (source, terms) = match remote {
             Some(remote) => {
+                connect::refuse_unconfigured(remote)?;
                 (connect::source(repo, remote, &Overrides::default())?, trust::terms(repo, remote, None)?)
             }
             // What is asked for by its id needs nobody to vouch for it.
