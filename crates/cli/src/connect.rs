@@ -130,7 +130,8 @@ fn is_http(url: &str) -> bool {
 fn path_of(url: &str) -> Option<PathBuf> {
     let (scheme, rest) = url.split_once("://")?;
     let raw = rest.strip_prefix("localhost/").map_or_else(|| rest.to_owned(), |path| format!("/{path}"));
-    if !scheme.eq_ignore_ascii_case("file") {
+    // What is on another host is none that can be read here.
+    if !scheme.eq_ignore_ascii_case("file") || !raw.starts_with('/') {
         return None;
     }
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(&raw).collect();

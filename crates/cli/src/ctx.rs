@@ -41,7 +41,7 @@ impl Ctx {
     /// Opens the repository that was asked for, or is at hand.
     pub(crate) fn open_repo(&self) -> anyhow::Result<Repo> {
         let path = self.repo_path()?;
-        crate::running::open_up(&path)?;
+        crate::running::open_up(&path, sapwood_deploy::OpenUp::Mounts)?;
         open_repo_at(&path)
     }
 

@@ -1,7 +1,7 @@
 //! The running system, where it is a deployment.
 
 use crate::ctx::open_dir;
-use sapwood_deploy::BootRecord;
+use sapwood_deploy::{BootRecord, OpenUp};
 use std::path::Path;
 
 /// Device and inode of the directory that is the root of the running system: where the root is an overlay, of the
@@ -14,13 +14,13 @@ pub(crate) fn root() -> anyhow::Result<(u64, u64)> {
 }
 
 /// Lets this process, and no other, write to the disk of the running system, if `path` is there and the disk is mounted
-/// read-only. Directories are to be opened after this. Who may not mount goes without, and fails where it writes.
-pub(crate) fn open_up(path: &Path) -> anyhow::Result<()> {
+/// read-only; its filesystems too, if that is asked for. Directories are to be opened after this. Who may not mount goes without, and fails where it writes.
+pub(crate) fn open_up(path: &Path, what: OpenUp) -> anyhow::Result<()> {
     let on_the_disk = path == Path::new("/") || path.starts_with("/sysroot") || path.starts_with("/ostree");
     let root = Path::new("/");
     if on_the_disk && rustix::process::geteuid().is_root() && sapwood_deploy::is_closed(&open_dir(root)?)? {
         sapwood_fsio::mount::unshare()?;
-        sapwood_deploy::open_up(&open_dir(root)?)?;
+        sapwood_deploy::open_up(&open_dir(root)?, what)?;
     }
     Ok(())
 }

@@ -304,13 +304,15 @@ pub(crate) fn add_global(keyring: &mut Keyring) -> anyhow::Result<()> {
     add_dir(keyring, &dir)
 }
 
-/// Adds the keys of all `.gpg` and `.asc` files of a directory. One that is something else is passed over, with a warning.
+/// Adds the keys of all `.gpg` and `.asc` files of a directory. One that is something else is passed over, with a warning; one that
+/// cannot be read is an error, as it may revoke a key.
 pub(crate) fn add_dir(keyring: &mut Keyring, dir: &Path) -> anyhow::Result<()> {
     for path in files_of(dir)? {
-        if path.extension().is_some_and(|name| name == "gpg" || name == "asc")
-            && let Err(error) = add_file(keyring, &path)
-        {
-            crate::ui::warn(&format!("no keys are taken from {}: {error:#}", path.display()));
+        if !path.extension().is_some_and(|name| name == "gpg" || name == "asc") {
+            continue;
+        }
+        if let Err(error) = keyring.add(&read_file(&path, MAX_KEYRING_BYTES)?) {
+            crate::ui::warn(&format!("no keys are taken from {}: {error}", path.display()));
         }
     }
     Ok(())

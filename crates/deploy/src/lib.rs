@@ -69,7 +69,7 @@ pub use early::config::BootConfig;
 pub use early::error::BootError;
 pub use early::prepare_root::{OwnMounts, PreparedRoot, enter_root, prepare_root};
 pub use early::record::BootRecord;
-pub use early::remount::{Remounted, is_closed, open_up, remount, while_open};
+pub use early::remount::{OpenUp, Remounted, is_closed, open_up, remount, while_open};
 pub use early::units::{Unit, boot_units};
 pub use edit::{KargsChanged, KargsOf, RolledBack, Undeployed};
 pub use error::{Error, Result};

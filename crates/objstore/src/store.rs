@@ -24,6 +24,8 @@ pub(crate) const DIR_MODE: u32 = 0o775;
 
 /// With more directories than this to sync, one `syncfs` costs less than an `fsync` each.
 const FEW_DIRS: usize = 8;
+/// Tombstones that are written side by side, each an open file.
+const TOMBSTONES_AT_ONCE: usize = 128;
 
 /// Objects below a repository directory.
 #[derive(Debug)]
@@ -242,23 +244,36 @@ impl Store {
         Ok(())
     }
 
-    /// Notes beside where commits are that they were deleted on purpose, durably and with one sync. Clients then take history to
-    /// end there.
+    /// Notes beside where commits are that they were deleted on purpose, durably (but see [`StoreOptions::fsync`]), and with few
+    /// syncs for many. Clients then take history to end there.
     ///
     /// # Errors
     /// [`Error::Io`]; some of them may be noted then.
     pub fn put_tombstones(&self, commits: &[Id<Commit>]) -> Result<(), Error> {
-        for commit in commits {
-            let mut metadata = Metadata::default();
-            metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
-            let dir = self.shard_or_create(layout::shard(commit.raw()))?;
-            let name = layout::tombstone_name(commit.raw());
-            let mut staged = fsio::Staged::create(&dir)?;
-            staged.write_all(&self.format.encode_metadata(&metadata)).at("write", &name)?;
-            fsio::set_mode(staged.file(), 0o644)?;
-            staged.publish(&dir, &name)?;
+        for some in commits.chunks(TOMBSTONES_AT_ONCE) {
+            let mut all_staged = Vec::with_capacity(some.len());
+            for commit in some {
+                let mut metadata = Metadata::default();
+                metadata.set("commit", Value::Bytes(format!("{commit}\0").into_bytes()));
+                let dir = self.shard_or_create(layout::shard(commit.raw()))?;
+                let name = layout::tombstone_name(commit.raw());
+                let mut staged = fsio::Staged::create(&dir)?;
+                staged.write_all(&self.format.encode_metadata(&metadata)).at("write", &name)?;
+                fsio::set_mode(staged.file(), 0o644)?;
+                if self.options.fsync && commits.len() <= FEW_DIRS {
+                    staged.sync()?;
+                }
+                all_staged.push((staged, dir, name));
+            }
+            // None is to be seen before it is whole.
+            if commits.len() > FEW_DIRS {
+                self.sync()?;
+            }
+            for (staged, dir, name) in all_staged {
+                staged.publish(&dir, &name)?;
+            }
         }
-        if commits.is_empty() { Ok(()) } else { self.sync() }
+        self.sync_commits(commits)
     }
 
     /// Whether it is noted that a commit was deleted on purpose.

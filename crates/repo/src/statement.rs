@@ -171,13 +171,17 @@ impl Seen {
         KeySet::decode(&self.key_set).map_err(crate::Error::Statement)
     }
 
-    /// The further of two that are known below one root: later key sets first, since a counter may begin anew under them, then the
-    /// counter. No time goes back behind either.
+    /// The furthest of what two have seen below one root: the later key set, and the higher counter, save that under other
+    /// publishers it may begin anew. No time goes back behind either.
     fn furthest(self, other: Self) -> Result<Self, sapwood_objstore::DecodeError> {
         let made = self.made.max(other.made);
-        let reached = |seen: &Self| Ok((KeySet::decode(&seen.key_set)?.version, seen.counter));
-        let further = if reached(&other)? > reached(&self)? { other } else { self };
-        Ok(Self { made, ..further })
+        let (ours, theirs) = (KeySet::decode(&self.key_set)?, KeySet::decode(&other.key_set)?);
+        let is_later = theirs.version > ours.version;
+        let key_set = if is_later { other.key_set.clone() } else { self.key_set.clone() };
+        let is_further =
+            if ours.publishers == theirs.publishers { other.counter > self.counter } else { is_later };
+        let further = if is_further { other } else { self };
+        Ok(Self { key_set, made, ..further })
     }
 }
 

@@ -251,8 +251,12 @@ impl Inner {
                 Ok(response) => {
                     let status = response.status();
                     match status {
-                        StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::PARTIAL_CONTENT => {
+                        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
                             return opened(uri, range.as_ref(), response).map(Some);
+                        }
+                        // An empty file.
+                        StatusCode::NO_CONTENT if range.is_none() => {
+                            return opened(uri, None, response).map(Some);
                         }
                         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
                         // What is there already is longer than the file: it is another one.

@@ -28,7 +28,7 @@ use crate::report::{OrUsage, Usage, usage};
 use crate::running;
 use crate::ui::{self, Render, show as emit};
 use anyhow::Context as _;
-use sapwood_deploy::{DeviceTrees, StaterootName, Sysroot};
+use sapwood_deploy::{DeviceTrees, OpenUp, StaterootName, Sysroot};
 use sapwood_fsio::lock::Wait;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -134,7 +134,16 @@ impl Machine {
 
     /// Opens it, and finds out which deployment runs, if one does. Warns where it is not known what is staged.
     pub(super) fn open(&self) -> anyhow::Result<Sysroot> {
-        let sysroot = self.open_untold()?;
+        Self::told(self.open_untold()?)
+    }
+
+    /// The same for what writes nothing.
+    pub(super) fn open_to_read(&self) -> anyhow::Result<Sysroot> {
+        running::open_up(&self.path(), OpenUp::Mounts)?;
+        Self::told(self.open_as_it_is()?)
+    }
+
+    fn told(sysroot: Sysroot) -> anyhow::Result<Sysroot> {
         if let Some(error) = sysroot.unreadable_staged()? {
             ui::warn(&format!("nothing counts as staged: {error}"));
         }
@@ -143,8 +152,7 @@ impl Machine {
 
     /// The same without that warning.
     pub(super) fn open_untold(&self) -> anyhow::Result<Sysroot> {
-        let path = self.path();
-        running::open_up(&path)?;
+        running::open_up(&self.path(), OpenUp::Filesystems)?;
         self.open_as_it_is()
     }
 
@@ -242,7 +250,7 @@ impl Render for CurrentDir {
 }
 
 fn current_dir(machine: &Machine) -> anyhow::Result<CurrentDir> {
-    let deployments = machine.open()?.deployments()?;
+    let deployments = machine.open_to_read()?.deployments()?;
     let current = deployments.iter().find(|deployment| deployment.booted).or(deployments.first());
     let current = current.ok_or_else(|| usage("Unable to find a deployment in sysroot"))?;
     Ok(CurrentDir { path: machine.path().canonicalize()?.join(current.path()) })

@@ -303,6 +303,7 @@ impl Found {
         if let Some(volume) = &self.volume {
             connect::pull_from_repo(ctx, repo, volume, terms, &options)?;
         } else {
+            connect::refuse_unconfigured(&self.remote)?;
             let source = connect::source(repo, &self.remote, &Overrides::default())?;
             connect::pull_from(ctx, repo, source, &[], terms, &options)?;
         }

@@ -4,10 +4,12 @@ use anyhow::Context as _;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// So many lines wait for a listener; more are left out until it reads.
+/// So many lines wait for a listener; until it reads, more are left out of those that later ones make up for.
 const WAITING: usize = 256;
 /// At the end a listener that reads gets so long for what waits.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Lines {
     /// `None` at the end.
-    sender: Option<SyncSender<String>>,
+    sender: Option<Sender<String>>,
+    waiting: Arc<AtomicUsize>,
     /// Hangs up when all is written, or nobody listens any more.
     ended: Receiver<()>,
 }
@@ -26,7 +29,9 @@ impl Lines {
     pub(super) fn to(number: u32) -> anyhow::Result<Self> {
         let mut file =
             open(number).with_context(|| format!("--progress-fd {number}: cannot be written to"))?;
-        let (sender, lines) = sync_channel::<String>(WAITING);
+        let (sender, lines) = channel::<String>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
         let (end, ended) = channel::<()>();
         std::thread::spawn(move || {
             let _end = end;
@@ -35,14 +40,20 @@ impl Lines {
                 if writeln!(file, "{line}").is_err() {
                     return;
                 }
+                left.fetch_sub(1, Ordering::Relaxed);
             }
         });
-        Ok(Self { sender: Some(sender), ended })
+        Ok(Self { sender: Some(sender), waiting, ended })
     }
 
-    /// Has a line written, unless too many wait.
-    pub(super) fn tell(&self, line: String) {
-        drop(self.sender.as_ref().map(|sender| sender.try_send(line)));
+    /// Has a line written; one that later ones make up for only if not too many wait.
+    pub(super) fn tell(&self, line: String, is_made_up_for: bool) {
+        if is_made_up_for && self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Nobody listens any more where it cannot be sent.
+        drop(self.sender.as_ref().map(|sender| sender.send(line)));
     }
 }
 

@@ -89,7 +89,7 @@ impl PullReport {
             }
         }
         if let (Some(text), Some(lines)) = (document(&event, &state), &state.lines) {
-            lines.tell(text.to_string());
+            lines.tell(text.to_string(), matches!(event, PullEvent::Progress(_)));
         }
         drop(state);
         self.show(event);

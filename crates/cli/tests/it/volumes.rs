@@ -352,3 +352,22 @@ fn no_more_is_taken_in_a_second_than_the_remote_lets() {
     let ran = place.run("find-remotes --repo=n --finders=config org.example.Os os/main");
     assert!(ran.err.contains("Invalid limit-rate of remote \"vendor\""), "{} {}", ran.out, ran.err);
 }
+
+#[test]
+fn nothing_is_pulled_from_a_remote_that_is_still_to_be_configured() {
+    let place = Place::new();
+    vendor_and_machines(&place);
+    place.ok("summary --repo=r -u");
+    let config = fs::read_to_string(place.path("n/config")).unwrap();
+    fs::write(place.path("n/config"), config.replace("\nurl=", "\nunconfigured-state=register first\nurl="))
+        .unwrap();
+    for line in [
+        "find-remotes --repo=n --finders=config --pull org.example.Os os/main",
+        "pull --repo=n vendor os/main",
+    ] {
+        let ran = place.run(line);
+        assert!(ran.code == 1 && ran.err.contains("unconfigured-state: register first"), "{line}: {ran:?}");
+        assert_eq!(place.run("rev-parse --repo=n vendor:os/main").code, 1);
+    }
+    assert!(place.ok("remote refs --repo=n vendor").contains("vendor:os/main"));
+}

@@ -19,11 +19,21 @@ impl Fstab {
 
     /// Whether a line is about `/PATH`.
     pub(super) fn mounts(&self, path: &str) -> bool {
-        let place =
-            |line: &str| line.split_whitespace().nth(1).map(|place| place.trim_matches('/').to_owned());
-        self.0
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'))
-            .any(|line| place(line).as_deref() == Some(path))
+        self.options_of(path).next().is_some()
+    }
+
+    /// Whether it is mounted without being asked for.
+    pub(super) fn mounts_at_boot(&self, path: &str) -> bool {
+        self.options_of(path).any(|options| !options.split(',').any(|option| option == "noauto"))
+    }
+
+    /// The options of each line about `/PATH`.
+    fn options_of(&self, path: &str) -> impl Iterator<Item = &str> {
+        let lines = self.0.lines().filter(|line| !line.trim_start().starts_with('#'));
+        lines.filter_map(move |line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let is_it = fields.next()?.trim_matches('/') == path;
+            is_it.then(|| fields.nth(1).unwrap_or_default())
+        })
     }
 }

@@ -183,10 +183,10 @@ fn assemble(
 fn mount_own(disk: &Dir, view: &Dir, deployment: &DeploymentId) -> Result<(), BootError> {
     // A boot does not end for want of it.
     let fstab = Fstab::read(view).unwrap_or_default();
-    if !fstab.mounts("var") {
+    if !fstab.mounts_at_boot("var") {
         mount::bind(&fsio::open_dir(disk, layout::var_dir(&deployment.stateroot))?, view, "var")?;
     }
-    if layout::boot_is_on_disk(disk)? && !fstab.mounts("boot") {
+    if layout::boot_is_on_disk(disk)? && !fstab.mounts_at_boot("boot") {
         mount::bind(&fsio::open_dir(disk, layout::BOOT)?, view, "boot")?;
     }
     Ok(())

@@ -62,17 +62,29 @@ pub fn is_closed(root: &Dir) -> Result<bool, BootError> {
     Ok(BootRecord::read(root)?.is_some() && !closed(root)?.is_empty())
 }
 
+/// What is made writable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenUp {
+    /// Mounts.
+    Mounts,
+    /// Filesystems as well that are read-only themselves, for the whole machine and until it is started again. They would not be
+    /// only by the wish of whoever mounted them, but also where the kernel found them damaged: so this is for what has to write,
+    /// and not for what may.
+    Filesystems,
+}
+
 /// Lets the disk be written where [`is_closed`] says that it cannot: for all who share the mount namespace, so the
-/// caller takes one of its own first (see [`mount::unshare`]) and opens `root` after that.
-///
-/// A filesystem that is read-only itself becomes writable, and stays so: mounts of it in other namespaces are read-only
-/// by themselves. One that cannot be written at all is left as it is.
+/// caller takes one of its own first (see [`mount::unshare`]) and opens `root` after that. A filesystem that cannot be written
+/// at all is left as it is.
 ///
 /// # Errors
 /// When the caller may not mount.
-pub fn open_up(root: &Dir) -> Result<(), BootError> {
+pub fn open_up(root: &Dir, what: OpenUp) -> Result<(), BootError> {
     mount::make_private(root)?;
-    closed(root)?.iter().try_for_each(open)
+    closed(root)?.iter().try_for_each(|dir| match what {
+        OpenUp::Mounts => Ok(mount::set_access(dir, Access::ReadWrite)?),
+        OpenUp::Filesystems => open(dir),
+    })
 }
 
 /// Lets a mount be written, and its filesystem where that is needed.

@@ -3,7 +3,7 @@
 use crate::fixture::{Machine, REF, WAIT, dir, os, tree};
 use crate::namespace::{in_mount_namespace, mount};
 use sapwood_deploy::{
-    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, Error, Finalization, InitOptions,
+    BootConfig, BootError, BootRecord, BootTarget, DeployOptions, Error, Finalization, InitOptions, OpenUp,
     OwnMounts, Remounted, Sysroot, boot_units, is_closed, open_up, prepare_root, remount,
 };
 use sapwood_fsio::mount::Access;
@@ -264,7 +264,7 @@ fn remounting_restores_what_was_decided_and_respects_a_read_only_root() {
             assert!(is_closed(&root).unwrap());
             let other = scope.spawn(move || {
                 fsio::mount::unshare().unwrap();
-                open_up(&dir(&path)).unwrap();
+                open_up(&dir(&path), OpenUp::Filesystems).unwrap();
                 (is_closed(&dir(&path)).unwrap(), writable(&dir(&path), "sysroot/ostree"))
             });
             other.join().unwrap()
@@ -327,7 +327,7 @@ fn a_boot_filesystem_that_is_read_only_is_written_by_who_administers_the_system_
             let path = path.clone();
             let other = scope.spawn(move || {
                 fsio::mount::unshare().unwrap();
-                open_up(&dir(&path)).unwrap();
+                open_up(&dir(&path), OpenUp::Filesystems).unwrap();
                 stage(&path).unwrap();
             });
             other.join().unwrap();

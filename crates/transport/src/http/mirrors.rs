@@ -1,8 +1,8 @@
 //! A repository at several places at once: a list of mirrors, or a metalink.
 //!
 //! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree; where it
-//! fails, the next one does from then on. Objects and deltas come from it too, and from the others where it lacks one, fails, or
-//! gave a wrong one: that costs this object a request more, and nobody else anything. A mirror that failed to answer, or to go on
+//! fails to answer, the next one does from then on. Objects and deltas come from it too, and from the others where it lacks one
+//! or fails; an object also where it gave a wrong one: that costs this object a request more, and nobody else anything. A mirror that failed to answer, or to go on
 //! with an answer, is asked last for a while; then a single request tries it, and the while is doubled until one comes to
 //! its end. One that gave an object wrong is asked for that one again after all others.
 //!
@@ -207,11 +207,13 @@ impl MirrorRemote {
         let mut failure = None;
         for at in order {
             let Some(mirror) = found.mirrors.get(*at) else { continue };
+            mirror.failed.is_asked();
+            let asked = Instant::now();
             match mirror.remote.get(path, range.clone(), limits).await {
                 Ok(Some(response)) => {
                     self.remember(path, *at);
                     let failed = Arc::clone(&mirror.failed);
-                    return Ok(Some(response.around(|body| Box::new(Watched { body, failed }))));
+                    return Ok(Some(response.around(|body| Box::new(Watched { body, failed, asked }))));
                 }
                 Ok(None) => tracing::debug!(mirror = %mirror.remote.describe(), path, "not on this mirror"),
                 Err(error) => {
@@ -238,21 +240,24 @@ impl Failed {
         }
     }
 
-    /// An answer came to its end.
-    fn works(&self) {
-        *self.state() = None;
+    /// What was asked for at that time came to its end.
+    fn works(&self, asked: Instant) {
+        let mut state = self.state();
+        if state.is_some_and(|resting| resting.since <= asked) {
+            *state = None;
+        }
     }
 
-    /// Whether it is asked after others. Who is told otherwise tries for all, who go on to ask others meanwhile.
+    /// Whether it is asked after others.
     fn rests(&self) -> bool {
-        let mut state = self.state();
-        match &mut *state {
-            Some(resting) if resting.is_over() => {
-                let lasts = resting.lasts.saturating_mul(2).min(LONGEST_REST);
-                *resting = Resting { since: Instant::now(), lasts };
-                false
-            }
-            resting => resting.is_some(),
+        self.state().is_some_and(|resting| !resting.is_over())
+    }
+
+    /// It is asked. After a rest that is a trial, for all others, who do not ask it meanwhile.
+    fn is_asked(&self) {
+        if let Some(resting) = self.state().as_mut().filter(|resting| resting.is_over()) {
+            let lasts = resting.lasts.saturating_mul(2).min(LONGEST_REST);
+            *resting = Resting { since: Instant::now(), lasts };
         }
     }
 }
@@ -283,7 +288,7 @@ impl Found {
         order.into_iter().map(|(.., at)| at).collect()
     }
 
-    /// A file that may differ from one mirror to the other: all such come from one of them, unless it fails.
+    /// A file that may differ from one mirror to the other: all such come from one of them, unless it fails to answer.
     async fn of_one(
         &self,
         path: &str,
@@ -291,13 +296,19 @@ impl Found {
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
         let mut failure = None;
-        for at in self.chosen_first() {
+        let chosen = self.chosen.load(Ordering::Relaxed);
+        for at in (chosen..self.mirrors.len()).chain(0..chosen) {
             let Some(mirror) = self.mirrors.get(at) else { continue };
             match mirror.remote.get(path, range.clone(), limits).await {
-                Ok(response) => {
-                    self.chosen.store(at, Ordering::Relaxed);
-                    return Ok(response);
+                Ok(Some(response)) => {
+                    // Unless another request has moved on meanwhile.
+                    let (chosen_by_all, order) = (&self.chosen, Ordering::Relaxed);
+                    _ = chosen_by_all.compare_exchange(chosen, at, order, order);
+                    return Ok(Some(response));
                 }
+                // Every repository has one: this is none.
+                Ok(None) if path == wire::CONFIG => {}
+                Ok(None) => return Ok(None),
                 // Another one's may be smaller, but this one has it.
                 Err(error @ FetchError::TooLarge { .. }) => return Err(error),
                 Err(error) => {
@@ -378,6 +389,7 @@ fn directory(url: &str) -> &str {
 struct Watched {
     body: Box<dyn Body>,
     failed: Arc<Failed>,
+    asked: Instant,
 }
 
 #[async_trait]
@@ -386,7 +398,7 @@ impl Body for Watched {
         let next = self.body.next().await;
         match &next {
             Ok(Some(_)) => {}
-            Ok(None) => self.failed.works(),
+            Ok(None) => self.failed.works(self.asked),
             Err(_) => self.failed.note(),
         }
         next
@@ -419,6 +431,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_rests_is_asked_last_and_its_trial_is_not_used_up_by_asking_others() {
+        let mirror = |host: &str| {
+            let remote = HttpRemote::named(host, NamedBy::Others, HttpOptions::default()).expect("valid");
+            Mirror { remote, failed: Arc::default() }
+        };
+        let mirrors = ["http://a/", "http://b/", "http://c/"].map(mirror);
+        let found = Found { mirrors: mirrors.into(), chosen: 1.into(), summary: None };
+        assert_eq!(found.order(&[]), [1, 2, 0]);
+        assert_eq!(found.order(&[2, 1]), [0, 2, 1], "who gave it wrong comes last");
+        let failed = &found.mirrors[2].failed;
+        failed.note();
+        assert_eq!(found.order(&[]), [1, 0, 2]);
+        failed.state().as_mut().expect("it failed").lasts = Duration::ZERO;
+        for _ in 0..3 {
+            assert_eq!(found.order(&[]), [1, 2, 0], "it would be tried before the others");
+        }
+    }
+
+    #[test]
     fn after_a_rest_one_request_tries_a_mirror_and_failing_again_it_rests_for_longer() {
         let failed = Failed::default();
         assert!(!failed.rests());
@@ -429,15 +460,22 @@ mod tests {
             let resting = state.as_mut().expect("it failed");
             resting.since = resting.since.checked_sub(by).expect("the machine runs for longer");
         };
+        let asked_before = Instant::now();
         age(REST);
-        assert!(!failed.rests(), "one tries");
+        assert!(!failed.rests() && !failed.rests(), "whoever asks may try");
+        failed.is_asked();
         assert!(failed.rests(), "others do not");
         failed.note();
+        failed.works(asked_before);
+        assert!(failed.rests(), "an answer from before the trial");
         age(REST);
         assert!(failed.rests(), "twice as long");
         age(REST);
         assert!(!failed.rests());
-        failed.works();
-        assert!(!failed.rests() && !failed.rests());
+        failed.is_asked();
+        failed.works(Instant::now());
+        assert!(!failed.rests());
+        failed.is_asked();
+        assert!(!failed.rests(), "it works");
     }
 }

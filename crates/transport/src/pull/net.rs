@@ -12,6 +12,7 @@ use crate::{FetchError, Limits, PullError, Range, Remote, Response, wire};
 use bytes::{Bytes, BytesMut};
 use sapwood_objstore::{Commit, Format, Id, ObjectId, ObjectKind, ObjectName};
 use std::collections::HashMap;
+use std::io;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -219,11 +220,19 @@ impl Net {
                 memory.extend_from_slice(&more);
             }
         }
-        if response.start == 0
-            && let Err(error) = self.limit_by_header(&mut response, &mut memory).await
-        {
-            self.scratch.give_back(item.name.id, found);
-            return Err(error.into());
+        if response.start == 0 {
+            match self.limit_by_header(&mut response, &mut memory).await {
+                Ok(true) => {}
+                // Whoever stores it says what is wrong with it.
+                Ok(false) => {
+                    self.scratch.give_back(item.name.id, found);
+                    return Ok(Payload::Bytes(memory.freeze()));
+                }
+                Err(error) => {
+                    self.scratch.give_back(item.name.id, found);
+                    return Err(error.into());
+                }
+            }
         }
         let discard = response.start != found.bytes || whole;
         let writer = self.scratch.write(item.name.id, found, response.length, discard);
@@ -256,24 +265,35 @@ impl Net {
         }
     }
 
-    /// Lets no more come of a file, and onto the disk, than its header says. `memory` is what came of it, and grows until the header
-    /// is there.
+    /// Lets no more come of a file, and onto the disk, than its header says; `false` if that makes no sense. `memory` is what came
+    /// of it, and grows until the header is there. One that is larger than may be in memory limits nothing: so large is only that
+    /// of a file with many attributes.
     async fn limit_by_header(
         &self,
         response: &mut Response,
         memory: &mut BytesMut,
-    ) -> Result<(), FetchError> {
+    ) -> Result<bool, FetchError> {
+        let mut look_at = 0;
         loop {
-            if let Ok(Ok(archive)) = self.format.read_archive_header(&mut &**memory) {
-                let content = self.format.max_compressed(archive.size);
-                let max_bytes = content.saturating_add(archive.encoded_len as u64);
-                return response.limit(memory.len() as u64, Limits { max_bytes });
+            if memory.len() >= look_at {
+                // The cost of looking again and again stays within a few times that of the bytes.
+                look_at = memory.len() * 2;
+                let mut begin = Beginning { rest: memory, ended: false };
+                match self.format.read_archive_header(&mut begin) {
+                    Ok(Ok(archive)) => {
+                        let content = self.format.max_compressed(archive.size);
+                        let max_bytes = content.saturating_add(archive.encoded_len as u64);
+                        response.limit(memory.len() as u64, Limits { max_bytes })?;
+                        return Ok(true);
+                    }
+                    _ if !begin.ended => return Ok(false),
+                    _ => {}
+                }
             }
-            // A larger header is an honest file's with many attributes, or none.
             if memory.len() > MAX_MEMORY_BYTES {
-                return Ok(());
+                return Ok(true);
             }
-            let Some(more) = self.traffic.chunk(response).await? else { return Ok(()) };
+            let Some(more) = self.traffic.chunk(response).await? else { return Ok(true) };
             memory.extend_from_slice(&more);
         }
     }
@@ -291,6 +311,19 @@ impl Net {
         limits: Limits,
     ) -> Result<Option<Response>, FetchError> {
         self.traffic.get(&*self.remote, path, range, limits).await
+    }
+}
+
+/// The beginning of a file, which may end before what is read of it does.
+struct Beginning<'b> {
+    rest: &'b [u8],
+    ended: bool,
+}
+
+impl io::Read for Beginning<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.ended |= self.rest.len() < into.len();
+        io::Read::read(&mut self.rest, into)
     }
 }
 

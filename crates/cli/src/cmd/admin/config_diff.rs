@@ -82,7 +82,7 @@ impl Render for Outcome {
 }
 
 pub(crate) fn run(args: &Args, machine: &Machine) -> anyhow::Result<Outcome> {
-    let sysroot = machine.open()?;
+    let sysroot = machine.open_to_read()?;
     let stateroot = stateroot_or_running(&sysroot, args.os.as_ref())?;
     let deployment = sysroot.merge_deployment(&stateroot)?;
     let deployment = deployment.ok_or_else(|| usage(format!("No deployment for OS '{stateroot}'")))?;

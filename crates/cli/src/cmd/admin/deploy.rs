@@ -234,7 +234,7 @@ pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<O
     let locked = sysroot.lock(PATIENCE)?;
     let stateroot = stateroot_or_running(&locked, args.os.as_ref())?;
     let commit = locked.repo().resolve(&args.revision)?;
-    if args.stage && ctx.persona == Persona::Ostree {
+    if (args.stage || args.lock_finalization) && ctx.persona == Persona::Ostree {
         args.refuse_what_ostree_stages_not()?;
     }
     let options = args.options(&locked, commit)?;

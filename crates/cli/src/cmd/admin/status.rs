@@ -202,7 +202,7 @@ impl Render for IsDefault {
 }
 
 pub(crate) fn run(args: &Args, machine: &Machine, ctx: &Ctx) -> anyhow::Result<u8> {
-    let sysroot = machine.open()?;
+    let sysroot = machine.open_to_read()?;
     if args.is_default {
         let all = sysroot.deployments()?;
         if !all.iter().any(|deployment| deployment.booted) {

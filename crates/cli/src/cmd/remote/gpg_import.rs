@@ -3,7 +3,7 @@
 use crate::ctx::{Ctx, read_file};
 use crate::report::usage;
 use crate::trust;
-use crate::ui::Render;
+use crate::ui::{Render, warn};
 use anyhow::Context as _;
 use sapwood_repo::sign::gpg::{Added, Keyring};
 use sapwood_repo::{RemoteName, Repo};
@@ -109,20 +109,25 @@ fn add(repo: &Repo, remote: &RemoteName, sources: &[Vec<u8>], ids: &[String]) ->
     for source in sources {
         offered.add(source)?;
     }
-    if let Some(id) = ids.iter().find(|id| !offered.knows(id)) {
-        return Err(usage(format!("GPG: Unable to find key \"{id}\"")));
-    }
     let mut all = Added::default();
     repo.change_remote_keyring(remote, |there| {
         let mut keyring = Keyring::default();
         if let Some(bytes) = there.filter(|bytes| !bytes.is_empty()) {
             keyring.add(&bytes)?;
         }
+        // What revokes a key need not come with it.
+        let knows = |id: &str| offered.knows(id) || (offered.has_loose_revocations() && keyring.knows(id));
+        if let Some(id) = ids.iter().find(|id| !knows(id)) {
+            return Err(usage(format!("GPG: Unable to find key \"{id}\"")));
+        }
         for source in sources {
             all += keyring.add_some(source, ids)?;
         }
         if offered.is_empty() && keyring.has_loose_revocations() {
             return Err(usage(format!("remote {remote} has no keys of its own that this would revoke")));
+        }
+        if keyring.has_loose_revocations() {
+            warn(&format!("left out what revokes keys that remote {remote} does not have"));
         }
         anyhow::Ok(keyring.to_bytes()?)
     })?;

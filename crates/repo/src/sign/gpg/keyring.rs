@@ -11,6 +11,7 @@ use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{Signature, SignatureType};
 use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails, SignedUser, Tag};
+use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -100,15 +101,19 @@ impl Keyring {
     pub fn add_some(&mut self, bytes: &[u8], ids: &[String]) -> Result<Added, SignError> {
         let Read { mut keys, revocations } = read::keys(bytes)?;
         keys.retain(|key| is_one_of(key, ids));
-        if self.keys.len() + keys.len() > MAX_KEYS || self.revocations.len() + revocations.len() > MAX_KEYS {
+        let mut places: HashMap<String, usize> =
+            self.keys.iter().enumerate().map(|(at, key)| (hex(&key.primary_key), at)).collect();
+        let new: HashSet<String> = keys.iter().map(|key| hex(&key.primary_key)).collect();
+        let new = new.iter().filter(|name| !places.contains_key(*name)).count();
+        if self.keys.len() + new > MAX_KEYS || self.revocations.len() + revocations.len() > MAX_KEYS {
             return Err(bad("too many keys"));
         }
         let mut added = Added::default();
         for mut key in keys {
-            let late: Vec<_> = self.revocations.extract_if(.., |one| is_revocation_of(&key, one)).collect();
+            let late: Vec<_> = self.revocations.extract_if(.., |one| is_loose_one_of(&key, one)).collect();
             key.details.revocation_signatures.extend(late);
-            if let Some(old) = self.keys.iter_mut().find(|old| hex(&old.primary_key) == hex(&key.primary_key))
-            {
+            let place = places.entry(hex(&key.primary_key)).or_insert(self.keys.len());
+            if let Some(old) = self.keys.get_mut(*place) {
                 let was_revoked = is_revoked(old);
                 merge(old, key);
                 added.revoked += usize::from(!was_revoked && is_revoked(old));
@@ -118,7 +123,7 @@ impl Keyring {
             }
         }
         for revocation in revocations {
-            match self.keys.iter_mut().find(|key| is_revocation_of(key, &revocation)) {
+            match self.keys.iter_mut().find(|key| is_loose_one_of(key, &revocation)) {
                 Some(key) if is_one_of(key, ids) => {
                     added.revoked += usize::from(!is_revoked(key));
                     add_new(&mut key.details.revocation_signatures, vec![revocation]);
@@ -382,9 +387,12 @@ fn is_revoked(key: &SignedPublicKey) -> bool {
 }
 
 fn is_revocation_of(key: &SignedPublicKey, one: &Signature) -> bool {
-    // Where it says whose it is, that spares a look at every key.
-    let is_its_own = issuer(one).is_none_or(|id| is_called(&hex(&key.primary_key), &id));
-    one.typ() == Some(SignatureType::KeyRevocation) && is_its_own && one.verify_key(&key.primary_key).is_ok()
+    one.typ() == Some(SignatureType::KeyRevocation) && one.verify_key(&key.primary_key).is_ok()
+}
+
+/// The same of one that stands alone, and may be of any key: where it says of which, that spares verifying it by all.
+fn is_loose_one_of(key: &SignedPublicKey, one: &Signature) -> bool {
+    issuer(one).is_none_or(|id| is_called(&hex(&key.primary_key), &id)) && is_revocation_of(key, one)
 }
 
 fn is_sub_revoked(key: &SignedPublicKey, sub: &SignedPublicSubKey) -> bool {
