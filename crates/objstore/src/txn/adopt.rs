@@ -12,7 +12,7 @@ use std::fs::File;
 const LABEL: &[u8] = b"security.selinux";
 
 impl Transaction<'_> {
-    /// Stages the regular file `name` of `dir` by giving it a second name; `None` where it must be copied, as what has two already.
+    /// Stages the regular file `name` of `dir` by giving it a second name; `None` where it must be copied.
     ///
     /// `file` is that file, open at its beginning, and `stat` what was known of it before it was opened for reading. It is
     /// read once, to learn its id. In `bare` repositories owner, mode and attributes on disk must be those of the header;
@@ -82,8 +82,6 @@ impl Transaction<'_> {
             || self.store.options().per_object_fsync
             || stat.dev != self.staging.device()
             || stat.mode != header.mode
-            // Whoever knows it by another name would go on to write into the object.
-            || stat.nlink != 1
         {
             return Ok(false);
         }

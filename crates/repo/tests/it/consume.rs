@@ -111,23 +111,6 @@ fn a_file_that_is_recorded_differently_is_copied() {
 }
 
 #[test]
-fn a_file_that_has_a_name_elsewhere_is_copied() {
-    let lab = Lab::new();
-    let repo = lab.repo("repo", Format::Ostree, Mode::Bare);
-    lab.tree("t", &tree());
-    let outside = lab.path("outside");
-    std::fs::hard_link(lab.path("t/a"), &outside).unwrap();
-    let before = outside.metadata().unwrap();
-    let (commit, left) = consume(&repo, &lab.path("t"), &import()).unwrap();
-    assert_eq!(left, [] as [PathBuf; 0]);
-    let after = outside.metadata().unwrap();
-    assert_eq!((after.nlink(), after.modified().unwrap()), (1, before.modified().unwrap()));
-    assert_ne!(ino(&object(&lab, &repo, commit, "a")), after.ino());
-    std::fs::write(&outside, "by its other name").unwrap();
-    verify_all(&repo);
-}
-
-#[test]
 fn what_changes_before_it_is_removed_stays() {
     let lab = Lab::new();
     let repo = lab.repo("repo", Format::Ostree, Mode::Archive);
