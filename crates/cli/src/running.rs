@@ -14,7 +14,8 @@ pub(crate) fn root() -> anyhow::Result<(u64, u64)> {
 }
 
 /// Lets this process, and no other, write to the disk of the running system, if `path` is there and the disk is mounted
-/// read-only; its filesystems too, if that is asked for. Directories are to be opened after this. Who may not mount goes without, and fails where it writes.
+/// read-only; its filesystems too, if that is asked for. Directories are to be opened after this. Who may not mount goes
+/// without, and fails where it writes.
 pub(crate) fn open_up(path: &Path, what: OpenUp) -> anyhow::Result<()> {
     let on_the_disk = path == Path::new("/") || path.starts_with("/sysroot") || path.starts_with("/ostree");
     let root = Path::new("/");

@@ -71,9 +71,7 @@ impl Locked<'_> {
         let current = self.current()?;
         let booted =
             current.deployments.iter().find(|deployment| deployment.booted).ok_or(Error::NotBooted)?;
-        // A stamp alone was left by who was killed before it came to the mount.
-        let is_done = |state| state == Unlock::Hotfix || fsio::mount::is_mount_point(usr).unwrap_or(true);
-        if let Some(already) = self.unlocked(booted)?.filter(|state| is_done(*state)) {
+        if let Some(already) = self.unlocked(booted)? {
             return Err(Error::Unlocked { state: already.as_str() });
         }
         match unlock {

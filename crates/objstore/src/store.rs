@@ -250,6 +250,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]; some of them may be noted then.
     pub fn put_tombstones(&self, commits: &[Id<Commit>]) -> Result<(), Error> {
+        let are_few = commits.len() <= FEW_DIRS;
         for some in commits.chunks(TOMBSTONES_AT_ONCE) {
             let mut all_staged = Vec::with_capacity(some.len());
             for commit in some {
@@ -260,13 +261,13 @@ impl Store {
                 let mut staged = fsio::Staged::create(&dir)?;
                 staged.write_all(&self.format.encode_metadata(&metadata)).at("write", &name)?;
                 fsio::set_mode(staged.file(), 0o644)?;
-                if self.options.fsync && commits.len() <= FEW_DIRS {
+                if self.options.fsync && are_few {
                     staged.sync()?;
                 }
                 all_staged.push((staged, dir, name));
             }
             // None is to be seen before it is whole.
-            if commits.len() > FEW_DIRS {
+            if !are_few {
                 self.sync()?;
             }
             for (staged, dir, name) in all_staged {

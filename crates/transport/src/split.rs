@@ -16,9 +16,12 @@ pub struct SplitRemote {
 
 impl SplitRemote {
     fn for_path(&self, path: &str) -> &dyn Remote {
-        let of_deltas = path.starts_with("deltas/") || path.starts_with("delta-indexes/");
-        let content = wire::is_immutable(path) || of_deltas;
-        if content { &*self.content } else { &*self.meta }
+        let lists_deltas = path.starts_with("delta-indexes/");
+        if wire::is_immutable(path) || wire::is_of_delta(path) || lists_deltas {
+            &*self.content
+        } else {
+            &*self.meta
+        }
     }
 }
 

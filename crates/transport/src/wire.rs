@@ -56,6 +56,11 @@ fn below_objects(hex: &str, kind: &str) -> String {
     format!("objects/{dir}/{rest}.{kind}")
 }
 
+/// Whether it is the superblock of a delta or a part of one.
+pub(crate) fn is_of_delta(path: &str) -> bool {
+    path.starts_with("deltas/")
+}
+
 /// Whether the file at a path never changes: it is named by its content.
 pub(crate) fn is_immutable(path: &str) -> bool {
     path.starts_with("objects/") && !path.ends_with(".commitmeta")

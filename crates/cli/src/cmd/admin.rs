@@ -137,7 +137,13 @@ impl Machine {
         Self::told(self.open_untold()?)
     }
 
-    /// The same for what writes nothing.
+    /// The same without that warning.
+    pub(super) fn open_untold(&self) -> anyhow::Result<Sysroot> {
+        running::open_up(&self.path(), OpenUp::Filesystems)?;
+        self.open_as_it_is()
+    }
+
+    /// As [`open`](Self::open), for what writes nothing.
     pub(super) fn open_to_read(&self) -> anyhow::Result<Sysroot> {
         running::open_up(&self.path(), OpenUp::Mounts)?;
         Self::told(self.open_as_it_is()?)
@@ -150,13 +156,7 @@ impl Machine {
         Ok(sysroot)
     }
 
-    /// The same without that warning.
-    pub(super) fn open_untold(&self) -> anyhow::Result<Sysroot> {
-        running::open_up(&self.path(), OpenUp::Filesystems)?;
-        self.open_as_it_is()
-    }
-
-    /// The same without a mount namespace in which the disk can be written.
+    /// The same as [`open_untold`](Self::open_untold), without a mount namespace in which the disk can be written.
     pub(super) fn open_as_it_is(&self) -> anyhow::Result<Sysroot> {
         let path = self.path();
         let sysroot = Sysroot::open(&open_dir(&path)?);

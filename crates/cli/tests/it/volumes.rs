@@ -342,13 +342,18 @@ fn what_is_pulled_is_what_was_looked_at_whatever_is_mounted_there_by_then() {
     assert_eq!(place.ok("rev-parse --repo=n vendor:os/main").trim(), first);
 }
 
+/// What [`vendor_and_machines`] makes, with a summary, and one more line of what `n` knows of its remote.
+fn vendor_with(place: &Place, line: &str) {
+    vendor_and_machines(place);
+    place.ok("summary --repo=r -u");
+    let config = fs::read_to_string(place.path("n/config")).unwrap();
+    fs::write(place.path("n/config"), config.replace("\nurl=", &format!("\n{line}\nurl="))).unwrap();
+}
+
 #[test]
 fn no_more_is_taken_in_a_second_than_the_remote_lets() {
     let place = Place::new();
-    vendor_and_machines(&place);
-    place.ok("summary --repo=r -u");
-    let config = fs::read_to_string(place.path("n/config")).unwrap();
-    fs::write(place.path("n/config"), config.replace("\nurl=", "\nlimit-rate=none\nurl=")).unwrap();
+    vendor_with(&place, "limit-rate=none");
     let ran = place.run("find-remotes --repo=n --finders=config org.example.Os os/main");
     assert!(ran.err.contains("Invalid limit-rate of remote \"vendor\""), "{} {}", ran.out, ran.err);
 }
@@ -356,11 +361,7 @@ fn no_more_is_taken_in_a_second_than_the_remote_lets() {
 #[test]
 fn nothing_is_pulled_from_a_remote_that_is_still_to_be_configured() {
     let place = Place::new();
-    vendor_and_machines(&place);
-    place.ok("summary --repo=r -u");
-    let config = fs::read_to_string(place.path("n/config")).unwrap();
-    fs::write(place.path("n/config"), config.replace("\nurl=", "\nunconfigured-state=register first\nurl="))
-        .unwrap();
+    vendor_with(&place, "unconfigured-state=register first");
     for line in [
         "find-remotes --repo=n --finders=config --pull org.example.Os os/main",
         "pull --repo=n vendor os/main",

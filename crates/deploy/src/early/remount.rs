@@ -67,9 +67,8 @@ pub fn is_closed(root: &Dir) -> Result<bool, BootError> {
 pub enum OpenUp {
     /// Mounts.
     Mounts,
-    /// Filesystems as well that are read-only themselves, for the whole machine and until it is started again. They would not be
-    /// only by the wish of whoever mounted them, but also where the kernel found them damaged: so this is for what has to write,
-    /// and not for what may.
+    /// Filesystems as well that are read-only themselves, for the whole machine and until it is started again. They may be so by the
+    /// wish of whoever mounted them, but also because the kernel found them damaged: so this is for what has to write.
     Filesystems,
 }
 

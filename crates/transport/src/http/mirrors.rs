@@ -2,9 +2,9 @@
 //!
 //! One of the mirrors, the first that works, gives the configuration, the refs and the summary, so that these agree; where it
 //! fails to answer, the next one does from then on. Objects and deltas come from it too, and from the others where it lacks one
-//! or fails; an object also where it gave a wrong one: that costs this object a request more, and nobody else anything. A mirror that failed to answer, or to go on
-//! with an answer, is asked last for a while; then a single request tries it, and the while is doubled until one comes to
-//! its end. One that gave an object wrong is asked for that one again after all others.
+//! or fails; an object also where it gave a wrong one: that costs this object a request more, and nobody else anything. A mirror
+//! that failed to answer, or to go on with an answer, is asked last for a while; then a single request tries it, and the while is
+//! doubled until one comes to its end. One that gave an object wrong is asked for that one again after all others.
 //!
 //! What is private of a remote goes to the server that lists the mirrors, and to a mirror only if the remote's owner named
 //! that too: whoever can write the list could else collect it.
@@ -269,16 +269,15 @@ impl Resting {
 }
 
 impl Found {
-    /// All mirrors, the chosen one first.
-    fn chosen_first(&self) -> impl Iterator<Item = usize> {
-        let chosen = self.chosen.load(Ordering::Relaxed);
-        (chosen..self.mirrors.len()).chain(0..chosen)
+    /// All mirrors, this one first.
+    fn round(&self, first: usize) -> impl Iterator<Item = usize> {
+        (first..self.mirrors.len()).chain(0..first)
     }
 
     /// In which order the mirrors are asked for what `givers` gave wrong, the latest of these last.
     fn order(&self, givers: &[usize]) -> Vec<usize> {
         let mut order: Vec<_> = self
-            .chosen_first()
+            .round(self.chosen.load(Ordering::Relaxed))
             .map(|at| {
                 let gave = givers.iter().rposition(|giver| *giver == at);
                 (gave, self.mirrors.get(at).is_some_and(|mirror| mirror.failed.rests()), at)
@@ -297,13 +296,12 @@ impl Found {
     ) -> Result<Option<Response>, FetchError> {
         let mut failure = None;
         let chosen = self.chosen.load(Ordering::Relaxed);
-        for at in (chosen..self.mirrors.len()).chain(0..chosen) {
+        for at in self.round(chosen) {
             let Some(mirror) = self.mirrors.get(at) else { continue };
             match mirror.remote.get(path, range.clone(), limits).await {
                 Ok(Some(response)) => {
                     // Unless another request has moved on meanwhile.
-                    let (chosen_by_all, order) = (&self.chosen, Ordering::Relaxed);
-                    _ = chosen_by_all.compare_exchange(chosen, at, order, order);
+                    _ = self.chosen.compare_exchange(chosen, at, Ordering::Relaxed, Ordering::Relaxed);
                     return Ok(Some(response));
                 }
                 // Every repository has one: this is none.
@@ -324,7 +322,7 @@ impl Found {
 
 /// Whether it does not matter which mirror a file comes from: it is verified by what names it.
 fn is_same_on_all(path: &str) -> bool {
-    wire::is_immutable(path) || path.starts_with("deltas/")
+    wire::is_immutable(path) || wire::is_of_delta(path)
 }
 
 #[async_trait]

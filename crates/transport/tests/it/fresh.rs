@@ -69,6 +69,16 @@ fn kept(place: &Place) -> [Vec<u8>; 2] {
     FILES.map(|name| sapwood_fsio::read(place.repo.dir(), name, 1 << 20).unwrap())
 }
 
+/// A native repository with its root, its state before the last publication, and that now.
+fn published_twice() -> (Place, [u8; 32], [[Vec<u8>; 2]; 2]) {
+    let (from, root) = begun(Format::Native, 7);
+    let states = [("one", 1_000), ("two", 2_000)].map(|(version, at)| {
+        published(&from, version, at);
+        kept(&from)
+    });
+    (from, root, states)
+}
+
 fn put(place: &Place, files: &[Vec<u8>; 2]) {
     for (name, bytes) in FILES.iter().zip(files) {
         sapwood_fsio::replace(place.repo.dir(), name, 0o644, bytes).unwrap();
@@ -355,10 +365,7 @@ fn of_pulls_beside_each_other_none_takes_back_what_another_brought() {
 
 #[test]
 fn who_checked_an_older_statement_first_does_not_bring_it_back() {
-    let (from, root) = begun(Format::Native, 7);
-    published(&from, "one", 1_000);
-    let old = kept(&from);
-    published(&from, "two", 2_000);
+    let (from, root, [old, _]) = published_twice();
     let into = Place::new(Format::Native, Mode::BareUser);
     // Both began when nothing was known.
     let (late, early) = (options(&into.repo, root), options(&into.repo, root));
@@ -372,11 +379,7 @@ fn who_checked_an_older_statement_first_does_not_bring_it_back() {
 
 #[test]
 fn what_a_parent_saw_of_a_remote_counts_and_what_the_child_saw_does_too() {
-    let (from, root) = begun(Format::Native, 7);
-    published(&from, "one", 1_000);
-    let old = kept(&from);
-    published(&from, "two", 2_000);
-    let new = kept(&from);
+    let (from, root, [old, new]) = published_twice();
     let parent = Place::new(Format::Native, Mode::BareUser);
     let mut child = Place::new(Format::Native, Mode::BareUser);
     let path = parent.path().to_str().unwrap().to_owned();
@@ -407,11 +410,7 @@ fn what_a_parent_saw_of_a_remote_counts_and_what_the_child_saw_does_too() {
 
 #[test]
 fn a_copy_of_a_summary_is_beside_no_statement_about_another() {
-    let (from, _) = begun(Format::Native, 7);
-    published(&from, "one", 1_000);
-    let old = kept(&from);
-    published(&from, "two", 2_000);
-    let new = kept(&from);
+    let (from, _, [old, new]) = published_twice();
     let server = served(from.path());
     let mirror = |into: &Place| {
         let all = PullOptions { copy_summary: true, wanted: Vec::new(), ..PullOptions::default() };
